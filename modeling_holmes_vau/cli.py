@@ -1,0 +1,263 @@
+"""`holmes-vau analyze | convert | init`: parsing and printing only."""
+
+import argparse
+import glob
+import importlib.util
+import json
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+
+VIDEO_SUFFIXES = {".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".3gp"}
+
+
+class CommandError(Exception):
+    """A mistake of the caller: one line, printed without a traceback."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of `holmes-vau`."""
+    parser = argparse.ArgumentParser(prog="holmes-vau", description="Video anomaly understanding at any granularity.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    add_analyze(commands.add_parser("analyze", help="scores, events and an answer for each video"))
+    convert = commands.add_parser("convert", help="original Holmes-VAU weights -> a folder for the Auto classes")
+    convert.add_argument("--checkpoint", required=True, metavar="DIR", help="InternVL2-format folder")
+    convert.add_argument("--scorer", required=True, metavar="FILE", help="anomaly_scorer.pth or .safetensors")
+    convert.add_argument("--output", required=True, metavar="DIR", help="folder to write; new or empty")
+    convert.add_argument(
+        "--num-frames", type=int, default=12, metavar="N", help="frames the language model sees (12 for HolmesVAU-2B)"
+    )
+    init = commands.add_parser("init", help="a native InternVL checkpoint plus a fresh anomaly scorer")
+    init.add_argument("--base", required=True, metavar="DIR", help="folder or Hub name of an InternVL -HF checkpoint")
+    init.add_argument("--output", required=True, metavar="DIR", help="folder to write; new or empty")
+    init.add_argument("--num-frames", type=int, default=16, metavar="N", help="frames the language model sees (16)")
+    init.add_argument("--seed", type=int, default=0, help="seed of the scorer's weights (0)")
+    return parser
+
+
+def add_analyze(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `holmes-vau analyze`."""
+    parser.add_argument("videos", nargs="+", metavar="VIDEO", help="video files, folders (searched through) or globs")
+    parser.add_argument(
+        "--model", metavar="DIR", help="checkpoint folder or Hub name; default: a tiny untrained model"
+    )
+    parser.add_argument("--prompt", help="the question; default: which anomaly events the video holds")
+    parser.add_argument("--num-frames", type=int, metavar="N", help="frames the language model sees")
+    parser.add_argument("--sampler", choices=("ats", "uniform", "top_k", "nearest"), help="how they are chosen")
+    parser.add_argument("--stride", type=int, metavar="K", help="score every K-th frame")
+    parser.add_argument("--max-new-tokens", type=int, metavar="N", help="longest answer, in tokens")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, mps; default: the fastest there is")
+    parser.add_argument(
+        "--dtype", default="auto", choices=("auto", "float32", "bfloat16", "float16"), help="default: the checkpoint's"
+    )
+    parser.add_argument("--output", metavar="DIR", help="write DIR/NAME/{analysis.json,timeline.png,report.html}")
+    parser.add_argument("--resume", action="store_true", help="skip videos that have a report in --output")
+    parser.add_argument("--json", action="store_true", help="print each analysis as one line of JSON")
+
+
+def find_videos(arguments: Iterable[str]) -> tuple[list[str], list[str]]:
+    """
+    Video files that the arguments name, in order and once each.
+
+    Returns:
+        `tuple[list[str], list[str]]`: Paths, and one line for each argument that names none.
+    """
+    videos, problems = [], []
+    for argument in arguments:
+        path = Path(argument)
+        if path.is_dir():
+            found = sorted(str(p) for p in path.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file())
+            if not found:
+                problems.append(f"{argument}: no videos in this folder ({', '.join(sorted(VIDEO_SUFFIXES))})")
+            videos += found
+        elif path.exists() or not glob.has_magic(argument):
+            videos.append(argument)
+        else:
+            found = sorted(p for p in glob.glob(argument, recursive=True) if os.path.isfile(p))
+            if not found:
+                problems.append(f"{argument}: no file matches this pattern")
+            videos += found
+    return list(dict.fromkeys(videos)), problems
+
+
+def report_folders(videos: list[str], output: str) -> dict[str, Path]:
+    """A folder of its own in `output` for each video, named after the file; equal names get a number."""
+    folders, taken = {}, set()
+    for video in videos:
+        stem, number = Path(video).stem, 1
+        while (name := stem if number == 1 else f"{stem}-{number}") in taken:
+            number += 1
+        taken.add(name)
+        folders[video] = Path(output) / name
+    return folders
+
+
+def load_checkpoint(model_name: str | None, device: str | None, dtype: str):
+    """Model and processor on their device, and a warning where the model is untrained."""
+    import torch
+    from transformers.utils import logging as hf_logging
+
+    from .modeling_holmes_vau import HolmesVAUForConditionalGeneration
+    from .processing_holmes_vau import HolmesVAUProcessor
+    from .untrained_holmes_vau import UNTRAINED_WARNING, build_untrained
+
+    hf_logging.set_verbosity_error()
+    hf_logging.disable_progress_bar()
+    warning = None if model_name else UNTRAINED_WARNING
+    folder = model_name or str(build_untrained())
+    if device is None:
+        mps = "mps" if torch.backends.mps.is_available() else "cpu"
+        device = "cuda" if torch.cuda.is_available() else mps
+    check_checkpoint(folder)
+    try:
+        model = HolmesVAUForConditionalGeneration.from_pretrained(folder, dtype=dtype).to(device).eval()
+        processor = HolmesVAUProcessor.from_pretrained(folder)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise CommandError(f"--model {folder}: cannot be loaded: {first_line(error)}") from error
+    return model, processor, warning
+
+
+def check_checkpoint(folder: str) -> None:
+    """A local folder must be a Holmes-VAU checkpoint; any other name is left to the Hub."""
+    if not os.path.isdir(folder):
+        if os.path.exists(folder) or folder.startswith((".", "/", "~")) or folder.count("/") > 1:
+            raise CommandError(f"--model {folder}: no such folder; expected a checkpoint folder or a Hub name")
+        return
+    config = Path(folder, "config.json")
+    kind = json.loads(config.read_text(encoding="utf-8")).get("model_type") if config.is_file() else None
+    if kind != "holmes_vau":
+        found = f"a checkpoint of type {kind!r}" if kind else "a folder without config.json"
+        raise CommandError(
+            f"--model {folder}: expected a Holmes-VAU checkpoint, got {found}; `holmes-vau convert` and `holmes-vau "
+            "init` make one"
+        )
+
+
+def first_line(error: BaseException) -> str:
+    """The message of an error on one line."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def clock(seconds: float) -> str:
+    """Seconds as h:mm:ss.s, without empty hours."""
+    minutes, rest = divmod(round(seconds, 1), 60)
+    hours, minutes = divmod(int(minutes), 60)
+    return f"{hours}:{minutes:02d}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"
+
+
+def summary(analysis: dict) -> str:
+    """What a person wants to read of one analysis."""
+    lines = [
+        f"{analysis['video']}",
+        f"  video    {clock(analysis['duration_s'])}, {analysis['num_frames']} frames at {analysis['fps']:.2f} fps; "
+        f"{len(analysis['scores'])} scored, {len(analysis['sampled_frame_indices'])} shown to the language model "
+        f"({analysis['sampler']})",
+        f"  question {analysis['prompt']}",
+        "  answer   " + analysis["answer"].replace("\n", "\n           "),
+    ]
+    events = [
+        f"{clock(event['start_s'])} to {clock(event['end_s'])}, peak score {event['peak_score']:.2f}"
+        for event in analysis["events"]
+    ]
+    lines += [f"  {'events' if i == 0 else '':8} {event}" for i, event in enumerate(events or ["none"])]
+    seconds = ", ".join(f"{name} {value:.1f}" for name, value in analysis["seconds"].items())
+    return "\n".join([*lines, f"  seconds  {seconds}"])
+
+
+def analyze_one(video: str, model, processor, args, folder: Path | None, warning: str | None) -> str:
+    """Analyse one video, write its report, and return what to print."""
+    from tqdm import tqdm
+
+    from .pipeline_holmes_vau import DEFAULT_PROMPT, analyze_video
+
+    limit = {} if args.max_new_tokens is None else {"max_new_tokens": args.max_new_tokens}
+    with tqdm(desc=Path(video).name, unit="frame", leave=False) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        analysis = analyze_video(
+            video,
+            model,
+            processor,
+            prompt=args.prompt or DEFAULT_PROMPT,
+            num_frames=args.num_frames,
+            frame_stride=args.stride,
+            sampler=args.sampler,
+            on_progress=show,
+            **limit,
+        )
+    if warning:
+        analysis["warning"] = warning
+    text = json.dumps(analysis, ensure_ascii=False) if args.json else summary(analysis)
+    if folder is not None:
+        from .report_holmes_vau import write_report
+        from .video_processing_holmes_vau import open_video
+
+        with open_video(video, processor.video_backend) as reader:
+            frames = reader.read(analysis["sampled_frame_indices"])
+        paths = write_report(analysis, frames, folder)
+        text += "" if args.json else f"\n  report   {paths['report']}"
+    return text
+
+
+def run_analyze(args: argparse.Namespace) -> int:
+    """`holmes-vau analyze`: 0 if every video was analysed, 1 if one was not."""
+    if args.output and importlib.util.find_spec("matplotlib") is None:
+        raise CommandError('--output draws with matplotlib, which is missing: pip install "holmes-vau[demo]"')
+    if args.resume and not args.output:
+        raise CommandError("--resume looks for reports in --output: pass both")
+    for name in ("num_frames", "stride", "max_new_tokens"):
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            raise CommandError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
+    videos, problems = find_videos(args.videos)
+    for problem in problems:
+        print(f"error: {problem}", file=sys.stderr)
+    failed = len(problems)
+    folders = report_folders(videos, args.output) if args.output else {}
+    if args.resume:
+        videos = [video for video in videos if not (folders[video] / "report.html").exists()]
+    if videos:
+        model, processor, warning = load_checkpoint(args.model, args.device, args.dtype)
+        if warning:
+            print(f"warning: {warning}; pass --model for a trained one", file=sys.stderr)
+    for video in videos:
+        try:
+            print(analyze_one(video, model, processor, args, folders.get(video), warning), flush=True)
+        except (ValueError, OSError) as error:
+            failed += 1
+            print(f"error: {first_line(error)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point of `holmes-vau`; returns the exit status."""
+    args = build_parser().parse_args(argv)
+    try:
+        if args.command == "analyze":
+            return run_analyze(args)
+        from .convert_holmes_vau_to_hf import convert, init_from_base
+
+        if args.command == "convert":
+            output = convert(args.checkpoint, args.scorer, args.output, args.num_frames)
+        else:
+            output = init_from_base(args.base, args.output, args.num_frames, args.seed)
+        print(f"wrote {output}")
+        return 0
+    except CommandError as error:
+        print(f"error: {error}", file=sys.stderr)
+    except (ValueError, OSError) as error:
+        # The converter's messages list every key that does not fit, a line each.
+        print(f"error: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    return 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,554 @@
+"""Original Holmes-VAU weights (InternVL2 format and `anomaly_scorer.pth`) -> one folder that the Auto classes load.
+
+Weights stream shard by shard; the plan of all keys and shapes is checked before anything is written.
+"""
+
+import json
+import logging
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from tqdm import tqdm
+from transformers import (
+    AutoConfig,
+    AutoTokenizer,
+    GenerationConfig,
+    InternVLForConditionalGeneration,
+    InternVLVisionConfig,
+    LlamaConfig,
+)
+from transformers.dynamic_module_utils import custom_object_save
+from transformers.utils import is_torchvision_available
+
+
+if is_torchvision_available():
+    from transformers import GotOcr2ImageProcessor
+else:
+    from transformers import GotOcr2ImageProcessorPil as GotOcr2ImageProcessor
+
+from .configuration_holmes_vau import HolmesVAUConfig
+from .modeling_holmes_vau import IMAGE_MEAN, IMAGE_STD, HolmesVAUForConditionalGeneration, set_auto_map
+from .processing_holmes_vau import CHAT_TEMPLATE, HolmesVAUProcessor
+from .scorer_holmes_vau import AnomalyScorer
+from .sentencepiece_holmes_vau import convert_tokenizer
+
+
+logger = logging.getLogger(__name__)
+
+# Frames the released HolmesVAU-2B was trained with (original `holmesvau_utils.py`, `select_frames=12`).
+ORIGINAL_NUM_FRAMES = 12
+# Longest answer of the original notebook's generation settings.
+MAX_NEW_TOKENS = 1024
+# Output shards stay below this many bytes, which also bounds the memory of a conversion.
+SHARD_BYTES = 1_000_000_000
+
+# Original name -> ours, one regular expression each. The qkv matrices are split after renaming.
+VISION_KEYS = [
+    (r"^vision_model\.embeddings\.class_embedding$", "model.vision_tower.embeddings.cls_token"),
+    (r"^vision_model\.embeddings\.position_embedding$", "model.vision_tower.embeddings.position_embeddings"),
+    (r"^vision_model\.embeddings\.patch_embedding\.", "model.vision_tower.embeddings.patch_embeddings.projection."),
+    (r"^vision_model\.encoder\.layers\.(\d+)\.ls([12])$", r"model.vision_tower.encoder.layer.\1.lambda_\2"),
+    (r"^vision_model\.encoder\.layers\.(\d+)\.norm1\.", r"model.vision_tower.encoder.layer.\1.layernorm_before."),
+    (r"^vision_model\.encoder\.layers\.(\d+)\.norm2\.", r"model.vision_tower.encoder.layer.\1.layernorm_after."),
+    (r"^vision_model\.encoder\.layers\.(\d+)\.mlp\.", r"model.vision_tower.encoder.layer.\1.mlp."),
+    (
+        r"^vision_model\.encoder\.layers\.(\d+)\.attn\.proj\.",
+        r"model.vision_tower.encoder.layer.\1.attention.projection_layer.",
+    ),
+    (
+        r"^vision_model\.encoder\.layers\.(\d+)\.attn\.(q_norm|k_norm|qkv)\.",
+        r"model.vision_tower.encoder.layer.\1.attention.\2.",
+    ),
+    (r"^mlp1\.0\.", "model.multi_modal_projector.layer_norm."),
+    (r"^mlp1\.1\.", "model.multi_modal_projector.linear_1."),
+    (r"^mlp1\.3\.", "model.multi_modal_projector.linear_2."),
+]
+INTERNLM2_KEYS = [
+    (r"^language_model\.output\.", "lm_head."),
+    (r"^language_model\.model\.tok_embeddings\.", "model.language_model.embed_tokens."),
+    (r"^language_model\.model\.norm\.", "model.language_model.norm."),
+    (
+        r"^language_model\.model\.layers\.(\d+)\.attention\.wqkv\.",
+        r"model.language_model.layers.\1.self_attn.wqkv.",
+    ),
+    (r"^language_model\.model\.layers\.(\d+)\.attention\.wo\.", r"model.language_model.layers.\1.self_attn.o_proj."),
+    (r"^language_model\.model\.layers\.(\d+)\.feed_forward\.w1\.", r"model.language_model.layers.\1.mlp.gate_proj."),
+    (r"^language_model\.model\.layers\.(\d+)\.feed_forward\.w2\.", r"model.language_model.layers.\1.mlp.down_proj."),
+    (r"^language_model\.model\.layers\.(\d+)\.feed_forward\.w3\.", r"model.language_model.layers.\1.mlp.up_proj."),
+    (r"^language_model\.model\.layers\.(\d+)\.attention_norm\.", r"model.language_model.layers.\1.input_layernorm."),
+    (
+        r"^language_model\.model\.layers\.(\d+)\.ffn_norm\.",
+        r"model.language_model.layers.\1.post_attention_layernorm.",
+    ),
+]
+QWEN2_KEYS = [
+    (r"^language_model\.lm_head\.", "lm_head."),
+    (r"^language_model\.model\.", "model.language_model."),
+]
+SCORER_KEYS = [
+    (r"^embedding\.conv_1\.0\.", "anomaly_scorer.embedding."),
+    (r"^self_attn\.layers\.(\d+)\.0\.norm\.", r"anomaly_scorer.layers.\1.attention_norm."),
+    (r"^self_attn\.layers\.(\d+)\.0\.fn\.to_qkv\.", r"anomaly_scorer.layers.\1.attention.qkvt_proj."),
+    (r"^self_attn\.layers\.(\d+)\.0\.fn\.to_out\.0\.", r"anomaly_scorer.layers.\1.attention.out_proj."),
+    (r"^self_attn\.layers\.(\d+)\.1\.norm\.", r"anomaly_scorer.layers.\1.mlp_norm."),
+    (r"^self_attn\.layers\.(\d+)\.1\.fn\.net\.0\.", r"anomaly_scorer.layers.\1.fc1."),
+    (r"^self_attn\.layers\.(\d+)\.1\.fn\.net\.3\.", r"anomaly_scorer.layers.\1.fc2."),
+    (r"^cls_head\.mlp\.", "anomaly_scorer.classifier."),
+    (r"^Amemory\.memory_block$", "anomaly_scorer.abnormal_memory.prototypes"),
+    (r"^Nmemory\.memory_block$", "anomaly_scorer.normal_memory.prototypes"),
+    (r"^encoder_mu\.0\.", "anomaly_scorer.mean_proj."),
+    (r"^encoder_var\.0\.", "anomaly_scorer.variance_proj."),
+]
+
+
+@dataclass
+class Piece:
+    """One original tensor and what becomes of it: target names and the split that gives their tensors."""
+
+    file: Path
+    key: str
+    targets: list[str]
+    split: Callable[[torch.Tensor], tuple[torch.Tensor, ...]]
+    num_bytes: int
+
+
+# ---- configuration ------------------------------------------------------------------------------------------------
+
+
+def convert_text_config(llm_config: dict):
+    """`llm_config` of an InternVL2 `config.json` -> the native configuration of the same language model."""
+    kind = llm_config.get("model_type")
+    if kind == "qwen2":
+        skipped = {"model_type", "architectures", "auto_map", "attn_implementation", "_name_or_path"}
+        return AutoConfig.for_model("qwen2", **{k: v for k, v in llm_config.items() if k not in skipped})
+    if kind != "internlm2":
+        raise ValueError(f"`llm_config.model_type` must be 'internlm2' or 'qwen2', got {kind!r}.")
+    rope = {"rope_theta": float(llm_config["rope_theta"]), "rope_type": "default"}
+    if llm_config.get("rope_scaling"):
+        rope |= {
+            "rope_type": llm_config["rope_scaling"]["type"],
+            "factor": float(llm_config["rope_scaling"]["factor"]),
+        }
+    same = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
+    same += ("num_key_value_heads", "hidden_act", "max_position_embeddings", "rms_norm_eps", "initializer_range")
+    same += ("bos_token_id", "eos_token_id", "pad_token_id", "tie_word_embeddings")
+    return LlamaConfig(
+        **{name: llm_config[name] for name in same if name in llm_config},
+        rope_parameters=rope,
+        attention_bias=llm_config.get("bias", False),
+    )
+
+
+def convert_vision_config(vision_config: dict) -> InternVLVisionConfig:
+    """`vision_config` of an InternVL2 `config.json` -> the native one, without a final norm."""
+    same = (
+        "hidden_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "intermediate_size",
+        "hidden_act",
+        "num_channels",
+    )
+    same += ("attention_dropout", "initializer_range", "layer_norm_eps", "image_size", "patch_size")
+    return InternVLVisionConfig(
+        **{name: vision_config[name] for name in same if name in vision_config},
+        attention_bias=vision_config.get("qkv_bias", True),
+        use_qk_norm=vision_config.get("qk_normalization", False),
+        norm_type=vision_config.get("norm_type", "layer_norm"),
+        hidden_dropout_prob=vision_config.get("dropout", 0.0),
+        use_mean_pooling=True,
+    )
+
+
+def convert_config(original: dict, image_token_id: int, num_frames: int) -> HolmesVAUConfig:
+    """
+    InternVL2's `config.json` -> [`HolmesVAUConfig`].
+
+    Raises:
+        `ValueError`: for a language model other than InternLM2 or Qwen2, or vision features that it does not use.
+    """
+    missing = [name for name in ("llm_config", "vision_config") if name not in original]
+    if missing:
+        raise ValueError(f"config.json has no {' and no '.join(missing)}: expected an InternVL2-format checkpoint.")
+    if original.get("select_layer", -1) != -1 or original.get("ps_version", "v2") != "v2":
+        raise ValueError(
+            "Only `select_layer` -1 and `ps_version` 'v2' are supported, got "
+            f"{original.get('select_layer')!r} and {original.get('ps_version')!r}."
+        )
+    vision = convert_vision_config(original["vision_config"])
+    text = convert_text_config(original["llm_config"])
+    ratio = original.get("downsample_ratio", 0.5)
+    patches = (vision.image_size[0] // vision.patch_size[0]) * (vision.image_size[1] // vision.patch_size[1])
+    return HolmesVAUConfig(
+        vision_config=vision.to_dict(),
+        text_config=text.to_dict(),
+        image_token_id=image_token_id,
+        image_seq_length=int(patches * ratio**2),
+        downsample_ratio=ratio,
+        tie_word_embeddings=text.tie_word_embeddings,
+        num_frames=num_frames,
+    )
+
+
+# ---- weights ------------------------------------------------------------------------------------------------------
+
+
+def split_wqkv(weight: torch.Tensor, num_kv_heads: int, head_dim: int) -> tuple[torch.Tensor, ...]:
+    """InternLM2's `wqkv`: for each key/value head its query heads, then its key, then its value."""
+    groups = weight.unflatten(0, (num_kv_heads, -1, head_dim))  # (kv heads, group + 2, head_dim, ...)
+    return groups[:, :-2].flatten(0, 2), groups[:, -2].flatten(0, 1), groups[:, -1].flatten(0, 1)
+
+
+def rename(key: str, rules: list[tuple[str, str]]) -> str | None:
+    """The new name of `key` by the first rule that matches, or `None`."""
+    for pattern, replacement in rules:
+        renamed, count = re.subn(pattern, replacement, key)
+        if count:
+            return renamed
+    return None
+
+
+def targets_of(name: str, config: HolmesVAUConfig) -> tuple[list[str], Callable]:
+    """Target names of a renamed tensor and the function that splits it."""
+    names = [name.replace(".qkv.", f".{part}_proj.").replace(".wqkv.", f".{part}_proj.") for part in "qkv"]
+    if ".wqkv." in name:
+        text = config.text_config
+        head_dim = text.hidden_size // text.num_attention_heads
+        return names, lambda tensor: split_wqkv(tensor, text.num_key_value_heads, head_dim)
+    if ".attention.qkv." in name:
+        return names, lambda tensor: tensor.chunk(3)
+    return [name], lambda tensor: (tensor,)
+
+
+@contextmanager
+def open_weights(path: Path) -> Iterator[tuple[list[str], Callable[[str], torch.Tensor]]]:
+    """Keys of a weights file and a function that reads one, without reading the whole file."""
+    if path.suffix == ".safetensors":
+        with safe_open(path, framework="pt") as handle:
+            yield list(handle.keys()), handle.get_tensor
+        return
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except RuntimeError:  # files of torch < 1.6 are no zip archives and cannot be mapped
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise ValueError(f"{path}: expected a state dict (name -> tensor), got {type(state).__name__}.")
+    yield list(state), state.__getitem__
+
+
+def weight_files(checkpoint: Path) -> list[Path]:
+    """Weight shards of an InternVL2-format folder."""
+    for pattern in ("*.safetensors", "pytorch_model*.bin"):
+        if files := sorted(checkpoint.glob(pattern)):
+            return files
+    raise ValueError(f"{checkpoint}: no weights found, expected *.safetensors or pytorch_model*.bin.")
+
+
+def plan_conversion(files: dict[Path, list[tuple[str, str]]], config: HolmesVAUConfig) -> list[Piece]:
+    """
+    What becomes of every tensor of every file.
+
+    Args:
+        files (`dict[Path, list[tuple[str, str]]]`):
+            Weight files with their renaming rules.
+
+    Raises:
+        `ValueError`: that lists every original key without a rule, and every missing, repeated or misshapen target.
+    """
+    with torch.device("meta"):
+        expected = {k: tuple(v.shape) for k, v in HolmesVAUForConditionalGeneration(config).state_dict().items()}
+    tied = config.tie_word_embeddings
+    problems, pieces, seen = [], [], set()
+    for path, rules in files.items():
+        with open_weights(path) as (keys, read):
+            for key in keys:
+                name, tensor = rename(key, rules), read(key)
+                if name is None:
+                    problems.append(f"unmapped: {key} {tuple(tensor.shape)}")
+                    continue
+                if tied and name == "lm_head.weight":
+                    continue
+                targets, split = targets_of(name, config)
+                problems += check_targets(key, tensor, targets, split, expected, seen)
+                seen.update(targets)
+                pieces.append(Piece(path, key, targets, split, tensor.numel() * tensor.element_size()))
+    missing = sorted(expected.keys() - seen - ({"lm_head.weight"} if tied else set()))
+    problems += [f"missing: {name} {expected[name]}" for name in missing]
+    if problems:
+        raise ValueError(
+            f"{len(problems)} weight(s) do not fit this configuration:\n  "
+            + "\n  ".join(problems)
+            + "\nCheck that the "
+            "checkpoint is InternVL2-format, the scorer is Holmes-VAU's, and both belong together."
+        )
+    return pieces
+
+
+def check_targets(key, tensor, targets, split, expected, seen) -> list[str]:
+    """Problems of one original tensor: targets unknown, already written, or of another shape."""
+    try:
+        parts = split(torch.empty(tensor.shape, device="meta"))
+    except RuntimeError:
+        return [f"misshapen: {key} {tuple(tensor.shape)} cannot be split into {', '.join(targets)}"]
+    problems = []
+    for name, part in zip(targets, parts):
+        if name not in expected:
+            problems.append(f"unmapped: {key} {tuple(tensor.shape)} (the model has no {name})")
+        elif name in seen:
+            problems.append(f"repeated: {key} (gives {name} again)")
+        elif tuple(part.shape) != expected[name]:
+            problems.append(f"misshapen: {key} gives {name} {tuple(part.shape)}, expected {expected[name]}")
+    return problems
+
+
+def write_weights(pieces: list[Piece], output: Path) -> None:
+    """Write the planned tensors as safetensors shards with an index, holding one shard in memory."""
+    shards, size = [[]], 0
+    for piece in pieces:
+        if shards[-1] and size + piece.num_bytes > SHARD_BYTES:
+            shards.append([])
+            size = 0
+        shards[-1].append(piece)
+        size += piece.num_bytes
+    weight_map, total = {}, 0
+    progress = tqdm(total=sum(piece.num_bytes for piece in pieces), unit="B", unit_scale=True, desc="weights")
+    for number, shard in enumerate(shards):
+        name = "model.safetensors" if len(shards) == 1 else f"model-{number + 1:05d}-of-{len(shards):05d}.safetensors"
+        tensors = {}
+        # Files are opened anew for each shard: closing them gives their mapped pages back.
+        for path in dict.fromkeys(piece.file for piece in shard):
+            with open_weights(path) as (_, read):
+                for piece in (piece for piece in shard if piece.file == path):
+                    tensors |= convert_piece(piece, read(piece.key))
+                    progress.update(piece.num_bytes)
+        save_file(tensors, output / name, metadata={"format": "pt"})
+        weight_map |= dict.fromkeys(tensors, name)
+        total += sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+    progress.close()
+    if len(shards) > 1:
+        index = {"metadata": {"total_size": total}, "weight_map": dict(sorted(weight_map.items()))}
+        (output / "model.safetensors.index.json").write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+
+
+def convert_piece(piece: Piece, tensor: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Target tensors of one original tensor, copied out of the mapped file; the scorer's in float32."""
+    parts = dict(zip(piece.targets, piece.split(tensor)))
+    return {
+        name: part.to(torch.float32 if name.startswith("anomaly_scorer.") else part.dtype, copy=True).contiguous()
+        for name, part in parts.items()
+    }
+
+
+# ---- folders ------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def whole_folder(output: Path) -> Iterator[Path]:
+    """A temporary folder beside `output` that takes its name when all is written, and goes away when not."""
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise ValueError(f"{output} already exists and is not an empty folder: choose another --output or remove it.")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
+    try:
+        yield partial
+        partial.chmod(0o755)
+        os.replace(partial, output)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def build_processor(tokenizer, config: HolmesVAUConfig, chat_template: str = CHAT_TEMPLATE, **tokens):
+    """The processor that belongs to `config`, with InternVL's image processor for still images."""
+    size = config.vision_config.image_size[0]
+    image_processor = GotOcr2ImageProcessor(
+        size={"height": size, "width": size},
+        image_mean=list(IMAGE_MEAN),
+        image_std=list(IMAGE_STD),
+        crop_to_patches=False,
+        max_patches=12,
+        min_patches=1,
+    )
+    return HolmesVAUProcessor(
+        image_processor,
+        tokenizer,
+        chat_template=chat_template,
+        image_size=size,
+        image_seq_length=config.image_seq_length,
+        num_frames=config.num_frames,
+        frame_stride=config.frame_stride,
+        **tokens,
+    )
+
+
+def generation_config_for(tokenizer) -> GenerationConfig:
+    """Greedy answers that end with the turn, as the original generates."""
+    end = tokenizer.convert_tokens_to_ids("<|im_end|>")
+    pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+    return GenerationConfig(
+        do_sample=False,
+        max_new_tokens=MAX_NEW_TOKENS,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=end,
+        pad_token_id=pad,
+    )
+
+
+def write_model_card(folder: Path, source: str, num_frames: int, scorer: str) -> None:
+    """README.md of a checkpoint folder: what it is, where it comes from, how to load it."""
+    text = f"""---
+library_name: transformers
+pipeline_tag: video-text-to-text
+tags:
+- video-anomaly-understanding
+- holmes-vau
+---
+# Holmes-VAU checkpoint
+
+Language model and vision tower: {source}. Anomaly scorer: {scorer}. The language model sees {num_frames} frames.
+
+```python
+from transformers import AutoModel, AutoProcessor, pipeline
+
+repo = "path/to/this/folder"
+model = AutoModel.from_pretrained(repo, trust_remote_code=True)
+processor = AutoProcessor.from_pretrained(repo, trust_remote_code=True)
+inputs = processor(videos="street.mp4", text="What happens here?", return_tensors="pt")
+output_ids = model.generate(**inputs, max_new_tokens=256)
+
+analysis = pipeline("video-anomaly-understanding", model=repo, trust_remote_code=True)("street.mp4")
+```
+
+Method: Holmes-VAU: Towards Long-term Video Anomaly Understanding at Any Granularity (CVPR 2025). The licence is that
+of the weights named above.
+"""
+    (folder / "README.md").write_text(text, encoding="utf-8")
+
+
+def write_code_and_configs(folder: Path, config: HolmesVAUConfig, processor: HolmesVAUProcessor) -> None:
+    """Everything of a checkpoint folder but the weights and the card."""
+    with torch.device("meta"):
+        model = HolmesVAUForConditionalGeneration(config)
+    config.architectures = [type(model).__name__]
+    set_auto_map(config)
+    custom_object_save(model, folder, config=config)
+    config.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    generation_config_for(processor.tokenizer).save_pretrained(folder)
+
+
+def convert(
+    checkpoint: str | os.PathLike,
+    scorer: str | os.PathLike,
+    output: str | os.PathLike,
+    num_frames: int = ORIGINAL_NUM_FRAMES,
+) -> Path:
+    """
+    Convert an InternVL2-format folder and an anomaly scorer to one folder for the Auto classes.
+
+    Args:
+        checkpoint (`str`): Folder with `config.json`, weights (safetensors or .bin) and tokenizer.
+        scorer (`str`): The scorer's state dict, `.pth` (read with `weights_only=True`) or safetensors.
+        output (`str`): Folder to write; it must not exist or be empty.
+        num_frames (`int`, *optional*, defaults to 12): Frames the language model sees.
+
+    Returns:
+        `Path`: `output`.
+
+    Raises:
+        `ValueError`: if a file is missing, or if any weight is unmapped, missing or misshapen; the message lists them.
+    """
+    checkpoint, scorer, output = Path(checkpoint), Path(scorer), Path(output)
+    for path in (checkpoint / "config.json", scorer):
+        if not path.is_file():
+            raise ValueError(f"{path} not found: expected an InternVL2-format folder and a scorer file.")
+    original = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
+    tokenizer = convert_tokenizer(checkpoint)
+    image_token_id = tokenizer.convert_tokens_to_ids("<IMG_CONTEXT>")
+    if image_token_id is None or image_token_id == tokenizer.unk_token_id:
+        raise ValueError(f"{checkpoint}: the tokenizer has no <IMG_CONTEXT> token, expected an InternVL2 tokenizer.")
+    config = convert_config(original, image_token_id, num_frames)
+    rules = VISION_KEYS + (INTERNLM2_KEYS if config.text_config.model_type == "llama" else QWEN2_KEYS)
+    pieces = plan_conversion({**dict.fromkeys(weight_files(checkpoint), rules), scorer: SCORER_KEYS}, config)
+    config.dtype = stored_dtype(pieces)
+    with whole_folder(output) as folder:
+        write_weights(pieces, folder)
+        write_code_and_configs(folder, config, build_processor(tokenizer, config))
+        write_model_card(folder, f"converted from `{checkpoint.name}`", num_frames, f"`{scorer.name}`")
+    return output
+
+
+def stored_dtype(pieces: list[Piece]) -> torch.dtype:
+    """Dtype of the token embeddings, which the configuration names as the model's."""
+    piece = next(piece for piece in pieces if piece.targets == ["model.language_model.embed_tokens.weight"])
+    with open_weights(piece.file) as (_, read):
+        return read(piece.key).dtype
+
+
+def init_from_base(base: str | os.PathLike, output: str | os.PathLike, num_frames: int = 16, seed: int = 0) -> Path:
+    """
+    Any native `internvl` checkpoint plus a fresh anomaly scorer, ready for scorer training.
+
+    Args:
+        base (`str`): Folder or Hub name of an InternVL checkpoint in transformers' own format (`...-HF`).
+        output (`str`): Folder to write; it must not exist or be empty.
+        num_frames (`int`, *optional*, defaults to 16): Frames the language model sees.
+        seed (`int`, *optional*, defaults to 0): Seed of the scorer's weights.
+
+    Returns:
+        `Path`: `output`.
+
+    Raises:
+        `ValueError`: if `base` is not a native `internvl` checkpoint or lacks the visual tokens.
+    """
+    output = Path(output)
+    native_config = AutoConfig.from_pretrained(base)
+    if native_config.model_type != "internvl":
+        raise ValueError(
+            f"{base}: expected model_type 'internvl' (transformers' own format), got {native_config.model_type!r}. "
+            "Original InternVL2 folders go through `holmes-vau convert`."
+        )
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    tokens = visual_tokens(tokenizer)
+    skipped = {"model_type", "architectures", "auto_map", "transformers_version", "_name_or_path"}
+    kept = {name: value for name, value in native_config.to_dict().items() if name not in skipped}
+    config = HolmesVAUConfig(**kept, num_frames=num_frames)
+    native = InternVLForConditionalGeneration.from_pretrained(base, dtype="auto")
+    with torch.device("meta"):
+        model = HolmesVAUForConditionalGeneration(config)
+    model.load_state_dict(native.state_dict(), assign=True, strict=False)
+    torch.manual_seed(seed)
+    model.anomaly_scorer = AnomalyScorer(config.scorer_config)
+    config.dtype = native.dtype
+    model.generation_config = native.generation_config
+    template = tokenizer.chat_template or CHAT_TEMPLATE
+    with whole_folder(output) as folder:
+        model.save_pretrained(folder)
+        build_processor(tokenizer, config, chat_template=template, **tokens).save_pretrained(folder)
+        write_model_card(folder, f"`{base}`", num_frames, f"untrained (seed {seed}); its scores mean nothing yet")
+    return output
+
+
+def visual_tokens(tokenizer) -> dict[str, str]:
+    """Names of the visual tokens in a native InternVL tokenizer, checked to exist."""
+    extra = tokenizer.init_kwargs.get("extra_special_tokens") or {}
+    extra = extra if isinstance(extra, dict) else {}
+    tokens = {
+        "image_token": extra.get("context_image_token", "<IMG_CONTEXT>"),
+        "image_start": extra.get("start_image_token", "<img>"),
+        "image_end": extra.get("end_image_token", "</img>"),
+        "video_token": extra.get("video_token", "<video>"),
+    }
+    vocab = tokenizer.get_vocab()
+    missing = [token for name, token in tokens.items() if name != "video_token" and token not in vocab]
+    if missing:
+        raise ValueError(f"The tokenizer has no {', '.join(missing)}: expected that of an InternVL checkpoint.")
+    return tokens

@@ -1,0 +1,114 @@
+"""Writes what was found in one video as three files: `analysis.json`, `timeline.png` and `report.html`."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .report_page_holmes_vau import build_page
+from .report_picture_holmes_vau import draw_timeline
+
+
+# Fields of an analysis in the order they are written; the last two may be missing.
+REQUIRED_FIELDS = (
+    "video",
+    "fps",
+    "num_frames",
+    "duration_s",
+    "dense_frame_indices",
+    "scores",
+    "events",
+    "sampled_frame_indices",
+    "sampled_times_s",
+    "sampler",
+    "prompt",
+    "answer",
+    "model",
+    "seconds",
+)
+OPTIONAL_FIELDS = ("segment_s", "warning")
+
+
+def write_report(analysis: dict[str, Any], frames: np.ndarray, output_dir: str | os.PathLike) -> dict[str, Path]:
+    """Write `analysis.json`, `timeline.png` and `report.html` for one analysed video.
+
+    Nothing is written unless all three could be made, and each file appears whole: a reader never sees half of one.
+
+    Args:
+        analysis (`dict[str, Any]`):
+            What `analyze_video` returns. Times are in seconds and frame indices count from the start of the file, also
+            when only `segment_s` of it was analysed; `scores` are probabilities in [0, 1], one per entry of
+            `dense_frame_indices` (ascending). `warning` (`str`), when there, is shown as a banner in picture and page.
+        frames (`np.ndarray` of shape `(num_sampled, height, width, 3)` and dtype `uint8`):
+            The chosen frames in RGB as the camera saw them, one per entry of `sampled_times_s`.
+        output_dir (`str` or `os.PathLike`):
+            Folder to write into; created when missing. Files of the same names are replaced.
+
+    Returns:
+        `dict[str, Path]`: The paths of the files, as `analysis`, `timeline` and `report`.
+
+    Raises:
+        ImportError: If matplotlib is missing.
+        ValueError: If a field is missing, or lengths, shapes or value ranges do not fit together.
+        NotADirectoryError: If `output_dir` is a file.
+    """
+    folder = Path(output_dir)
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"`output_dir` must be a folder, but {folder} is a file. Choose another name.")
+    _check(analysis, frames)
+    picture = draw_timeline(analysis, frames)
+    contents = {
+        "analysis.json": _encode(_to_json(analysis)),
+        "timeline.png": picture,
+        "report.html": _encode(build_page(analysis, picture)),  # last: where it is, the others are
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    return {Path(name).stem: _write_whole(folder / name, content) for name, content in contents.items()}
+
+
+def _check(analysis: dict[str, Any], frames: np.ndarray) -> None:
+    missing = [name for name in REQUIRED_FIELDS if name not in analysis]
+    if missing:
+        raise ValueError(f"`analysis` lacks {', '.join(missing)}. Pass the result of `analyze_video` unchanged.")
+    if not isinstance(frames, np.ndarray) or frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3:
+        got = f"{frames.dtype} {frames.shape}" if isinstance(frames, np.ndarray) else type(frames).__name__
+        raise ValueError(f"`frames` must be a uint8 array of shape (num_sampled, height, width, 3), got {got}.")
+    if 0 in frames.shape:
+        raise ValueError(f"`frames` must hold at least one frame and one pixel, got shape {frames.shape}.")
+    for name in ("sampled_times_s", "sampled_frame_indices"):
+        if len(analysis[name]) != len(frames):
+            raise ValueError(f"`{name}` must have one entry per frame ({len(frames)}), got {len(analysis[name])}.")
+    scores = np.asarray(analysis["scores"], dtype=np.float64)
+    if not 0 < len(scores) == len(analysis["dense_frame_indices"]):
+        raise ValueError(
+            f"Expected one score per dense frame and at least one, got {len(scores)} `scores` for "
+            f"{len(analysis['dense_frame_indices'])} `dense_frame_indices`."
+        )
+    if not ((scores >= 0) & (scores <= 1)).all():  # also refuses NaN
+        raise ValueError(f"`scores` must be probabilities in [0, 1], got {scores.min()} to {scores.max()}.")
+    if not analysis["fps"] > 0:
+        raise ValueError(f"`fps` must be positive, got {analysis['fps']}.")
+
+
+def _write_whole(path: Path, content: bytes) -> Path:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # the same folder, so the rename is atomic
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def _to_json(analysis: dict[str, Any]) -> str:
+    known = [name for name in REQUIRED_FIELDS + OPTIONAL_FIELDS if name in analysis]
+    others = [name for name in analysis if name not in known]
+    ordered = {name: analysis[name] for name in known + others}
+    return json.dumps(ordered, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _encode(text: str) -> bytes:
+    # Names that are not UTF-8 reach Python as lone surrogates: only an escape can carry them (JSON reads it back).
+    return text.encode("utf-8", errors="backslashreplace")

@@ -1,0 +1,489 @@
+"""Draws what was found in one video: the scores over time, the events, and the chosen frames."""
+
+import functools
+import io
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+
+# Lengths of the picture are in pixels. A power of two as dots per inch keeps pixel -> inch -> pixel exact.
+WIDTH, DPI = 1400, 128
+LEFT, RIGHT = 48, WIDTH - 48
+PLOT_LEFT = LEFT + 40
+PLOT_HEIGHT = 220
+LABEL_GAP, MAX_LABEL_SHIFT = 18, 160  # between event labels; how far one may stand from its event
+BADGE_RADIUS, BADGE_GAP = 12, 28
+SHEET_HEIGHT = 640  # the contact sheet takes the number of columns that brings it near this height
+MAX_THUMB_HEIGHT, CELL_GAP, CAPTION_HEIGHT = 420, 12, 34
+MAX_CURVE_POINTS = 1200  # about one per pixel
+MAX_DOTTED_POINTS = 60  # below this each scored frame is shown as a dot
+MAX_TICKS = 11
+TICK_STEPS_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
+
+INK, MUTED, RULE = "#1f2933", "#6b7785", "#d9dee4"
+CURVE, EVENT, WARNING = "#2f5d8a", "#c4472f", "#8a5a00"
+WARNING_GROUND = "#fff3d6"
+
+FONT = "DejaVu Sans"  # comes with matplotlib
+FALLBACK_HINTS = ("CJK SC", "PingFang SC", "YaHei", "Hiragino", "Heiti", "WenQuanYi", "CJK", "Arial Unicode")
+UNUSABLE_FONTS = ("Last Resort", "LastResort", "Emoji")  # boxes for every character; colour bitmaps
+
+
+def format_clock(time_s: float, decimals: int = 1) -> str:
+    """Write a time as m:ss or, from one hour on, h:mm:ss.
+
+    Args:
+        time_s (`float`): Time in seconds, not negative.
+        decimals (`int`, *optional*, defaults to 1): Digits after the decimal point of the seconds.
+
+    Returns:
+        `str`: The time, rounded once so that 59.96 is a minute and never 60 seconds.
+
+    Examples:
+        >>> format_clock(17.3), format_clock(59.96), format_clock(3723, decimals=0)
+        ('0:17.3', '1:00.0', '1:02:03')
+    """
+    units = 10**decimals
+    seconds, fraction = divmod(round(time_s * units), units)
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    whole = f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+    return f"{whole}.{fraction:0{decimals}d}" if decimals else whole
+
+
+def format_span(start_s: float, end_s: float, decimals: int = 1) -> str:
+    return f"{format_clock(start_s, decimals)}\u2013{format_clock(end_s, decimals)}"
+
+
+def choose_decimals(analysis: dict[str, Any]) -> int:
+    """Digits after the point of a second that the length of the video deserves."""
+    return 2 if analysis["duration_s"] < 10 else 1 if analysis["duration_s"] < 3600 else 0
+
+
+def name_file(analysis: dict[str, Any]) -> str:
+    return Path(analysis["video"]).name or str(analysis["video"])
+
+
+def list_facts(analysis: dict[str, Any]) -> list[str]:
+    scored = len(analysis["scores"])
+    facts = [
+        format_clock(analysis["duration_s"], choose_decimals(analysis)),
+        f"{analysis['fps']:.5g} fps",
+        f"{_count(analysis['num_frames'], 'frame')}, {scored:,} scored",
+    ]
+    if analysis.get("segment_s"):
+        facts.append(f"analysed {format_span(*analysis['segment_s'], choose_decimals(analysis))}")
+    return facts
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def draw_timeline(analysis: dict[str, Any], frames: np.ndarray) -> bytes:
+    """Draw the scores over time, the events, and the chosen frames as a numbered contact sheet.
+
+    Args:
+        analysis (`dict[str, Any]`): As for `write_report`.
+        frames (`np.ndarray` of shape `(num_sampled, height, width, 3)` and dtype `uint8`): The chosen frames in RGB.
+
+    Returns:
+        `bytes`: A PNG file, `WIDTH` pixels wide; the height depends on the number and shape of the frames.
+
+    Raises:
+        ImportError: If matplotlib is missing.
+    """
+    canvas = _Canvas()
+    in_event = [
+        any(event["start_s"] <= time_s <= event["end_s"] for event in analysis["events"])
+        for time_s in analysis["sampled_times_s"]
+    ]
+    bottom = _draw_header(canvas, analysis)
+    bottom = _draw_plot(canvas, analysis, in_event, bottom)
+    bottom = _draw_sheet(canvas, analysis, frames, in_event, bottom)
+    return canvas.to_png(bottom + 36)
+
+
+class _Canvas:
+    """A white picture in pixels, origin at the top left, whose height is fixed when it is saved.
+
+    Every property that a user's matplotlib settings could change is given, and none of those settings is touched.
+    """
+
+    def __init__(self):
+        try:
+            from matplotlib.backends.backend_agg import FigureCanvasAgg
+            from matplotlib.figure import Figure
+        except ImportError as error:
+            raise ImportError(
+                'Drawing the timeline needs matplotlib, which is missing. Run: pip install "holmes-vau[demo]"'
+            ) from error
+        self.figure = Figure(figsize=(WIDTH / DPI, 1), dpi=DPI, facecolor="white", edgecolor="none", layout="none")
+        self.agg = FigureCanvasAgg(self.figure)
+        self.axes = self.figure.add_axes((0, 0, 1, 1))
+        self.axes.set_axis_off()
+        self.axes.set_autoscale_on(False)
+        self.axes.set_xlim(0, WIDTH)
+        self.images: list[tuple[np.ndarray, int, int]] = []
+
+    def text(self, x: float, y: float, string: str, size: float, color: str = INK, **kwargs):
+        """Write one line of `size` pixels at (x, y); `ha`, `va` and `weight` are matplotlib's."""
+        settings = {"ha": "left", "va": "baseline", "weight": "normal"} | kwargs
+        string, families, settings["weight"] = _drawable(string, settings["weight"])
+        return self.axes.text(
+            x,
+            y,
+            string,
+            color=color,
+            family=list(families),
+            fontsize=size * 72 / DPI,
+            style="normal",
+            parse_math=False,
+            usetex=False,
+            zorder=5,
+            **settings,
+        )
+
+    def text_width(self, string: str, size: float, weight: str = "normal") -> float:
+        artist = self.text(0, 0, string, size, weight=weight)
+        width = artist.get_window_extent(self.agg.get_renderer()).width
+        artist.remove()
+        return width
+
+    def line(self, xs, ys, color: str, width: float, alpha: float = 1.0, zorder: float = 2) -> None:
+        self.axes.plot(xs, ys, color=color, lw=width * 72 / DPI, alpha=alpha, ls="-", marker="", zorder=zorder)
+
+    def dots(self, xs, ys, color: str, radius: float, edge: float = 0, zorder: float = 4) -> None:
+        self.axes.plot(
+            xs,
+            ys,
+            color=color,
+            ls="",
+            marker="o",
+            ms=2 * radius * 72 / DPI,
+            mec="white",
+            mew=edge * 72 / DPI,
+            zorder=zorder,
+        )
+
+    def area(self, xs, ys, color: str, alpha: float) -> None:
+        self.axes.fill(xs, ys, facecolor=color, edgecolor="none", lw=0, alpha=alpha, zorder=1, hatch=None)
+
+    def box(self, left: float, top: float, right: float, bottom: float, color: str, alpha: float = 1.0) -> None:
+        self.area((left, right, right, left), (top, top, bottom, bottom), color, alpha)
+
+    def badge(self, x: float, y: float, number: int, color: str, radius: float) -> None:
+        self.dots([x], [y], color, radius, edge=1.5)
+        size = 1.2 * radius if number < 100 else 0.9 * radius
+        self.text(x, y + 0.37 * size, str(number), size, "white", ha="center", weight="bold")
+
+    def image(self, pixels: np.ndarray, left: int, top: int) -> None:
+        self.images.append((pixels, left, top))
+
+    def to_png(self, height: float) -> bytes:
+        height = math.ceil(height)
+        self.figure.set_size_inches(WIDTH / DPI, height / DPI)
+        self.axes.set_ylim(height, 0)
+        for pixels, left, top in self.images:
+            self.figure.figimage(pixels, left, height - top - pixels.shape[0], origin="upper", zorder=-1)
+        self.agg.draw()
+        buffer = io.BytesIO()
+        Image.fromarray(np.asarray(self.agg.buffer_rgba())[..., :3]).save(buffer, format="PNG", optimize=True)
+        return buffer.getvalue()
+
+
+@functools.lru_cache(maxsize=256)
+def _drawable(string: str, weight: str) -> tuple[str, tuple[str, ...], str]:
+    """Find installed fonts for `string`; what no font holds is escaped (`\\u76d1`), never drawn as a box.
+
+    Returns:
+        `tuple[str, tuple[str, ...], str]`: What to draw, the font families that hold it together, and their weight:
+        the one asked for, unless the normal one needs fewer escapes.
+    """
+    attempts = [(*_cover(string, option), option) for option in dict.fromkeys((weight, "normal"))]
+    families, missing, weight = min(attempts, key=lambda attempt: len(attempt[1]))
+    escaped = {character: character.encode("unicode_escape").decode("ascii") for character in missing}
+    return "".join(escaped.get(character, character) for character in string), tuple(families), weight
+
+
+def _cover(string: str, weight: str) -> tuple[list[str], set[str]]:
+    """Collect font families until they hold every character; returns them and the characters that none holds."""
+    families, missing = [FONT], set()
+    for character in dict.fromkeys(string):
+        if not character.isprintable():
+            missing.add(character)
+        elif not any(_holds(family, weight, character) for family in families):
+            found = next((family for family in _installed(weight) if _holds(family, weight, character)), None)
+            if found:
+                families.append(found)
+            else:
+                missing.add(character)
+    return families, missing
+
+
+def _installed(weight: str) -> list[str]:
+    """List font families that have upright faces of this weight, those likely to hold Chinese first."""
+    from matplotlib import font_manager
+
+    def preference(family: str) -> tuple[int, str]:
+        return next((rank for rank, hint in enumerate(FALLBACK_HINTS) if hint in family), len(FALLBACK_HINTS)), family
+
+    weights = (weight, font_manager.weight_dict[weight])
+    faces = [face for face in font_manager.fontManager.ttflist if face.weight in weights and face.style == "normal"]
+    return sorted(
+        {face.name for face in faces if not any(word in face.name for word in UNUSABLE_FONTS)}, key=preference
+    )
+
+
+def _holds(family: str, weight: str, character: str) -> bool:
+    from matplotlib import font_manager
+
+    try:
+        properties = font_manager.FontProperties(family=[family], weight=weight, style="normal")
+        path = font_manager.findfont(properties, fallback_to_default=False)
+        return font_manager.get_font(path).get_char_index(ord(character)) != 0
+    except (OSError, RuntimeError, ValueError):  # a broken font file is one that holds nothing
+        return False
+
+
+def _shorten(canvas: _Canvas, string: str, width: float, size: float) -> str:
+    """Cut the middle out of bold `string` until it fits; the end of a file name tells as much as its start."""
+    kept = len(string)
+    shortened = string
+    while kept > 8 and (excess := canvas.text_width(shortened, size, "bold") / width) > 1:
+        kept = max(8, min(kept - 1, int(kept / excess)))
+        shortened = f"{string[: kept - kept // 3]}\u2026{string[len(string) - kept // 3 :]}"
+    return shortened
+
+
+def _wrap(canvas: _Canvas, string: str, width: float, size: float) -> list[str]:
+    """Break bold `string` into lines that fit."""
+    lines = [""]
+    for word in string.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if canvas.text_width(longer, size, "bold") <= width:
+            lines[-1] = longer
+        else:
+            lines.append(_shorten(canvas, word, width, size))
+    return [line for line in lines if line]
+
+
+def _draw_header(canvas: _Canvas, analysis: dict[str, Any]) -> float:
+    """Draw file name, facts and warning; returns the y of their lower edge."""
+    title = _shorten(canvas, name_file(analysis), RIGHT - LEFT, 32)
+    canvas.text(LEFT, 66, title, 32, weight="bold")
+    canvas.text(LEFT, 98, "   \u00b7   ".join(list_facts(analysis)), 18, MUTED)
+    bottom = 118
+    if analysis.get("warning"):
+        lines = _wrap(canvas, analysis["warning"], RIGHT - LEFT - 48, 19)
+        height = 26 * len(lines) + 22
+        canvas.box(LEFT, bottom + 4, RIGHT, bottom + 4 + height, WARNING_GROUND)
+        canvas.box(LEFT, bottom + 4, LEFT + 6, bottom + 4 + height, WARNING)
+        for row, line in enumerate(lines):
+            canvas.text(LEFT + 24, bottom + 34 + 26 * row, line, 19, WARNING, weight="bold")
+        bottom += height + 8
+    return bottom
+
+
+def _draw_plot(canvas: _Canvas, analysis: dict[str, Any], in_event: list[bool], top: float) -> float:
+    """Draw scores, events and the places of the chosen frames; returns the y of the lower edge."""
+    dense_times_s = _dense_times_s(analysis)
+    sampled_times_s = np.asarray(analysis["sampled_times_s"], dtype=np.float64)
+    start_s, end_s = analysis.get("segment_s") or (0.0, analysis["duration_s"])
+    ends_s = [time_s for event in analysis["events"] for time_s in (event["start_s"], event["end_s"])]
+    start_s = min(start_s, dense_times_s[0], sampled_times_s.min(), *ends_s)
+    end_s = max(end_s, dense_times_s[-1], sampled_times_s.max(), start_s + 1 / analysis["fps"], *ends_s)
+
+    def to_x(time_s):
+        return PLOT_LEFT + (np.asarray(time_s) - start_s) / (end_s - start_s) * (RIGHT - PLOT_LEFT)
+
+    spans = [(float(to_x(event["start_s"])), float(to_x(event["end_s"]))) for event in analysis["events"]]
+    labels = _place_event_labels(canvas, analysis, spans)
+    _draw_legend(canvas, len(spans), len(labels), any(in_event), not all(in_event), top + 36)
+    plot_top = top + (98 if labels else 56)
+    plot_bottom = plot_top + PLOT_HEIGHT
+    axis_y = plot_bottom + 62  # below the badges
+    _draw_grid(canvas, start_s, end_s, to_x, plot_top, plot_bottom, axis_y)
+    _draw_events(canvas, spans, labels, plot_top, plot_bottom)
+
+    curve_times_s, curve_scores = _envelope(dense_times_s, np.asarray(analysis["scores"], dtype=np.float64))
+    curve_x, curve_y = to_x(curve_times_s), plot_bottom - PLOT_HEIGHT * curve_scores
+    canvas.area([curve_x[0], *curve_x, curve_x[-1]], [plot_bottom, *curve_y, plot_bottom], CURVE, 0.12)
+    canvas.line(curve_x, curve_y, CURVE, 2.2, zorder=3)
+    if len(curve_x) <= MAX_DOTTED_POINTS:
+        canvas.dots(curve_x, curve_y, CURVE, 5 if len(curve_x) == 1 else 3, zorder=3)
+
+    frames_x = to_x(sampled_times_s)
+    frames_y = plot_bottom - PLOT_HEIGHT * np.interp(sampled_times_s, dense_times_s, analysis["scores"])
+    _draw_markers(canvas, frames_x, frames_y, in_event, plot_bottom)
+    return axis_y + 30
+
+
+def _dense_times_s(analysis: dict[str, Any]) -> np.ndarray:
+    """Times of the scored frames, through the known times of the chosen ones where the frame rate varies."""
+    known = {0: 0.0, analysis["num_frames"]: analysis["duration_s"]}
+    known |= dict(zip(analysis["sampled_frame_indices"], analysis["sampled_times_s"], strict=True))
+    indices = sorted(known)
+    return np.interp(analysis["dense_frame_indices"], indices, [known[index] for index in indices])
+
+
+def _envelope(times_s: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Keep the highest score of each run of frames that would share a pixel: a short peak must stay visible."""
+    run = math.ceil(len(scores) / MAX_CURVE_POINTS)
+    padded = np.pad(scores, (0, -len(scores) % run), constant_values=-1.0).reshape(-1, run)
+    peaks = padded.argmax(axis=1) + run * np.arange(len(padded))
+    return times_s[peaks], scores[peaks]
+
+
+def _draw_legend(canvas: _Canvas, events: int, labelled: int, inside: bool, outside: bool, y: float) -> None:
+    canvas.text(LEFT, y, "Anomaly score", 21, weight="bold")
+    entries = []
+    if outside:
+        entries.append(("chosen frame", CURVE, canvas.dots))
+    if inside:
+        entries.append(("chosen frame in an event", EVENT, canvas.dots))
+    note = f" ({labelled} of {events} labelled)" if labelled < events else ""
+    entries.append((f"abnormal event{note}" if events else "no abnormal event", EVENT, None))
+    x = RIGHT
+    for label, color, dots in entries:
+        x -= canvas.text_width(label, 17)
+        canvas.text(x, y, label, 17, MUTED)
+        if dots:
+            dots([x - 16], [y - 6], color, 7)
+        elif events:
+            canvas.box(x - 28, y - 14, x - 8, y + 2, color, 0.2)
+        x -= 56
+
+
+def _place_event_labels(
+    canvas: _Canvas, analysis: dict[str, Any], spans: list[tuple[float, float]]
+) -> list[tuple[float, float, str]]:
+    """Give the events with the highest peaks a label in one row; those that would push others too far stay without.
+
+    Returns:
+        `list[tuple[float, float, str]]`: x of the event's centre, x of the label's centre, and label.
+    """
+    events = analysis["events"]
+    placed: list[tuple[float, float, str]] = []
+    chosen: list[tuple[float, float, str]] = []  # centre of the event, width and text of the label
+    for index in sorted(range(len(events)), key=lambda index: -events[index]["peak_score"]):
+        label = format_span(events[index]["start_s"], events[index]["end_s"], choose_decimals(analysis))
+        width = canvas.text_width(label, 17, "bold") + LABEL_GAP
+        trial = sorted([*chosen, (sum(spans[index]) / 2, width, label)])
+        stems, widths, texts = zip(*trial, strict=True)
+        if sum(widths) > RIGHT - PLOT_LEFT:
+            break
+        centres = _spread(np.array(stems), np.array(widths), PLOT_LEFT, RIGHT)
+        if np.abs(centres - stems).max() <= MAX_LABEL_SHIFT:
+            placed, chosen = list(zip(stems, centres.tolist(), texts, strict=True)), trial
+    return placed
+
+
+def _draw_grid(canvas: _Canvas, start_s: float, end_s: float, to_x, top: float, bottom: float, axis_y: float) -> None:
+    for score in (0.0, 0.5, 1.0):
+        y = bottom - PLOT_HEIGHT * score
+        canvas.line((PLOT_LEFT, RIGHT), (y, y), MUTED if score == 0 else RULE, 1.5, zorder=1.5)
+        canvas.text(PLOT_LEFT - 10, y + 6, f"{score:.3g}", 17, MUTED, ha="right")
+    step_s = next((step for step in TICK_STEPS_S if (end_s - start_s) / step <= MAX_TICKS), None)
+    if step_s is None:  # days long
+        step_s = 86400 * math.ceil((end_s - start_s) / 86400 / MAX_TICKS)
+    decimals = 2 if step_s < 0.1 else 1 if step_s < 1 else 0
+    for tick in range(math.ceil(start_s / step_s - 1e-6), math.floor(end_s / step_s + 1e-6) + 1):
+        x = float(to_x(tick * step_s))
+        canvas.line((x, x), (top, bottom), RULE, 1, zorder=1.2)
+        canvas.line((x, x), (axis_y - 14, axis_y - 6), MUTED, 1.2)
+        label = format_clock(tick * step_s, decimals)
+        half = canvas.text_width(label, 17) / 2
+        canvas.text(min(x, RIGHT + 8 - half), axis_y + 14, label, 17, MUTED, ha="center")
+    canvas.line((PLOT_LEFT, RIGHT), (axis_y - 14, axis_y - 14), RULE, 1.2)
+
+
+def _draw_events(
+    canvas: _Canvas,
+    spans: list[tuple[float, float]],
+    labels: list[tuple[float, float, str]],
+    top: float,
+    bottom: float,
+) -> None:
+    for left, right in spans:
+        spare = max(0.0, 3 - (right - left)) / 2  # an event of seconds in a video of hours stays visible
+        canvas.box(left - spare, top, right + spare, bottom, EVENT, 0.16)
+    for stem, x, label in labels:
+        canvas.line((stem, x), (top, top - 14), EVENT, 1.2, 0.6)
+        canvas.text(x, top - 20, label, 17, EVENT, ha="center", weight="bold")
+
+
+def _draw_markers(canvas: _Canvas, xs: np.ndarray, ys: np.ndarray, in_event: list[bool], bottom: float) -> None:
+    """Mark the chosen frames on the curve, and number them below it with as little displacement as fits."""
+    order = np.argsort(xs, kind="stable")
+    gap = min(BADGE_GAP, (RIGHT - PLOT_LEFT) / len(xs))
+    badges_x = np.empty_like(xs)
+    badges_x[order] = _spread(xs[order], np.full(len(xs), gap), PLOT_LEFT - gap / 2, RIGHT + gap / 2)
+    badge_y, radius = bottom + 30, min(BADGE_RADIUS, gap / 2)
+    for number, (x, y, badge_x, hit) in enumerate(zip(xs, ys, badges_x, in_event, strict=True), start=1):
+        color = EVENT if hit else CURVE
+        canvas.line((x, x), (y, bottom), color, 1.2, 0.55)
+        canvas.line((x, badge_x), (bottom, badge_y - radius), color, 1.2, 0.55)
+        canvas.dots([x], [y], color, 5, edge=1.2)
+        if radius >= 7:
+            canvas.badge(badge_x, badge_y, number, color, radius)
+        else:
+            canvas.dots([badge_x], [badge_y], color, radius)
+
+
+def _spread(positions: np.ndarray, widths: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Place things of these widths side by side within [low, high], moved by the least total square.
+
+    With the room that those before it need taken off each of the (ascending) positions, this is isotonic regression:
+    pool neighbours that are out of order into their mean.
+    """
+    shifts = np.cumsum(widths) - widths / 2
+    pools: list[tuple[float, int]] = []
+    for position in positions - shifts:
+        pools.append((float(position), 1))
+        while len(pools) > 1 and pools[-2][0] > pools[-1][0]:
+            (value, count), (last_value, last_count) = pools[-2:]
+            total = count + last_count
+            pools[-2:] = [((value * count + last_value * last_count) / total, total)]
+    values, counts = zip(*pools, strict=True)
+    return np.clip(np.repeat(values, counts), low, high - widths.sum()) + shifts
+
+
+def _grid(num_frames: int, aspect: float) -> tuple[int, int, int]:
+    """Choose columns, thumbnail width and height: near `SHEET_HEIGHT`, few empty cells, little unused width."""
+    best = (math.inf, 1, 1, 1)
+    for columns in range(1, num_frames + 1):
+        room = (RIGHT - LEFT - CELL_GAP * (columns - 1)) / columns
+        width = min(room, MAX_THUMB_HEIGHT * aspect)
+        rows = math.ceil(num_frames / columns)
+        height = rows * (width / aspect + CAPTION_HEIGHT)
+        unused = 1 - width * num_frames / (room * rows * columns)
+        cost = abs(math.log(height / SHEET_HEIGHT)) + 3 * unused
+        best = min(best, (cost, columns, max(1, int(width)), max(1, int(width / aspect))))
+    return best[1:]
+
+
+def _draw_sheet(
+    canvas: _Canvas, analysis: dict[str, Any], frames: np.ndarray, in_event: list[bool], top: float
+) -> float:
+    """Draw the chosen frames, numbered and with their times; returns the y of the lower edge."""
+    heading = f"{_count(len(frames), 'chosen frame')}   \u00b7   sampler: {analysis['sampler']}"
+    canvas.text(LEFT, top + 36, _shorten(canvas, heading, RIGHT - LEFT, 21), 21, weight="bold")
+    decimals = choose_decimals(analysis)
+    columns, width, height = _grid(len(frames), frames.shape[2] / frames.shape[1])
+    pitch = min((RIGHT - LEFT + CELL_GAP) / columns, width + 1 + CELL_GAP)  # uneven by a pixel, flush at the right
+    top = math.ceil(top) + 56
+    for index, (frame, time_s, hit) in enumerate(zip(frames, analysis["sampled_times_s"], in_event, strict=True)):
+        row, column = divmod(index, columns)
+        x, y = LEFT + round(column * pitch), top + row * (height + CAPTION_HEIGHT)
+        canvas.image(np.asarray(Image.fromarray(frame).resize((width, height), Image.Resampling.LANCZOS)), x, y)
+        color = EVENT if hit else CURVE
+        if hit:
+            canvas.line((x, x + width, x + width, x, x), (y, y, y + height, y + height, y), EVENT, 3)
+        canvas.badge(x + 8 + BADGE_RADIUS, y + 8 + BADGE_RADIUS, index + 1, color, BADGE_RADIUS + 1)
+        canvas.text(x + 1, y + height + 21, format_clock(time_s, decimals), 17, EVENT if hit else INK)
+    return top + math.ceil(len(frames) / columns) * (height + CAPTION_HEIGHT)

@@ -1,0 +1,119 @@
+"""InternLM2's SentencePiece tokenizer -> a fast tokenizer with the same ids and the same decoded text."""
+
+import json
+from pathlib import Path
+
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, processors
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+
+# What a converted tokenizer is checked on against SentencePiece itself.
+TOKENIZER_SAMPLES = [
+    "Could you specify the anomaly events present in the video?",
+    "  leading, trailing and   inner spaces, tabs\tand\nlines ",
+    "Timestamp 00:01:02.5, 30fps; the man's car — exploded! 视频中发生了爆炸。🚨 ünïcödé",
+]
+
+
+def bpe_merges(scores: dict[str, float], vocab: dict[str, int]) -> list[tuple[str, str]]:
+    """Merges of a SentencePiece BPE model, which stores only the score of each merged piece."""
+    ranked = []
+    for piece, score in scores.items():
+        splits = [(piece[:i], piece[i:]) for i in range(1, len(piece))]
+        known = [(left, right) for left, right in splits if left in vocab and right in vocab]
+        ranked += [(-score, vocab[left], vocab[right], left, right) for left, right in known]
+    return [(left, right) for *_, left, right in sorted(ranked)]
+
+
+def read_sentencepiece(path: Path):
+    """The SentencePiece model at `path`, as a protobuf message."""
+    try:
+        from sentencepiece import sentencepiece_model_pb2
+    except ImportError as error:
+        raise ImportError("Converting a SentencePiece tokenizer needs: pip install sentencepiece protobuf") from error
+    model = sentencepiece_model_pb2.ModelProto()
+    model.ParseFromString(path.read_bytes())
+    if model.trainer_spec.model_type != sentencepiece_model_pb2.TrainerSpec.BPE:
+        raise ValueError(f"{path}: expected a SentencePiece BPE model, got type {model.trainer_spec.model_type}.")
+    return model
+
+
+def fast_tokenizer_from_sentencepiece(path: Path) -> Tokenizer:
+    """A `tokenizers` object that encodes and decodes as InternLM2's slow tokenizer does with the model at `path`."""
+    proto = read_sentencepiece(path)
+    pieces = list(proto.pieces)
+    vocab = {piece.piece: index for index, piece in enumerate(pieces)}
+    scores = {piece.piece: piece.score for piece in pieces if piece.type == piece.NORMAL and len(piece.piece) > 1}
+    unknown = next(piece.piece for piece in pieces if piece.type == piece.UNKNOWN)
+    tokenizer = Tokenizer(
+        models.BPE(
+            vocab,
+            bpe_merges(scores, vocab),
+            unk_token=unknown,
+            fuse_unk=True,
+            byte_fallback=proto.trainer_spec.byte_fallback,
+        )
+    )
+    prefix = proto.normalizer_spec.add_dummy_prefix
+    steps = [normalizers.Precompiled(charsmap)] if (charsmap := proto.normalizer_spec.precompiled_charsmap) else []
+    if proto.normalizer_spec.remove_extra_whitespaces:
+        steps += [normalizers.Strip(), normalizers.Replace(Regex(" {2,}"), " ")]
+    steps += [normalizers.Prepend("▁")] if prefix else []
+    tokenizer.normalizer = normalizers.Sequence([*steps, normalizers.Replace(" ", "▁")])
+    strip = [decoders.Strip(" ", 1, 0)] if prefix else []
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), *strip]
+    )
+    user_defined = [piece.piece for piece in pieces if piece.type == piece.USER_DEFINED]
+    tokenizer.add_tokens([AddedToken(token, normalized=False) for token in user_defined])
+    return tokenizer
+
+
+def convert_tokenizer(checkpoint: Path) -> PreTrainedTokenizerFast:
+    """
+    The checkpoint's tokenizer as a fast tokenizer: InternLM2's `tokenizer.model` converted, any other as it is.
+
+    Raises:
+        `ValueError`: if the converted tokenizer encodes a sample differently from the SentencePiece model.
+    """
+    model_file = checkpoint / "tokenizer.model"
+    if not model_file.exists():
+        return AutoTokenizer.from_pretrained(checkpoint)
+    settings = json.loads((checkpoint / "tokenizer_config.json").read_text(encoding="utf-8"))
+    fast = fast_tokenizer_from_sentencepiece(model_file)
+    added_file = checkpoint / "added_tokens.json"
+    added = json.loads(added_file.read_text(encoding="utf-8")) if added_file.exists() else {}
+    first_id = fast.get_vocab_size()
+    for number, (token, index) in enumerate(sorted(added.items(), key=lambda item: item[1])):
+        if index != first_id + number:
+            raise ValueError(f"{added_file}: {token!r} has id {index}, expected {first_id + number} after the model.")
+    fast.add_special_tokens([AddedToken(token, normalized=False) for token in sorted(added, key=added.get)])
+    bos = settings.get("bos_token", "<s>")
+    fast.post_processor = processors.TemplateProcessing(
+        single=f"{bos} $A", pair=f"{bos} $A {bos} $B", special_tokens=[(bos, fast.token_to_id(bos))]
+    )
+    check_tokenizer(fast, model_file)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=fast,
+        bos_token=bos,
+        eos_token=settings.get("eos_token", "</s>"),
+        pad_token=settings.get("pad_token", "</s>"),
+        unk_token=settings.get("unk_token", "<unk>"),
+        additional_special_tokens=sorted(added, key=added.get),
+        clean_up_tokenization_spaces=False,
+        model_max_length=settings.get("model_max_length", int(1e30)),
+        padding_side="left",
+    )
+
+
+def check_tokenizer(fast: Tokenizer, model_file: Path) -> None:
+    """Compare the converted tokenizer with SentencePiece itself on text that exercises both."""
+    from sentencepiece import SentencePieceProcessor
+
+    slow = SentencePieceProcessor(str(model_file))
+    for sample in TOKENIZER_SAMPLES:
+        got, expected = fast.encode(sample, add_special_tokens=False).ids, slow.encode(sample)
+        if got != expected:
+            raise ValueError(
+                f"{model_file}: the fast tokenizer encodes {sample!r} as {got}, SentencePiece as {expected}."
+            )

@@ -1,0 +1,44 @@
+import re
+from pathlib import Path
+
+from setuptools import setup
+
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (HERE / "modeling_holmes_vau/__init__.py").read_text(encoding="utf-8"))[1]
+
+REQUIRED = [
+    "torch>=2.4",
+    "transformers>=5.17,<6",
+    "safetensors>=0.4.3",
+    "tokenizers>=0.22",
+    "huggingface_hub>=1.0",
+    "numpy>=1.26",
+    "pillow>=10",
+    # decord publishes wheels for Linux and Windows on x86-64 alone; PyAV reads the same frames elsewhere.
+    "decord>=0.6; platform_machine == 'x86_64' or platform_machine == 'AMD64'",
+    "av>=14",
+    "sentencepiece>=0.2",
+    "protobuf>=4",
+    "jinja2>=3.1",
+    "tqdm>=4.66",
+]
+TRAIN = ["accelerate>=1.10", "datasets>=4.7", "peft>=0.18", "trl>=1.0", "tensorboard>=2.14"]
+EVAL = ["evaluate>=0.4.6", "datasets>=4.7", "pycocoevalcap>=1.2", "scikit-learn>=1.4", "matplotlib>=3.8"]
+DEMO = ["matplotlib>=3.8"]
+DEV = [*DEMO, "accelerate>=1.10", "pytest>=8", "ruff>=0.12"]
+
+setup(
+    name="holmes-vau",
+    version=VERSION,
+    description="Video anomaly understanding at any granularity, as a Hugging Face-native release",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    packages=["modeling_holmes_vau", "hivau70k_dataset"],
+    python_requires=">=3.10",
+    install_requires=REQUIRED,
+    extras_require={"train": TRAIN, "eval": EVAL, "demo": DEMO, "dev": DEV},
+    entry_points={"console_scripts": ["holmes-vau = modeling_holmes_vau.cli:main"]},
+)

@@ -1,0 +1,65 @@
+"""Shared fixtures: tiny checkpoints, small videos, the reference outputs; no network."""
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+from tests.original import write_original_checkpoint  # noqa: E402
+
+
+REFERENCE = Path(__file__).parent / "fixtures" / "reference"
+# Real videos live beside the repository where the project is developed; they are no part of it.
+VIDEOS = Path(__file__).resolve().parents[2] / "shared" / "data" / "videos"
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch):
+    """Any connection out of this machine fails the test that makes it."""
+    connect = socket.socket.connect
+
+    def guarded(self, address):
+        if self.family == socket.AF_UNIX or address[0] in ("127.0.0.1", "localhost", "::1"):
+            return connect(self, address)
+        raise AssertionError(f"a test tried to reach {address}")
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture(scope="session")
+def real_videos() -> Path:
+    if not VIDEOS.is_dir():
+        pytest.skip(f"the release's example videos are not at {VIDEOS}")
+    return VIDEOS
+
+
+@pytest.fixture(scope="session")
+def original56(tmp_path_factory) -> Path:
+    """InternVL2-format folder and scorer with the reference weights, 56 px."""
+    return write_original_checkpoint(tmp_path_factory.mktemp("original56"), image_size=56)
+
+
+@pytest.fixture(scope="session")
+def checkpoint56(original56) -> Path:
+    """The converted 56 px checkpoint."""
+    from modeling_holmes_vau.convert_holmes_vau_to_hf import convert
+
+    return convert(original56, original56 / "anomaly_scorer.pth", original56.parent / "converted56")
+
+
+@pytest.fixture(scope="session")
+def model56(checkpoint56):
+    from modeling_holmes_vau import HolmesVAUForConditionalGeneration
+
+    return HolmesVAUForConditionalGeneration.from_pretrained(checkpoint56).eval()
+
+
+@pytest.fixture(scope="session")
+def processor56(checkpoint56):
+    from modeling_holmes_vau import HolmesVAUProcessor
+
+    return HolmesVAUProcessor.from_pretrained(checkpoint56)

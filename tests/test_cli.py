@@ -1,0 +1,151 @@
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from modeling_holmes_vau import cli
+from tests.videos import write_video
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    return write_video(tmp_path_factory.mktemp("clip") / "clip.mp4", num_frames=250)
+
+
+@pytest.fixture
+def analyze(checkpoint56, capsys):
+    """Run `holmes-vau analyze` with the tiny checkpoint: exit status, stdout, stderr."""
+
+    def run(*arguments):
+        common = ["--model", str(checkpoint56), "--max-new-tokens", "3", "--device", "cpu"]
+        status = cli.main(["analyze", *map(str, arguments), *common])
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    return run
+
+
+def errors(err: str) -> list[str]:
+    """Lines a person reads: progress bars are no lines."""
+    assert "Traceback" not in err
+    return [line for line in err.replace("\r", "\n").splitlines() if line.startswith("error:")]
+
+
+def test_summary_and_report(analyze, clip, tmp_path):
+    status, out, err = analyze(clip, "--output", tmp_path, "--prompt", "Why?", "--num-frames", "8")
+    assert status == 0 and not errors(err)
+    for part in (str(clip), "0:10.0, 250 frames at 25.00 fps; 16 scored, 8 shown", "question Why?", "events"):
+        assert part in out
+    folder = tmp_path / "clip"
+    assert f"report   {folder / 'report.html'}" in out
+    assert {p.name for p in folder.iterdir()} == {"analysis.json", "timeline.png", "report.html"}
+    analysis = json.loads((folder / "analysis.json").read_text(encoding="utf-8"))
+    assert analysis["prompt"] == "Why?" and len(analysis["sampled_frame_indices"]) == 8
+
+
+def test_json_is_one_line_a_video(analyze, clip):
+    status, out, _ = analyze(clip, "--json", "--sampler", "top_k", "--stride", "5")
+    (line,) = out.splitlines()
+    analysis = json.loads(line)
+    assert status == 0 and analysis["sampler"] == "top_k" and len(analysis["scores"]) == 50
+
+
+def test_many_videos_and_bad_ones(analyze, clip, tmp_path):
+    """One bad file does not stop the rest; each gets one line; the status says so."""
+    names = ["a#1=b c.mp4", "监控 视频.mp4"]
+    for name in names:
+        shutil.copy(clip, tmp_path / name)
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "text.mp4").write_text("no video")
+    (tmp_path / "cut.mp4").write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
+    (tmp_path / "folder").mkdir()
+    missing = tmp_path / "missing.mp4"
+    status, out, err = analyze(tmp_path, missing, tmp_path / "folder", tmp_path / "*.nothing")
+    assert status == 1
+    lines = errors(err)
+    for bad in ("empty.mp4", "text.mp4", "cut.mp4", "missing.mp4", "folder", "*.nothing"):
+        assert sum(bad in line for line in lines) == 1, bad
+    assert len(lines) == 6
+    assert all(str(tmp_path / name) in out for name in names) and out.count("answer") == 2
+
+
+def test_equal_names_get_folders_of_their_own(tmp_path):
+    folders = cli.report_folders(["a/x.mp4", "b/x.mp4", "b/x.avi", "x-2.mp4"], str(tmp_path))
+    assert [folder.name for folder in folders.values()] == ["x", "x-2", "x-3", "x-2-2"]
+
+
+def test_globs_and_order(clip, tmp_path):
+    for name in ("b.mp4", "a.mp4", "note.txt", "odd[1].mp4"):
+        shutil.copy(clip, tmp_path / name)
+    names = ["a.mp4", "b.mp4", "odd[1].mp4"]
+    assert cli.find_videos([str(tmp_path / "*.mp4")]) == ([str(tmp_path / name) for name in names], [])
+    assert cli.find_videos([str(tmp_path)])[0] == [str(tmp_path / name) for name in names]
+    assert cli.find_videos([str(tmp_path / "odd[1].mp4")])[0] == [str(tmp_path / "odd[1].mp4")]
+
+
+def test_resume_skips_what_is_done(analyze, clip, tmp_path):
+    analyze(clip, "--output", tmp_path)
+    report = tmp_path / "clip" / "report.html"
+    before = report.stat().st_mtime_ns
+    status, out, _ = analyze(clip, "--output", tmp_path, "--resume")
+    assert status == 0 and out == "" and report.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--num-frames", "0"], "--num-frames must be at least 1, got 0"),
+        (["--stride", "-1"], "--stride must be at least 1, got -1"),
+        (["--resume"], "pass both"),
+    ],
+)
+def test_bad_options_are_one_line(analyze, clip, arguments, said):
+    status, _, err = analyze(clip, *arguments)
+    assert status == 1 and len(errors(err)) == 1 and said in err
+
+
+@pytest.mark.parametrize("kind", ["missing", "empty", "other"])
+def test_bad_models_are_one_line(clip, tmp_path, capsys, kind):
+    folder = tmp_path / kind
+    if kind != "missing":
+        folder.mkdir()
+    if kind == "other":
+        (folder / "config.json").write_text('{"model_type": "bert"}')
+    assert cli.main(["analyze", str(clip), "--model", str(folder)]) == 1
+    (line,) = errors(capsys.readouterr().err)
+    assert str(folder) in line
+
+
+def test_without_model_the_untrained_one_says_so(clip, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    results = []
+    for name in ("one", "two"):
+        assert cli.main(["analyze", str(clip), "--output", str(tmp_path / name), "--device", "cpu"]) == 0
+        assert "untrained" in capsys.readouterr().err
+        results.append(json.loads((tmp_path / name / "clip" / "analysis.json").read_text(encoding="utf-8")))
+    assert "untrained" in (tmp_path / "one" / "clip" / "report.html").read_text(encoding="utf-8")
+    assert "untrained" in results[0]["warning"]
+    assert {**results[0], "seconds": 0} == {**results[1], "seconds": 0}  # built once, seeded
+    built = list((tmp_path / "cache" / "holmes-vau").iterdir())
+    assert len(built) == 1 and sum(f.stat().st_size for f in built[0].iterdir()) < 5e6
+
+
+def test_module_runs_as_a_program(clip):
+    done = subprocess.run(
+        [sys.executable, "-m", "modeling_holmes_vau", "analyze", "/nowhere.mp4", "--device", "cpu"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1 and "Traceback" not in done.stderr and "/nowhere.mp4" in done.stderr
+
+
+def test_clock():
+    assert [cli.clock(s) for s in (0, 5.04, 65.5, 59.99, 3725.2)] == [
+        "0:00.0",
+        "0:05.0",
+        "1:05.5",
+        "1:00.0",
+        "1:02:05.2",
+    ]

@@ -1,0 +1,166 @@
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoTokenizer, InternVLForConditionalGeneration
+
+from modeling_holmes_vau import HolmesVAUForConditionalGeneration, HolmesVAUProcessor, cli
+from modeling_holmes_vau.convert_holmes_vau_to_hf import convert, init_from_base, split_wqkv
+from modeling_holmes_vau.untrained_holmes_vau import build_small_tokenizer, small_config
+from tests.original import REFERENCE, model_state, read_json, write_original_checkpoint
+
+
+def weights_of(folder):
+    return {k: v for file in folder.glob("*.safetensors") for k, v in load_file(file).items()}
+
+
+def test_split_wqkv_by_hand():
+    # 2 key/value heads, 2 query heads each, head_dim 1: rows q q k v | q q k v
+    rows = torch.arange(8.0)[:, None]
+    query, key, value = split_wqkv(rows, num_kv_heads=2, head_dim=1)
+    assert query.flatten().tolist() == [0, 1, 4, 5]
+    assert key.flatten().tolist() == [2, 6] and value.flatten().tolist() == [3, 7]
+
+
+@pytest.mark.parametrize("weights", ["sharded", "bin"])
+def test_every_weight_format_gives_the_same_checkpoint(tmp_path, checkpoint56, weights, monkeypatch):
+    monkeypatch.setattr("modeling_holmes_vau.convert_holmes_vau_to_hf.SHARD_BYTES", 300_000)
+    original = write_original_checkpoint(tmp_path / "original", weights=weights)
+    output = convert(original, original / "anomaly_scorer.pth", tmp_path / "out")
+    assert len(list(output.glob("model-*-of-*.safetensors"))) > 1
+    index = json.loads((output / "model.safetensors.index.json").read_text())
+    got, expected = weights_of(output), weights_of(checkpoint56)
+    assert got.keys() == expected.keys() == index["weight_map"].keys()
+    assert all(torch.equal(got[name], expected[name]) for name in expected)
+    HolmesVAUForConditionalGeneration.from_pretrained(output)
+
+
+def test_scorer_from_safetensors_and_num_frames_by_the_command(tmp_path, original56, checkpoint56, capsys):
+    save_file(torch.load(original56 / "anomaly_scorer.pth", weights_only=True), tmp_path / "scorer.safetensors")
+    arguments = ["convert", "--checkpoint", str(original56), "--scorer", str(tmp_path / "scorer.safetensors")]
+    assert cli.main([*arguments, "--output", str(tmp_path / "out"), "--num-frames", "8"]) == 0
+    assert "wrote" in capsys.readouterr().out
+    model = HolmesVAUForConditionalGeneration.from_pretrained(tmp_path / "out")
+    assert model.config.num_frames == HolmesVAUProcessor.from_pretrained(tmp_path / "out").num_frames == 8
+    before = weights_of(checkpoint56)
+    assert all(torch.equal(value, before[name]) for name, value in weights_of(tmp_path / "out").items())
+
+
+def test_qwen2_checkpoints_convert(tmp_path):
+    """The layout of InternVL2-1B: a Qwen2 language model under its own names and a tokenizer.json."""
+    tokenizer = build_small_tokenizer()
+    folder = write_original_checkpoint(tmp_path / "original")
+    config = json.loads((folder / "config.json").read_text())
+    sizes = {k: config["llm_config"][k] for k in ("hidden_size", "intermediate_size", "num_hidden_layers")}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "tie_word_embeddings": False}
+    config["llm_config"] = {"model_type": "qwen2", "vocab_size": len(tokenizer), **sizes, **heads}
+    (folder / "config.json").write_text(json.dumps(config))
+    state = {k: v for k, v in model_state(56).items() if not k.startswith("language_model")}
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    language = AutoModelForCausalLM.from_config(AutoConfig.for_model(**config["llm_config"]))
+    state |= {f"language_model.{name}": value.clone() for name, value in language.state_dict().items()}
+    save_file(state, folder / "model.safetensors")
+    for name in ("tokenizer.model", "tokenizer_config.json", "added_tokens.json", "special_tokens_map.json"):
+        (folder / name).unlink()
+    tokenizer.save_pretrained(folder)
+    model = HolmesVAUForConditionalGeneration.from_pretrained(
+        convert(folder, folder / "anomaly_scorer.pth", tmp_path / "out")
+    )
+    assert model.config.text_config.model_type == "qwen2"
+    ids = torch.randint(10, 200, (1, 12))
+    torch.testing.assert_close(model(input_ids=ids).logits, language(input_ids=ids).logits, atol=1e-5, rtol=1e-4)
+
+
+def test_every_problem_is_listed_and_nothing_is_written(tmp_path, capsys):
+    folder = write_original_checkpoint(tmp_path / "original")
+    state = model_state(56)
+    state["language_model.model.layers.7.attention.wo.weight"] = torch.zeros(96, 96)
+    state["vision_model.rotary.table"] = torch.zeros(3)
+    state["mlp1.1.weight"] = torch.zeros(96, 255)
+    state["language_model.model.layers.0.attention.wqkv.weight"] = torch.zeros(190, 96)
+    del state["vision_model.encoder.layers.2.norm2.bias"]
+    save_file(state, folder / "model.safetensors")
+    arguments = ["convert", "--checkpoint", str(folder), "--scorer", str(folder / "anomaly_scorer.pth")]
+    assert cli.main([*arguments, "--output", str(tmp_path / "out")]) == 1
+    said = capsys.readouterr().err
+    for line in (
+        "unmapped: language_model.model.layers.7.attention.wo.weight (96, 96)",
+        "unmapped: vision_model.rotary.table (3,)",
+        "misshapen: mlp1.1.weight gives model.multi_modal_projector.linear_1.weight (96, 255), expected (96, 256)",
+        "misshapen: language_model.model.layers.0.attention.wqkv.weight (190, 96) cannot be split",
+        "missing: model.vision_tower.encoder.layer.2.layernorm_after.bias (64,)",
+    ):
+        assert line in said
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["original"]
+
+
+def test_wrong_inputs_are_refused_in_words(tmp_path, original56, checkpoint56):
+    scorer = original56 / "anomaly_scorer.pth"
+    with pytest.raises(ValueError, match="config.json not found"):
+        convert(tmp_path / "nowhere", scorer, tmp_path / "out")
+    with pytest.raises(ValueError, match="already exists"):
+        convert(original56, scorer, checkpoint56)
+    with pytest.raises(ValueError, match="no llm_config"):
+        convert(checkpoint56, scorer, tmp_path / "out")
+    with pytest.raises(ValueError, match="expected model_type 'internvl'"):
+        init_from_base(original_llama(tmp_path), tmp_path / "out")
+
+
+def original_llama(tmp_path):
+    from transformers import LlamaConfig
+
+    LlamaConfig().save_pretrained(tmp_path / "llama")
+    return tmp_path / "llama"
+
+
+def test_a_pickle_that_runs_code_is_refused(tmp_path, original56):
+    class Harm:
+        def __reduce__(self):
+            return print, ("harm",)
+
+    torch.save({"weight": Harm()}, tmp_path / "scorer.pth")
+    with pytest.raises(Exception, match="(?i)weights.only"):
+        convert(original56, tmp_path / "scorer.pth", tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["tokenizer", "tokenizer_dummy_prefix"])
+def test_fast_tokenizer_equals_the_slow_one(tmp_path, name):
+    original = write_original_checkpoint(tmp_path / "original", tokenizer=name)
+    folder = convert(original, original / "anomaly_scorer.pth", tmp_path / "out")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    reference = read_json(f"{name}/encodings.json")
+    assert len(tokenizer) == reference["vocab_size"]
+    assert {k: tokenizer.convert_tokens_to_ids(k) for k in reference["added_tokens"]} == reference["added_tokens"]
+    for row in reference["encodings"]:
+        assert tokenizer(row["text"])["input_ids"] == row["input_ids"]
+        assert tokenizer.decode(row["input_ids"], skip_special_tokens=True) == row["decoded"]
+
+
+def test_init_keeps_the_base_and_adds_a_seeded_scorer(tmp_path):
+    tokenizer = build_small_tokenizer()
+    config = small_config(tokenizer, image_size=56, width=32).to_dict()
+    kept = {k: config[k] for k in ("vision_config", "text_config", "image_token_id", "image_seq_length")}
+    from transformers import InternVLConfig
+
+    torch.manual_seed(3)
+    native = InternVLForConditionalGeneration(InternVLConfig(**kept, tie_word_embeddings=False)).eval()
+    native.save_pretrained(tmp_path / "base")
+    tokenizer.save_pretrained(tmp_path / "base")
+    arguments = ["init", "--base", str(tmp_path / "base"), "--seed", "5"]
+    for name in ("one", "two"):
+        assert cli.main([*arguments, "--output", str(tmp_path / name)]) == 0
+    one, two = weights_of(tmp_path / "one"), weights_of(tmp_path / "two")
+    assert one.keys() == two.keys() and all(torch.equal(one[k], two[k]) for k in one)
+    model = HolmesVAUForConditionalGeneration.from_pretrained(tmp_path / "one").eval()
+    assert model.anomaly_scorer.normal_memory.prototypes.std() > 0.01
+    ids, pixels = torch.full((1, 6), config["image_token_id"]), torch.randn(1, 3, 56, 56)
+    ids[0, 4:] = 20
+    expected = native(input_ids=ids, pixel_values=pixels).logits
+    torch.testing.assert_close(model(input_ids=ids, pixel_values=pixels).logits, expected)
+    assert HolmesVAUProcessor.from_pretrained(tmp_path / "one").image_size == 56
+
+
+def test_fixture_names_every_key_of_the_release():
+    assert len(json.loads((REFERENCE / "scorer_state_dict_keys.json").read_text())["keys"]) == 34

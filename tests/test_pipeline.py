@@ -1,0 +1,106 @@
+import pytest
+import torch
+
+from modeling_holmes_vau import HolmesVAUForConditionalGeneration, VideoChat, analyze_video, find_events
+from tests.videos import moving_square, write_video
+
+
+@pytest.mark.parametrize(
+    ("scores", "expected"),
+    [
+        ([0.0, 0.0, 0.0], []),
+        ([0.4, 0.4, 0.4], []),  # above the low threshold alone
+        ([0.6, 0.6, 0.6], [(0.0, 6.0, 0.6)]),
+        ([0.1, 0.35, 0.9, 0.35, 0.1], [(2.0, 8.0, 0.9)]),
+        ([0.9, 0.1, 0.9], [(0.0, 2.0, 0.9), (4.0, 6.0, 0.9)]),
+        ([0.1, 0.1, 0.5], [(4.0, 6.0, 0.5)]),
+    ],
+)
+def test_events_by_hand(scores, expected):
+    times = [2.0 * i for i in range(len(scores))]
+    events = find_events(scores, times, end_s=2.0 * len(scores))
+    assert [(e["start_s"], e["end_s"], pytest.approx(e["peak_score"])) for e in events] == expected
+
+
+def test_short_events_are_dropped():
+    assert find_events([0.9, 0.0, 0.9, 0.9], [0.0, 0.5, 1.0, 1.5], 2.0) == [
+        {"start_s": 1.0, "end_s": 2.0, "peak_score": 0.9}
+    ]
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory):
+    return write_video(tmp_path_factory.mktemp("video") / "clip.mp4", num_frames=700)
+
+
+def test_streaming_equals_one_call(model56, processor56, video):
+    analysis = analyze_video(video, model56, processor56, prompt="Why?", max_new_tokens=6)
+    inputs = processor56(videos=video, text="Why?", return_tensors="pt")
+    output = model56.generate(**inputs, max_new_tokens=6, return_dict_in_generate=True)
+    torch.testing.assert_close(torch.tensor(analysis["scores"]), output.anomaly_scores[0], atol=1e-6, rtol=0)
+    assert analysis["sampled_frame_indices"] == output.frame_indices[0].tolist()
+    new = output.sequences[0, inputs["input_ids"].shape[1] :]
+    assert analysis["answer"] == processor56.decode(new, skip_special_tokens=True).strip()
+
+
+def test_fields(model56, processor56, video):
+    seen = []
+    analysis = analyze_video(
+        str(video), model56, processor56, max_new_tokens=2, on_progress=lambda done, total: seen.append((done, total))
+    )
+    assert list(analysis) == [
+        "video", "fps", "num_frames", "duration_s", "dense_frame_indices", "scores", "events",
+        "sampled_frame_indices", "sampled_times_s", "sampler", "prompt", "answer", "model", "seconds",
+    ]  # fmt: skip
+    assert (analysis["video"], analysis["num_frames"]) == (str(video), 700)
+    assert analysis["fps"] == pytest.approx(25) and analysis["duration_s"] == pytest.approx(28)
+    assert analysis["dense_frame_indices"] == list(range(0, 700, 16)) and len(analysis["scores"]) == 44
+    times = [i / 25 for i in analysis["sampled_frame_indices"]]
+    assert analysis["sampled_times_s"] == pytest.approx(times) and analysis["sampler"] == "ats"
+    assert set(analysis["seconds"]) == {"decode", "encode", "score", "generate"}
+    assert seen[-1] == (44, 44) and len(seen) > 1
+
+
+def test_past_the_budget_frames_are_read_again(model56, processor56, video, monkeypatch):
+    expected = analyze_video(video, model56, processor56, max_new_tokens=4)
+    monkeypatch.setattr(model56.config, "max_cached_frames", 16)
+    analysis = analyze_video(video, model56, processor56, max_new_tokens=4)
+    assert analysis["answer"] == expected["answer"]
+    assert analysis["sampled_frame_indices"] == expected["sampled_frame_indices"]
+
+
+def test_segment_of_a_file(model56, processor56, video):
+    analysis = analyze_video(video, model56, processor56, segment_s=(4.0, None), num_frames=4, max_new_tokens=1)
+    assert analysis["dense_frame_indices"] == list(range(100, 700, 16))
+    assert min(analysis["sampled_times_s"]) >= 4.0
+
+
+def test_a_calm_video(checkpoint56, processor56):
+    """Scores near zero, where the original raises TypeError."""
+    model = HolmesVAUForConditionalGeneration.from_pretrained(checkpoint56)
+    model.anomaly_scorer.classifier[2].bias.data.fill_(-99.0)
+    calm = analyze_video(moving_square(600), model, processor56, max_new_tokens=2)
+    assert max(calm["scores"]) < 1e-3 and calm["events"] == []
+    assert calm["sampled_frame_indices"][0] == 0 and calm["sampled_frame_indices"][-1] == 592
+
+
+@pytest.mark.parametrize("length", [1, 3])
+def test_a_tiny_video(model56, processor56, length):
+    tiny = analyze_video(moving_square(length), model56, processor56, max_new_tokens=2)
+    assert len(tiny["scores"]) == 1 and len(tiny["sampled_frame_indices"]) == 12
+    assert set(tiny["sampled_frame_indices"]) <= set(range(length)) and tiny["sampler"] == "middle"
+
+
+def test_chat_keeps_the_conversation(model56, processor56, video):
+    chat = VideoChat(video, model56, processor56, num_frames=4)
+    first = chat.ask("What?", max_new_tokens=3)
+    chat.ask("Why?", max_new_tokens=3)
+    assert [message["role"] for message in chat.messages] == ["user", "assistant", "user", "assistant"]
+    assert chat.messages[1]["content"][0]["text"] == first
+    assert first == analyze_video(video, model56, processor56, "What?", num_frames=4, max_new_tokens=3)["answer"]
+
+
+def test_model_method_is_the_same(model56, processor56, video):
+    one = model56.analyze(video, processor56, max_new_tokens=2)
+    two = analyze_video(video, model56, processor56, max_new_tokens=2)
+    assert {**one, "seconds": 0} == {**two, "seconds": 0}

@@ -1,0 +1,345 @@
+import base64
+import io
+import json
+import logging
+import re
+import sys
+import warnings
+from html.parser import HTMLParser
+
+import matplotlib
+import numpy as np
+import pytest
+from PIL import Image
+
+from modeling_holmes_vau import report_holmes_vau as report
+from modeling_holmes_vau import report_picture_holmes_vau as drawing
+from modeling_holmes_vau.report_holmes_vau import write_report
+from modeling_holmes_vau.report_picture_holmes_vau import draw_timeline, format_clock
+
+
+NASTY_NAME = '监控 #1=<b>"x" & $a_1$\'s.mp4'
+
+
+def make_analysis(num_frames=4, duration_s=40.0, num_dense=50, events=((10.0, 14.5, 0.9),), **changes):
+    fps = 25.0
+    dense = np.linspace(0, duration_s * fps - 1, num_dense).round().astype(int).tolist()
+    sampled = [dense[i] for i in np.linspace(0, num_dense - 1, num_frames).round().astype(int)]
+    return {
+        "seconds": {"decode": 1.25, "encode": 2.5, "score": 0.125, "generate": 4.0},  # not the order of the file
+        "video": "clips/street.mp4",
+        "fps": fps,
+        "num_frames": int(duration_s * fps),
+        "duration_s": duration_s,
+        "dense_frame_indices": dense,
+        "scores": np.random.default_rng(0).random(num_dense).tolist(),
+        "events": [{"start_s": start, "end_s": end, "peak_score": peak} for start, end, peak in events],
+        "sampled_frame_indices": sampled,
+        "sampled_times_s": [index / fps for index in sampled],
+        "sampler": "ats",
+        "prompt": "What happens here?",
+        "answer": "A man runs.\n\nHe falls.",
+        "model": "some/model",
+    } | changes
+
+
+def make_frames(num_frames=4, height=36, width=64):
+    frames = np.empty((num_frames, height, width, 3), np.uint8)
+    frames[:] = np.arange(num_frames, dtype=np.uint8)[:, None, None, None] * 3 + np.array([200, 40, 90], np.uint8)
+    return frames
+
+
+def open_png(data):
+    picture = Image.open(io.BytesIO(data))
+    picture.load()
+    return np.asarray(picture.convert("RGB")).astype(int)
+
+
+def count_close(picture, color):
+    wanted = [int(color[i : i + 2], 16) for i in (1, 3, 5)]
+    return int((np.abs(picture - wanted).max(axis=-1) <= 3).sum())
+
+
+class Page(HTMLParser):
+    """Collects the tags and the visible text of a page."""
+
+    def __init__(self, source):
+        super().__init__()
+        self.tags, self.texts, self.open = [], [], []
+        self.feed(source)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.texts.append(data)
+
+
+def test_three_files_and_nothing_else(tmp_path):
+    folder = tmp_path / "new" / "folder"
+    paths = write_report(make_analysis(), make_frames(), folder)
+    names = {"analysis": "analysis.json", "timeline": "timeline.png", "report": "report.html"}
+    assert paths == {key: folder / name for key, name in names.items()}
+    assert write_report(make_analysis(), make_frames(), str(folder)) == paths  # replaces
+    assert {path.name for path in folder.iterdir()} == set(names.values())
+
+
+def test_json_round_trips_in_a_fixed_order(tmp_path):
+    analysis = make_analysis(video="视频/" + NASTY_NAME, answer="第一行\n第二行", segment_s=[1.0, 39.0], extra=1)
+    text = write_report(analysis, make_frames(), tmp_path)["analysis"].read_text(encoding="utf-8")
+    assert json.loads(text) == analysis
+    assert "监控" in text and text.endswith("}\n")
+    assert list(json.loads(text)) == [*report.REQUIRED_FIELDS, "segment_s", "extra"]
+
+
+def test_name_that_is_not_utf8_survives(tmp_path):
+    analysis = make_analysis(video="caf\udce9.mp4")
+    paths = write_report(analysis, make_frames(), tmp_path)
+    assert json.loads(paths["analysis"].read_text(encoding="utf-8"))["video"] == "caf\udce9.mp4"
+    assert r"caf\udce9.mp4" in paths["report"].read_text(encoding="utf-8")
+
+
+def test_page_escapes_every_user_string(tmp_path):
+    bad = "<script>alert(\"1\")</script> & 'x'"
+    strings = {name: f"{name} {bad}" for name in ("prompt", "answer", "model", "sampler", "warning")}
+    analysis = make_analysis(video="/a/<i>/" + NASTY_NAME, **strings)
+    source = write_report(analysis, make_frames(), tmp_path)["report"].read_text(encoding="utf-8")
+    page = Page(source)
+    assert page.open == []
+    assert not {"script", "b", "i"} & {tag for tag, _ in page.tags}
+    text = "".join(page.texts)
+    for value in (*strings.values(), analysis["video"]):
+        assert value in text, value
+    assert NASTY_NAME in next(attrs["alt"] for tag, attrs in page.tags if tag == "img")
+
+
+def test_page_stands_alone(tmp_path):
+    paths = write_report(make_analysis(video="http://host/a.mp4"), make_frames(), tmp_path)
+    source = paths["report"].read_text(encoding="utf-8")
+    page = Page(source)
+    links = [attrs[name] for _, attrs in page.tags for name in ("src", "href", "srcset") if name in attrs]
+    assert len(links) == 1 and links[0].startswith("data:image/png;base64,")
+    assert base64.b64decode(links[0].split(",", 1)[1]) == paths["timeline"].read_bytes()
+    assert not re.search(r"url\(|@import|<link|<script|<iframe", source)
+    assert any(tag == "meta" and attrs.get("name") == "viewport" for tag, attrs in page.tags)
+
+
+def test_page_tells_what_was_found(tmp_path):
+    analysis = make_analysis(events=((10.0, 14.5, 0.9), (3700.0, 3725.25, 0.456)), duration_s=4000.0)
+    text = "|".join(Page(write_report(analysis, make_frames(), tmp_path)["report"].read_text("utf-8")).texts)
+    assert "A man runs.\n\nHe falls." in text  # its lines are kept, and shown by `pre-wrap`
+    assert "|0:10.0|0:14.5|4.5 s|0.90|" in re.sub(r"\|\s*\|", "|", text)
+    assert "1:01:40.0" in text and "1:02:05.2" in text and "0.46" in text
+    for fact in ("1:06:40.0 (4000.00 s)", "25 fps", "100,000", "4 (ats)", "some/model", "Encode", "2.50 s", "7.88 s"):
+        assert fact in text, fact
+
+
+def test_warning_is_a_banner_in_picture_and_page(tmp_path):
+    warning = "untrained model: scores and answer are meaningless"
+    plain, warned = make_analysis(), make_analysis(warning=warning)
+    assert count_close(open_png(draw_timeline(plain, make_frames())), drawing.WARNING_GROUND) == 0
+    picture = open_png(draw_timeline(warned, make_frames()))
+    assert count_close(picture, drawing.WARNING_GROUND) > 30 * 1000
+    banner = (np.abs(picture - [0xFF, 0xF3, 0xD6]).max(axis=-1) <= 3).any(axis=1)
+    assert 100 < np.flatnonzero(banner)[0] < 150  # near the top
+    page = Page(write_report(warned, make_frames(), tmp_path)["report"].read_text(encoding="utf-8"))
+    assert ("p", {"class": "warning", "role": "alert"}) in page.tags and warning in page.texts
+
+
+@pytest.mark.parametrize(("num_frames", "shape"), [(8, (36, 64)), (16, (64, 36)), (32, (36, 64))])
+def test_picture_size_and_every_frame_in_it(num_frames, shape):
+    frames = make_frames(num_frames, *shape)
+    data = draw_timeline(make_analysis(num_frames, events=()), frames)
+    picture = open_png(data)
+    assert picture.shape[1] == 1400 and 700 < picture.shape[0] < 1800
+    assert len(data) < 300_000
+    for frame in frames:
+        assert (picture == frame[0, 0]).all(axis=-1).sum() > 5000  # thumbnails are not tiny, and no frame is lost
+
+
+@pytest.mark.parametrize("height, width", [(36, 64), (64, 36), (48, 48), (8, 800), (800, 8)])
+@pytest.mark.parametrize("num_frames", [1, 5, 8, 12, 16, 32, 100])
+def test_grid_fits(num_frames, height, width):
+    columns, thumb_width, thumb_height = drawing._grid(num_frames, width / height)
+    assert 1 <= columns <= num_frames
+    assert columns * thumb_width + (columns - 1) * drawing.CELL_GAP <= drawing.RIGHT - drawing.LEFT
+    assert 1 <= thumb_height <= drawing.MAX_THUMB_HEIGHT
+
+
+def test_events_are_shaded_where_they_are():
+    x_start = drawing.PLOT_LEFT + (drawing.RIGHT - drawing.PLOT_LEFT) * 10 / 40
+    x_end = drawing.PLOT_LEFT + (drawing.RIGHT - drawing.PLOT_LEFT) * 20 / 40
+    scores = [0.0] * 50
+    blank = open_png(draw_timeline(make_analysis(events=(), scores=scores), make_frames()))
+    shaded = open_png(draw_timeline(make_analysis(events=((10.0, 20.0, 0.9),), scores=scores), make_frames()))
+    tint = (np.abs(shaded - [0xF6, 0xE2, 0xDE]).max(axis=-1) <= 3).sum(axis=0)  # EVENT at 16 % on white
+    columns = np.flatnonzero(tint > 150)
+    assert abs(columns[0] - x_start) <= 2 and abs(columns[-1] - x_end) <= 2
+    assert shaded.shape[0] == blank.shape[0] + 42  # the row of labels
+
+
+def test_frames_inside_an_event_are_marked():
+    inside = draw_timeline(make_analysis(events=((0.0, 40.0, 0.9),)), make_frames())
+    outside = draw_timeline(make_analysis(events=((5.0, 6.0, 0.9),)), make_frames())
+    assert count_close(open_png(inside), drawing.EVENT) > count_close(open_png(outside), drawing.EVENT) + 5000
+
+
+def test_nothing_found_one_frame_and_repeats(tmp_path):
+    calm = make_analysis(events=())
+    source = write_report(calm, make_frames(), tmp_path)["report"].read_text(encoding="utf-8")
+    assert "None found." in source
+    one = make_analysis(num_frames=1, num_dense=1, duration_s=0.04, events=())
+    repeated = make_analysis(num_frames=12, num_dense=1, duration_s=0.04, events=((0.0, 0.04, 0.7),))
+    assert len(set(repeated["sampled_times_s"])) == 1
+    unsorted = make_analysis(sampled_times_s=[30.0, 2.0, 2.0, 1.0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for analysis in (one, repeated, unsorted):
+            assert open_png(draw_timeline(analysis, make_frames(len(analysis["sampled_times_s"])))).shape[1] == 1400
+
+
+def test_ten_hours_with_many_events():
+    events = tuple((60.0 * i, 60.0 * i + 1, 0.5 + i / 2000) for i in range(600))
+    analysis = make_analysis(num_frames=16, duration_s=36000.0, num_dense=56250, events=events)
+    picture = open_png(draw_timeline(analysis, make_frames(16)))
+    canvas = drawing._Canvas()
+    spans = [(drawing.PLOT_LEFT + 2.0 * i, drawing.PLOT_LEFT + 2.0 * i) for i in range(600)]
+    labels = drawing._place_event_labels(canvas, analysis, spans)
+    assert 4 <= len(labels) <= 12
+    assert max(labels)[2] == "9:59:00\u20139:59:01"  # the highest peak is among them
+    assert picture.shape[1] == 1400
+
+
+def test_short_peak_survives_thinning():
+    scores = np.full(100_001, 0.1)
+    scores[77_777] = 0.95
+    times, kept = drawing._envelope(np.arange(100_001) / 25, scores)
+    assert len(kept) <= drawing.MAX_CURVE_POINTS and kept.max() == 0.95
+    assert times[kept.argmax()] == 77_777 / 25 and (np.diff(times) > 0).all()
+    few = np.array([0.2, 0.4])
+    assert drawing._envelope(few, few)[1].tolist() == [0.2, 0.4]
+
+
+def test_spread_moves_as_little_as_it_must():
+    def spread(positions, width=2.0, low=0.0, high=20.0):
+        return drawing._spread(np.array(positions), np.full(len(positions), width), low, high).tolist()
+
+    assert spread([5.0, 10.0]) == [5.0, 10.0]
+    assert spread([5.0, 5.0, 5.0]) == [3.0, 5.0, 7.0]
+    assert spread([0.0, 0.0]) == [1.0, 3.0]
+    assert spread([4.0, 20.0, 20.0]) == [4.0, 17.0, 19.0]
+
+
+def test_scored_frames_follow_a_varying_frame_rate():
+    analysis = make_analysis(sampled_frame_indices=[0, 500], sampled_times_s=[0.0, 30.0])  # 1000 frames, 40 s
+    analysis |= {"dense_frame_indices": [0, 250, 500, 750], "scores": [0.1] * 4}
+    assert drawing._dense_times_s(analysis).tolist() == [0.0, 15.0, 30.0, 35.0]
+
+
+@pytest.mark.parametrize(
+    ("time_s", "decimals", "text"),
+    [(0, 1, "0:00.0"), (17.34, 1, "0:17.3"), (59.96, 1, "1:00.0"), (3599.99, 1, "1:00:00.0"), (36000, 0, "10:00:00"),
+     (0.04, 2, "0:00.04"), (90_061, 0, "25:01:01")],
+)  # fmt: skip
+def test_clock(time_s, decimals, text):
+    assert format_clock(time_s, decimals) == text
+
+
+def draw_strictly(analysis, caplog):
+    """Draw with warnings as errors; matplotlib must not complain in its log either."""
+    drawing._drawable.cache_clear()
+    with warnings.catch_warnings(), caplog.at_level(logging.WARNING):
+        warnings.simplefilter("error")
+        picture = draw_timeline(analysis, make_frames())
+    assert caplog.records == []
+    return open_png(picture)
+
+
+def test_chinese_name_draws_without_complaint(caplog):
+    draw_strictly(make_analysis(video=NASTY_NAME, warning="未训练的模型 🎬\u200b\t\n", sampler="采样"), caplog)
+
+
+def test_name_without_a_font_is_escaped(caplog, monkeypatch):
+    from matplotlib import font_manager
+
+    manager = font_manager.fontManager
+    monkeypatch.setattr(manager, "ttflist", [face for face in manager.ttflist if "DejaVu" in face.name])
+    draw_strictly(make_analysis(video=NASTY_NAME), caplog)
+    assert drawing._drawable("é 监.mp4", "bold") == ("é \\u76d1.mp4", (drawing.FONT,), "bold")
+    drawing._drawable.cache_clear()
+
+
+def test_user_settings_are_neither_used_nor_changed():
+    usual = draw_timeline(make_analysis(), make_frames())
+    changes = {"font.size": 30, "axes.grid": True, "figure.dpi": 50, "lines.linestyle": "--", "text.color": "red"}
+    changes |= {"savefig.bbox": "tight", "axes.facecolor": "black", "font.family": ["serif"], "lines.marker": "x"}
+    with matplotlib.rc_context(changes):
+        before = dict(matplotlib.rcParams)
+        assert draw_timeline(make_analysis(), make_frames()) == usual
+        assert dict(matplotlib.rcParams) == before
+
+
+def test_missing_matplotlib_gives_the_hint(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(ImportError, match=r'pip install "holmes-vau\[demo\]"'):
+        write_report(make_analysis(), make_frames(), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_nothing_is_written_when_drawing_fails(tmp_path, monkeypatch):
+    def fail(*args):
+        raise RuntimeError("no ink")
+
+    (tmp_path / "timeline.png").write_bytes(b"old")
+    monkeypatch.setattr(drawing, "_draw_sheet", fail)
+    with pytest.raises(RuntimeError, match="no ink"):
+        write_report(make_analysis(), make_frames(), tmp_path)
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("timeline.png", b"old")]
+
+
+def test_no_temporary_file_stays_when_writing_fails(tmp_path, monkeypatch):
+    def fail(source, target):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(report.os, "replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        write_report(make_analysis(), make_frames(), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"scores": [0.5]}, "one score per dense frame"),
+        ({"scores": [1.5] * 50}, r"probabilities in \[0, 1\], got 1.5"),
+        ({"scores": [float("nan")] * 50}, "probabilities"),
+        ({"sampled_times_s": [1.0]}, r"`sampled_times_s` must have one entry per frame \(4\), got 1"),
+        ({"fps": 0.0}, "`fps` must be positive"),
+    ],
+)
+def test_bad_analysis_is_refused(changes, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        write_report(make_analysis(**changes), make_frames(), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_bad_arguments_are_refused(tmp_path):
+    analysis = make_analysis()
+    del analysis["answer"], analysis["model"]
+    with pytest.raises(ValueError, match="lacks answer, model"):
+        write_report(analysis, make_frames(), tmp_path)
+    for frames in (make_frames() / 255, make_frames()[0], make_frames().transpose(0, 3, 1, 2), make_frames().tolist()):
+        with pytest.raises(ValueError, match=r"uint8 array of shape \(num_sampled, height, width, 3\), got "):
+            write_report(make_analysis(), frames, tmp_path)
+    with pytest.raises(ValueError, match="at least one frame"):
+        write_report(make_analysis(), make_frames(0), tmp_path)
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(NotADirectoryError, match="must be a folder"):
+        write_report(make_analysis(), make_frames(), tmp_path / "file")
