@@ -21,8 +21,7 @@ import torch
 from PIL import Image
 
 from modeling_holmes_vau import HolmesVAUForConditionalGeneration, HolmesVAUProcessor, sample_frames
-from modeling_holmes_vau.convert_holmes_vau_to_hf import build_processor, generation_config_for
-from modeling_holmes_vau.frame_plan_holmes_vau import plan_frames
+from modeling_holmes_vau.checkpoint_holmes_vau import build_processor, generation_config_for
 from modeling_holmes_vau.modeling_holmes_vau import IMAGE_MEAN, IMAGE_STD
 from modeling_holmes_vau.pipeline_holmes_vau import DEFAULT_PROMPT, encode_file
 from modeling_holmes_vau.untrained_holmes_vau import build_small_tokenizer, small_config
@@ -30,8 +29,9 @@ from modeling_holmes_vau.video_processing_holmes_vau import (
     FrameStream,
     dense_frame_indices,
     middle_frame_indices,
-    open_video,
+    plan_frames,
 )
+from modeling_holmes_vau.video_reader_holmes_vau import open_video
 
 
 STRIDE = 16
@@ -86,8 +86,9 @@ def plain_frames(video: str, indices: list[int], size: int) -> torch.Tensor:
 
 def plain_indices(video: str, num_frames: int) -> tuple[list[int], bool]:
     """Frames the original reads, and whether it scores them (it does not for short videos)."""
-    with open_video(video) as reader:
-        number = reader.num_frames
+    import decord
+
+    number = len(decord.VideoReader(video, num_threads=1))
     if number <= STRIDE * num_frames:
         return middle_frame_indices(number, num_frames), False
     return dense_frame_indices(number, STRIDE), True
@@ -111,9 +112,10 @@ def plain_answer(model, processor, video: str, num_frames: int) -> dict:
 
 
 def plain_preprocess(video: str, num_frames: int, size: int) -> tuple[int, float]:
+    import decord
+
+    number = len(decord.VideoReader(video, num_threads=1))
     start = time.perf_counter()
-    with open_video(video) as reader:
-        number = reader.num_frames
     frames = plain_frames(video, dense_frame_indices(number, STRIDE), size)
     return len(frames), time.perf_counter() - start
 

@@ -6,7 +6,7 @@ from .pipeline_holmes_vau import VideoAnomalyUnderstandingPipeline, VideoChat, a
 from .processing_holmes_vau import HolmesVAUProcessor
 from .sampler_holmes_vau import sample_frames
 from .scorer_holmes_vau import AnomalyScorer
-from .video_processing_holmes_vau import VideoReadError
+from .video_reader_holmes_vau import VideoReadError, open_video
 
 
 __version__ = "0.1.0"
@@ -23,5 +23,6 @@ __all__ = [
     "VideoReadError",
     "analyze_video",
     "find_events",
+    "open_video",
     "sample_frames",
 ]

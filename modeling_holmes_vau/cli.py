@@ -195,7 +195,7 @@ def analyze_one(video: str, model, processor, args, folder: Path | None, warning
     text = json.dumps(analysis, ensure_ascii=False) if args.json else summary(analysis)
     if folder is not None:
         from .report_holmes_vau import write_report
-        from .video_processing_holmes_vau import open_video
+        from .video_reader_holmes_vau import open_video
 
         with open_video(video, processor.video_backend) as reader:
             frames = reader.read(analysis["sampled_frame_indices"])
@@ -240,17 +240,19 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if args.command == "analyze":
             return run_analyze(args)
-        from .convert_holmes_vau_to_hf import convert, init_from_base
-
         if args.command == "convert":
+            from .convert_holmes_vau_to_hf import convert
+
             output = convert(args.checkpoint, args.scorer, args.output, args.num_frames)
         else:
+            from .checkpoint_holmes_vau import init_from_base
+
             output = init_from_base(args.base, args.output, args.num_frames, args.seed)
         print(f"wrote {output}")
         return 0
     except CommandError as error:
         print(f"error: {error}", file=sys.stderr)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         # The converter's messages list every key that does not fit, a line each.
         print(f"error: {error}", file=sys.stderr)
     except KeyboardInterrupt:

@@ -92,6 +92,7 @@ class HolmesVAUConfig(InternVLConfig):
     >>> config = HolmesVAUConfig(num_frames=12)
     >>> config.num_frames, config.sampler, config.scorer_config.feature_size == config.vision_config.hidden_size
     (12, 'ats', True)
+
     ```
     """
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 import torch
 from transformers import Pipeline
 
-from .frame_plan_holmes_vau import plan_frames
-from .video_processing_holmes_vau import FrameStream, open_video, resize_frames
+from .video_processing_holmes_vau import FrameStream, plan_frames, resize_frames
+from .video_reader_holmes_vau import open_video
 
 
 # The question of the original notebook (a Description prompt of paper Sec. A.3).
@@ -45,6 +45,7 @@ def find_events(
     ```python
     >>> find_events([0.1, 0.4, 0.9, 0.4, 0.1], [0.0, 1.0, 2.0, 3.0, 4.0], end_s=5.0)
     [{'start_s': 1.0, 'end_s': 4.0, 'peak_score': 0.9}]
+
     ```
     """
     scores = scores.tolist() if isinstance(scores, torch.Tensor) else list(scores)

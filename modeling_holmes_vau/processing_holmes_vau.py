@@ -10,8 +10,8 @@ from transformers.feature_extraction_utils import BatchFeature
 from transformers.image_utils import make_flat_list_of_images
 from transformers.processing_utils import ProcessorMixin, TextKwargs
 
-from .frame_plan_holmes_vau import plan_frames
-from .video_processing_holmes_vau import ArrayVideo, FrameStream, VideoReader, open_video
+from .video_processing_holmes_vau import FrameStream, plan_frames
+from .video_reader_holmes_vau import ArrayVideo, VideoReader, open_video
 
 
 logger = logging.getLogger(__name__)
@@ -102,6 +102,7 @@ class HolmesVAUProcessor(ProcessorMixin):
     >>> inputs = processor(videos="street.mp4", text="What happens here?", return_tensors="pt")  # doctest: +SKIP
     >>> inputs["pixel_values_videos"].dtype, inputs["pixel_values_videos"].shape[1:]  # doctest: +SKIP
     (torch.uint8, torch.Size([3, 448, 448]))
+
     ```
     """
 

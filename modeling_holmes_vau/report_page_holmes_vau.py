@@ -43,14 +43,14 @@ tr.total td, tr.total th { color: inherit; font-weight: 600; border-bottom: 0; }
 
 
 def build_page(analysis: dict[str, Any], picture: bytes) -> str:
-    """Build the page.
+    """Lay out answer, picture, events and facts of one analysed video.
 
     Args:
         analysis (`dict[str, Any]`): As for `write_report`.
         picture (`bytes`): The PNG file of `draw_timeline`.
 
     Returns:
-        `str`: HTML.
+        `str`: HTML, every string of the analysis escaped.
     """
     name = html.escape(name_file(analysis))
     facts = html.escape(" \u00b7 ".join(list_facts(analysis)))

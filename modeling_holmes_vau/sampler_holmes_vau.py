@@ -90,6 +90,7 @@ def sample_frames(
     ```python
     >>> sample_frames([0.1, 0.1, 0.9, 0.9, 0.9, 0.1, 0.1, 0.1], num_frames=4).tolist()
     [2, 3, 4, 7]
+
     ```
     """
     scores = torch.as_tensor(scores).detach().to(device="cpu", dtype=torch.float64)

@@ -136,6 +136,7 @@ class AnomalyScorer(nn.Module):
     >>> scorer = AnomalyScorer(AnomalyScorerConfig(feature_size=32)).eval()
     >>> scorer(torch.randn(2, 10, 32)).shape
     torch.Size([2, 10])
+
     ```
     """
 

@@ -7,8 +7,8 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
+from .checkpoint_holmes_vau import build_processor, generation_config_for, whole_folder, write_model_card
 from .configuration_holmes_vau import HolmesVAUConfig
-from .convert_holmes_vau_to_hf import build_processor, generation_config_for, whole_folder, write_model_card
 from .modeling_holmes_vau import HolmesVAUForConditionalGeneration
 
 

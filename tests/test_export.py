@@ -14,13 +14,13 @@ from tests.videos import write_video
 
 SHIPPED = {
     "configuration_holmes_vau.py",
-    "frame_plan_holmes_vau.py",
     "modeling_holmes_vau.py",
     "pipeline_holmes_vau.py",
     "processing_holmes_vau.py",
     "sampler_holmes_vau.py",
     "scorer_holmes_vau.py",
     "video_processing_holmes_vau.py",
+    "video_reader_holmes_vau.py",
 }
 
 

@@ -1,0 +1,169 @@
+"""A checkpoint folder beside its weights: processor, generation settings, card; and `init`, a new one from a base."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from transformers import AutoConfig, AutoTokenizer, GenerationConfig, InternVLForConditionalGeneration
+from transformers.utils import is_torchvision_available
+
+from .configuration_holmes_vau import HolmesVAUConfig
+from .modeling_holmes_vau import IMAGE_MEAN, IMAGE_STD, HolmesVAUForConditionalGeneration
+from .processing_holmes_vau import CHAT_TEMPLATE, HolmesVAUProcessor
+from .scorer_holmes_vau import AnomalyScorer
+
+
+if is_torchvision_available():
+    from transformers import GotOcr2ImageProcessor
+else:
+    from transformers import GotOcr2ImageProcessorPil as GotOcr2ImageProcessor
+
+# Longest answer of the original notebook's generation settings.
+MAX_NEW_TOKENS = 1024
+
+
+@contextmanager
+def whole_folder(output: Path) -> Iterator[Path]:
+    """A temporary folder beside `output` that takes its name when all is written, and goes away when not."""
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise ValueError(f"{output} already exists and is not an empty folder: choose another --output or remove it.")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
+    try:
+        yield partial
+        partial.chmod(0o755)
+        os.replace(partial, output)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def build_processor(tokenizer, config: HolmesVAUConfig, chat_template: str = CHAT_TEMPLATE, **tokens):
+    """The processor that belongs to `config`, with InternVL's image processor for still images."""
+    size = config.vision_config.image_size[0]
+    image_processor = GotOcr2ImageProcessor(
+        size={"height": size, "width": size},
+        image_mean=list(IMAGE_MEAN),
+        image_std=list(IMAGE_STD),
+        crop_to_patches=False,
+        max_patches=12,
+        min_patches=1,
+    )
+    return HolmesVAUProcessor(
+        image_processor,
+        tokenizer,
+        chat_template=chat_template,
+        image_size=size,
+        image_seq_length=config.image_seq_length,
+        num_frames=config.num_frames,
+        frame_stride=config.frame_stride,
+        **tokens,
+    )
+
+
+def generation_config_for(tokenizer) -> GenerationConfig:
+    """Greedy answers that end with the turn, as the original generates."""
+    end = tokenizer.convert_tokens_to_ids("<|im_end|>")
+    pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+    return GenerationConfig(
+        do_sample=False,
+        max_new_tokens=MAX_NEW_TOKENS,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=end,
+        pad_token_id=pad,
+    )
+
+
+def write_model_card(folder: Path, source: str, num_frames: int, scorer: str) -> None:
+    """README.md of a checkpoint folder: what it is, where it comes from, how to load it."""
+    text = f"""---
+library_name: transformers
+pipeline_tag: video-text-to-text
+tags:
+- video-anomaly-understanding
+- holmes-vau
+---
+# Holmes-VAU checkpoint
+
+Language model and vision tower: {source}. Anomaly scorer: {scorer}. The language model sees {num_frames} frames.
+
+```python
+from transformers import AutoModel, AutoProcessor, pipeline
+
+repo = "path/to/this/folder"
+model = AutoModel.from_pretrained(repo, trust_remote_code=True)
+processor = AutoProcessor.from_pretrained(repo, trust_remote_code=True)
+inputs = processor(videos="street.mp4", text="What happens here?", return_tensors="pt")
+output_ids = model.generate(**inputs, max_new_tokens=256)
+
+analysis = pipeline("video-anomaly-understanding", model=repo, trust_remote_code=True)("street.mp4")
+```
+
+Method: Holmes-VAU: Towards Long-term Video Anomaly Understanding at Any Granularity (CVPR 2025). The licence is that
+of the weights named above.
+"""
+    (folder / "README.md").write_text(text, encoding="utf-8")
+
+
+def init_from_base(base: str | os.PathLike, output: str | os.PathLike, num_frames: int = 16, seed: int = 0) -> Path:
+    """
+    Any native `internvl` checkpoint plus a fresh anomaly scorer, ready for scorer training.
+
+    Args:
+        base (`str`): Folder or Hub name of an InternVL checkpoint in transformers' own format (`...-HF`).
+        output (`str`): Folder to write; it must not exist or be empty.
+        num_frames (`int`, *optional*, defaults to 16): Frames the language model sees.
+        seed (`int`, *optional*, defaults to 0): Seed of the scorer's weights.
+
+    Returns:
+        `Path`: `output`.
+
+    Raises:
+        `ValueError`: if `base` is not a native `internvl` checkpoint or lacks the visual tokens.
+    """
+    output = Path(output)
+    native_config = AutoConfig.from_pretrained(base)
+    if native_config.model_type != "internvl":
+        raise ValueError(
+            f"{base}: expected model_type 'internvl' (transformers' own format), got {native_config.model_type!r}. "
+            "Original InternVL2 folders go through `holmes-vau convert`."
+        )
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    tokens = visual_tokens(tokenizer)
+    skipped = {"model_type", "architectures", "auto_map", "transformers_version", "_name_or_path"}
+    kept = {name: value for name, value in native_config.to_dict().items() if name not in skipped}
+    config = HolmesVAUConfig(**kept, num_frames=num_frames)
+    native = InternVLForConditionalGeneration.from_pretrained(base, dtype="auto")
+    with torch.device("meta"):
+        model = HolmesVAUForConditionalGeneration(config)
+    model.load_state_dict(native.state_dict(), assign=True, strict=False)
+    torch.manual_seed(seed)
+    model.anomaly_scorer = AnomalyScorer(config.scorer_config)
+    config.dtype = native.dtype
+    model.generation_config = native.generation_config
+    template = tokenizer.chat_template or CHAT_TEMPLATE
+    with whole_folder(output) as folder:
+        model.save_pretrained(folder)
+        build_processor(tokenizer, config, chat_template=template, **tokens).save_pretrained(folder)
+        write_model_card(folder, f"`{base}`", num_frames, f"untrained (seed {seed}); its scores mean nothing yet")
+    return output
+
+
+def visual_tokens(tokenizer) -> dict[str, str]:
+    """Names of the visual tokens in a native InternVL tokenizer, checked to exist."""
+    extra = tokenizer.init_kwargs.get("extra_special_tokens") or {}
+    extra = extra if isinstance(extra, dict) else {}
+    tokens = {
+        "image_token": extra.get("context_image_token", "<IMG_CONTEXT>"),
+        "image_start": extra.get("start_image_token", "<img>"),
+        "image_end": extra.get("end_image_token", "</img>"),
+        "video_token": extra.get("video_token", "<video>"),
+    }
+    vocab = tokenizer.get_vocab()
+    missing = [token for name, token in tokens.items() if name != "video_token" and token not in vocab]
+    if missing:
+        raise ValueError(f"The tokenizer has no {', '.join(missing)}: expected that of an InternVL checkpoint.")
+    return tokens
