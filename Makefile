@@ -13,8 +13,10 @@ $(STAMP): setup.py constraints.txt
 
 setup: $(STAMP)
 
-demo: $(STAMP)
-	$(BIN)/python -m hivau70k_dataset.miniature --output demo/street.mp4
+demo/street.mp4: $(STAMP)
+	$(BIN)/python -m hivau70k_dataset.miniature --output $@
+
+demo: demo/street.mp4
 	$(BIN)/holmes-vau analyze demo/street.mp4 --output demo/analysis
 
 test: $(STAMP)

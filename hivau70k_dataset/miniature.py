@@ -142,6 +142,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--normal", action="store_true", help="an ordinary day: no explosion")
     args = parser.parse_args(argv)
     try:
+        Path(args.output).parent.mkdir(parents=True, exist_ok=True)
         truth = render_demo_video(args.output, args.seed, args.duration_s, explosion=not args.normal, progress=True)
     except (ValueError, OSError) as error:
         parser.error(str(error))

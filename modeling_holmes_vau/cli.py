@@ -47,6 +47,7 @@ def add_analyze(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--num-frames", type=int, metavar="N", help="frames the language model sees")
     parser.add_argument("--sampler", choices=("ats", "uniform", "top_k", "nearest"), help="how they are chosen")
     parser.add_argument("--stride", type=int, metavar="K", help="score every K-th frame")
+    parser.add_argument("--segment", type=float, nargs=2, metavar=("START", "END"), help="this span only, in seconds")
     parser.add_argument("--max-new-tokens", type=int, metavar="N", help="longest answer, in tokens")
     parser.add_argument("--device", help="cpu, cuda, cuda:1, mps; default: the fastest there is")
     parser.add_argument(
@@ -186,6 +187,7 @@ def analyze_one(video: str, model, processor, args, folder: Path | None, warning
             prompt=args.prompt or DEFAULT_PROMPT,
             num_frames=args.num_frames,
             frame_stride=args.stride,
+            segment_s=args.segment and tuple(args.segment),
             sampler=args.sampler,
             on_progress=show,
             **limit,

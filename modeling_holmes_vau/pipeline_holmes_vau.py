@@ -213,6 +213,7 @@ def analyze_video(
         `events` (`start_s`, `end_s`, `peak_score`); `sampled_frame_indices`, `sampled_times_s` and the `sampler` that
         chose them (`"middle"` for a video of at most `frame_stride * num_frames` frames); `prompt`, `answer`, `model`;
         and `seconds`, busy time of `decode` (in its own thread, beside the others), `encode`, `score` and `generate`.
+        With `segment_s`, also `segment_s`: the analysed span, its end filled in.
 
     Raises:
         `ValueError`: one line that names the file, if it cannot be read; or for an argument out of range.
@@ -223,7 +224,7 @@ def analyze_video(
     start = time.perf_counter()
     answer = chat.ask(prompt, **generate_kwargs)
     generate_s = time.perf_counter() - start
-    return {
+    analysis = {
         "video": chat.path,
         "fps": chat.fps,
         "num_frames": chat.num_frames,
@@ -244,6 +245,9 @@ def analyze_video(
             "generate": generate_s,
         },
     }
+    if segment_s is not None:
+        analysis["segment_s"] = [float(segment_s[0]), chat.plan.end_s]
+    return analysis
 
 
 class VideoAnomalyUnderstandingPipeline(Pipeline):

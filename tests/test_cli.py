@@ -52,6 +52,14 @@ def test_json_is_one_line_a_video(analyze, clip):
     assert status == 0 and analysis["sampler"] == "top_k" and len(analysis["scores"]) == 50
 
 
+def test_segment(analyze, clip, tmp_path):
+    status, _, _ = analyze(clip, "--segment", "2", "6", "--output", tmp_path)
+    analysis = json.loads((tmp_path / "clip" / "analysis.json").read_text(encoding="utf-8"))
+    assert status == 0 and analysis["segment_s"] == [2.0, 6.0] and analysis["dense_frame_indices"][0] == 50
+    status, _, err = analyze(clip, "--segment", "20", "30")
+    assert status == 1 and "`start_s` must lie within the video" in errors(err)[0]
+
+
 def test_many_videos_and_bad_ones(analyze, clip, tmp_path):
     """One bad file does not stop the rest; each gets one line; the status says so."""
     names = ["a#1=b c.mp4", "监控 视频.mp4"]

@@ -72,7 +72,7 @@ def test_past_the_budget_frames_are_read_again(model56, processor56, video, monk
 def test_segment_of_a_file(model56, processor56, video):
     analysis = analyze_video(video, model56, processor56, segment_s=(4.0, None), num_frames=4, max_new_tokens=1)
     assert analysis["dense_frame_indices"] == list(range(100, 700, 16))
-    assert min(analysis["sampled_times_s"]) >= 4.0
+    assert min(analysis["sampled_times_s"]) >= 4.0 and analysis["segment_s"] == [4.0, 28.0]
 
 
 def test_a_calm_video(checkpoint56, processor56):
