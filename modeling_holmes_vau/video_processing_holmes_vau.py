@@ -1,56 +1,23 @@
-"""Video files and videos in memory -> dense frames and their timestamps in seconds.
+"""An opened video -> the frames the model needs, resized, in chunks that a thread decodes ahead."""
 
-Frame `i` is the i-th frame in presentation order (B-frames reordered, edit lists applied, rotation undone), as uint8
-RGB, whichever library decodes it. PyAV is the default, since it can leave out frames that are neither wanted nor
-referred to: on two CPU cores it decodes and resizes every 16th frame of a 2730-frame HEVC clip 1.8 times as fast as
-decord, and 4 times as fast as decord, PIL and float conversion one frame at a time. decord is there on request.
-"""
-
-import logging
-import operator
-import os
 import queue
-import re
 import threading
 import time
 import weakref
-from collections import Counter, deque, namedtuple
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
-from itertools import chain, pairwise, repeat
+from contextlib import closing
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch.nn import functional
 
+from .video_reader_holmes_vau import check_indices
 
-try:
-    import av
-    from av.video.reformatter import VideoReformatter
-
-    # Until PyAV 19, a title that is not UTF-8 is otherwise an error.
-    OPEN_OPTIONS = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
-except ImportError:
-    av = None
-
-logger = logging.getLogger(__name__)
 
 DENSE_STRIDE = 16  # frames; the original release scores every 16th frame
-DEFAULT_FPS = 30.0  # frames per second of an array that states none
 TIME_EPS_S = 1e-6  # absorbs the rounding of `frame / fps` against `ticks / ticks_per_s`
-SEEK_GAP_FRAMES = 48  # a jump that saves fewer frames is decoded through
-MAX_THREADS = 8  # more gain little: a frame waits for the frames it refers to
-DECORD_BATCH = 4  # frames per call
-DECORD_KINDS = (("mov", "matroska"), ("h264", "hevc"), ("yuv420p", "yuvj420p"))  # container, codec, pixels: compared
-# Containers and codecs with one packet for every frame, marked with its presentation time. Others (MPEG-TS, raw
-# streams, VP8 with its invisible frames) are decoded once from end to end to learn their frames.
-INDEXED_CONTAINERS = ("mov", "matroska", "avi")
-INDEXED_CODECS = ("h264", "hevc", "vp9", "av1", "libdav1d", "mpeg4", "mjpeg")
-PROGRESSIVE = (0, 1)  # AVFieldOrder unknown, progressive: a packet of interlaced video may hold half a frame
-
-
-class VideoReadError(ValueError):
-    """A video file cannot be read. One line: the file, what is wrong, what to do."""
+ONE_FRAME_S = 1 / 30  # how long the frame of a video of one frame is taken to last
 
 
 def dense_frame_indices(num_frames: int, stride: int = DENSE_STRIDE, first: int = 0) -> list[int]:
@@ -61,7 +28,16 @@ def dense_frame_indices(num_frames: int, stride: int = DENSE_STRIDE, first: int 
 
 
 def middle_frame_indices(num_frames: int, num_segments: int, first: int = 0) -> list[int]:
-    """The middle frame of each of `num_segments` equal segments (InternVL's rule). Repeats when frames are fewer."""
+    """The middle frame of each of `num_segments` equal segments (InternVL's rule). Repeats when frames are fewer.
+
+    Example:
+
+    ```python
+    >>> middle_frame_indices(120, 8)
+    [7, 22, 37, 52, 67, 81, 96, 111]
+
+    ```
+    """
     if num_frames < 1 or num_segments < 1:
         raise ValueError(f"`num_frames` and `num_segments` must be at least 1, got {num_frames} and {num_segments}.")
     segment = (num_frames - 1) / num_segments
@@ -71,19 +47,21 @@ def middle_frame_indices(num_frames: int, num_segments: int, first: int = 0) -> 
 def segment_frame_range(
     timestamps_s: Sequence[float] | np.ndarray, start_s: float = 0.0, end_s: float | None = None
 ) -> tuple[int, int]:
-    """First frame and number of frames with `start_s <= timestamp < end_s`, where a later end means that of the video.
+    """First frame and number of frames shown in `start_s <= t < end_s`, all in seconds.
 
-    A segment that falls between two frames gets the frame nearest to its middle.
+    The end (by default that of the video) is clipped to the video. A segment that falls between two frames gets the
+    frame nearest to its middle.
 
     Example:
 
     ```python
     >>> segment_frame_range([0.0, 0.5, 1.0, 1.5], start_s=0.5, end_s=1.5)
     (1, 2)
+
     ```
     """
     times_s = np.asarray(timestamps_s, dtype=np.float64)
-    video_end_s = float(times_s[-1] + (times_s[-1] / (len(times_s) - 1) if len(times_s) > 1 else 1 / DEFAULT_FPS))
+    video_end_s = float(times_s[-1] + (times_s[-1] / (len(times_s) - 1) if len(times_s) > 1 else ONE_FRAME_S))
     if not 0 <= start_s < video_end_s:
         raise ValueError(f"`start_s` must lie within the video, 0 to {video_end_s:.3f} seconds, got {start_s}.")
     end_s = video_end_s if end_s is None or end_s > video_end_s else end_s
@@ -93,6 +71,61 @@ def segment_frame_range(
     if first == stop:
         return int(np.abs(times_s - (start_s + end_s) / 2).argmin()), 1
     return int(first), int(stop - first)
+
+
+@dataclass(frozen=True)
+class FramePlan:
+    """
+    The frames of one video, or of a segment of it, that the model needs.
+
+    Args:
+        frame_indices (`list[int]`): Frame numbers to read, increasing.
+        dense_mask (`list[bool]`): Which of them are on the dense grid, and scored.
+        selected (`list[int]`, *optional*): Positions among them that the language model sees, where the video is so
+            short that the sampler is not asked.
+        num_frames (`int`): How many frames the language model sees.
+        end_s (`float`): Time at which the last of the planned frames is over, in seconds.
+    """
+
+    frame_indices: list[int]
+    dense_mask: list[bool]
+    selected: list[int] | None
+    num_frames: int
+    end_s: float
+
+
+def plan_frames(video, num_frames: int, stride: int, segment_s: tuple[float, float | None] | None = None) -> FramePlan:
+    """
+    Plan the frames of an opened video.
+
+    As in the original release, a video of at most `stride * num_frames` frames shows the middle frame of each of
+    `num_frames` equal segments; its dense grid is scored all the same.
+
+    Args:
+        video (`VideoReader` or `ArrayVideo`): The opened video.
+        num_frames (`int`): How many frames the language model sees.
+        stride (`int`): Distance between dense frames.
+        segment_s (`tuple[float, float]`, *optional*): The span to read, in seconds; an end of `None` is the video's.
+
+    Returns:
+        [`FramePlan`]
+    """
+    if num_frames < 1 or stride < 1:
+        raise ValueError(f"`num_frames` and `frame_stride` must be at least 1, got {num_frames} and {stride}.")
+    first, count = (0, video.num_frames) if segment_s is None else segment_frame_range(video.timestamps_s, *segment_s)
+    dense = dense_frame_indices(count, stride, first)
+    shown = middle_frame_indices(count, num_frames, first) if count <= stride * num_frames else None
+    indices = sorted({*dense, *(shown or [])})
+    position = {index: i for i, index in enumerate(indices)}
+    scored = set(dense)
+    after = first + count
+    return FramePlan(
+        frame_indices=indices,
+        dense_mask=[index in scored for index in indices],
+        selected=None if shown is None else [position[index] for index in shown],
+        num_frames=num_frames,
+        end_s=float(video.timestamps_s[after]) if after < video.num_frames else video.duration_s,
+    )
 
 
 def resize_frames(frames: np.ndarray, image_size: int) -> torch.Tensor:
@@ -105,348 +138,6 @@ def resize_frames(frames: np.ndarray, image_size: int) -> torch.Tensor:
         raise ValueError(f"`frames` must be uint8 (n, height, width, 3), got {frames.dtype} {frames.shape}.")
     pixels = torch.from_numpy(np.require(frames, requirements=("C", "W"))).permute(0, 3, 1, 2)  # (n, 3, H, W)
     return functional.interpolate(pixels, size=(image_size, image_size), mode="bicubic", antialias=True)
-
-
-# What is kept of a packet: presentation time and duration in ticks; whether the container calls it a keyframe, whether
-# decoding may start with it (no frame shown from there on needs an earlier one), and whether an edit list hides it.
-PacketInfo = namedtuple("PacketInfo", ("pts", "duration", "is_key", "is_start", "is_hidden"))
-
-
-@contextmanager
-def open_stream(path: str) -> Iterator[tuple]:
-    """PyAV's container and video stream of a file; its errors become `VideoReadError`."""
-    try:
-        # The absolute path keeps a name like `pipe:0.mp4` from being taken for a protocol.
-        container = av.open(os.path.abspath(path), **OPEN_OPTIONS)
-    except av.FFmpegError as error:
-        problem = f"{path}: not a video, or empty or cut off before its index ({error.strerror})"
-        raise VideoReadError(f"{problem}. Download or export it again.") from error
-    with container:
-        stream = container.streams.best("video")
-        if stream is None or stream.disposition & av.stream.Disposition.attached_pic:
-            raise VideoReadError(f"{path}: has no video stream (audio only?). Pass a file with pictures.")
-        if stream.codec_context is None:
-            raise VideoReadError(f"{path}: no decoder for its video codec. Convert it to H.264 with ffmpeg.")
-        try:
-            yield container, stream
-        except av.FFmpegError as error:
-            problem = f"{path}: damaged, or of an unsupported kind ({error.strerror})"
-            raise VideoReadError(f"{problem}. Export it again, as H.264.") from error
-
-
-def data_packets(container, stream) -> Iterator:
-    """The packets of a stream, then `None`, at which a decoder gives up the frames it still holds."""
-    # Empty packets stand for dropped frames in AVI; decoders take them for the end.
-    yield from (packet for packet in container.demux(stream) if packet.size)
-    yield None
-
-
-def holds_idr(packet: bytes, extradata: bytes) -> bool:
-    """Whether an H.264 packet holds an IDR picture (NAL unit type 5), across which no frame refers.
-
-    Containers also mark recovery points as keyframes, after which the picture may build up only gradually.
-    """
-    if len(extradata) < 5 or extradata[0] != 1:  # no `avcC` header: NAL units follow start codes
-        return any(unit[0] & 31 == 5 for unit in packet.split(b"\0\0\1")[1:] if unit)
-    start, length_size = 0, (extradata[4] & 3) + 1
-    while start + length_size < len(packet):
-        if packet[start + length_size] & 31 == 5:
-            return True
-        start += length_size + int.from_bytes(packet[start : start + length_size], "big")
-    return False
-
-
-def scan_packets(path: str, container, stream) -> tuple[list[PacketInfo], "av.VideoFrame"]:
-    """Read through a file: its packets in file order, and its first frame, the only one to be decoded."""
-    packets, whole, first = [], 0, None
-    is_h264, extradata = stream.codec_context.name == "h264", stream.codec_context.extradata or b""
-    for packet in data_packets(container, stream):
-        if first is None:
-            first = next(iter(stream.decode(packet)), None)
-        if packet is not None:
-            whole += not packet.is_corrupt
-            is_start = packet.is_keyframe and (not is_h264 or holds_idr(bytes(packet), extradata))
-            marks = (packet.is_keyframe, is_start, packet.is_discard)
-            packets.append(PacketInfo(packet.pts, packet.duration or 0, *marks))
-    # MP4 lists its samples up front, so missing ones show; the one that the file ends in comes out as corrupt.
-    listed = len(stream.index_entries) if container.format.name.startswith("mov") else 0
-    if whole < listed:
-        raise VideoReadError(f"{path}: cut short, {whole} of {listed} frames could be read. Download it again.")
-    if first is None:
-        raise VideoReadError(f"{path}: no frame can be decoded. Export it again, as H.264.")
-    return packets, first
-
-
-def is_indexed(packets: list[PacketInfo], container: str, context) -> bool:
-    """Whether frames and packets match one to one by presentation time."""
-    pts = [packet.pts for packet in packets]
-    if container not in INDEXED_CONTAINERS or context.name not in INDEXED_CODECS or None in pts:
-        return False
-    if context.field_order not in PROGRESSIVE or (container == "avi" and context.has_b_frames):  # AVI: decoding times
-        return False
-    # What is shown before the first keyframe cannot be decoded.
-    return len(set(pts)) == len(pts) and packets[0].is_start and pts[0] == min(pts)
-
-
-def is_decord_exact(packets: list[PacketInfo], container: str, codec: str, frame) -> bool:
-    """Whether decord returns the right frames, as comparing all frames of many files has shown.
-
-    It does not once it has left out frames, unless every keyframe is a clean start (no open GOP, no intra-refresh);
-    it shows what an edit list hides, misreads MPEG-TS and rounds 10-bit video otherwise.
-    """
-    key_pts = None
-    for packet in packets:
-        key_pts = packet.pts if packet.is_key else key_pts
-        if packet.is_hidden or packet.is_key != packet.is_start or packet.pts < key_pts:
-            return False
-    kind = (container, codec, frame.format.name)
-    known = all(a in b for a, b in zip(kind, DECORD_KINDS, strict=True))
-    return known and frame.width % 2 == frame.height % 2 == frame.rotation == 0
-
-
-def import_decord():
-    """decord, silenced. Imported when asked for: it brings an FFmpeg of its own."""
-    try:
-        import decord
-    except (ImportError, OSError) as error:  # OSError: its libraries do not fit the system
-        raise ImportError("backend='decord' needs decord: pip install decord, or use backend='pyav'.") from error
-    decord.logging.set_level(decord.logging.QUIET)
-    return decord
-
-
-def check_indices(frame_indices: Sequence[int] | np.ndarray, num_frames: int) -> list[int]:
-    """`frame_indices` as a list, all within the video."""
-    indices = [operator.index(i) for i in frame_indices]
-    if indices and not 0 <= min(indices) <= max(indices) < num_frames:
-        raise ValueError(f"Frame indices must lie in 0..{num_frames - 1}, got {min(indices)}..{max(indices)}.")
-    return indices
-
-
-class _Video:
-    """What a file and a video in memory share. Subclasses set the attributes and write `frames`."""
-
-    def __enter__(self):
-        return self
-
-    def close(self, *exception) -> None:
-        """Nothing to do: no file stays open from one read to the next."""
-
-    __exit__ = close
-
-    def read(self, frame_indices: Sequence[int] | np.ndarray) -> np.ndarray:
-        """uint8 RGB frames `(len(frame_indices), height, width, 3)` at any indices, in any order, repeated or not."""
-        indices = check_indices(frame_indices, self.num_frames)
-        unique, inverse = np.unique(np.array(indices, dtype=np.int64), return_inverse=True)
-        pixels = np.empty((len(unique), self.height, self.width, 3), dtype=np.uint8)
-        for slot, frame in zip(pixels, self.frames(unique.tolist()), strict=True):
-            slot[...] = frame
-        return pixels if unique.tolist() == indices else pixels[inverse]
-
-
-class VideoReader(_Video):
-    """
-    A video file, read frame by frame. Every read opens the file and closes it again.
-
-    Args:
-        path (`str` or `os.PathLike`): A video file. MP4 is known to be complete when it opens; Matroska and MPEG-TS,
-            which state no number of frames, are read up to where they end.
-        backend (`str`, *optional*, defaults to `"auto"`): `"pyav"`, `"decord"`, or `"auto"`, which is PyAV, the
-            faster. Frames are the same: files that decord would read wrong are read with PyAV all the same.
-        num_threads (`int`, *optional*, defaults to 0): Decoding threads; 0 is one for every CPU core but one.
-
-    Attributes:
-        path (`str`), backend (`str`): As given; as used, `"pyav"` or `"decord"`.
-        num_frames (`int`), fps (`float`), duration_s (`float`): Frames shown, their average rate, and when they end.
-        width (`int`), height (`int`): Size in pixels as displayed, after rotation.
-        timestamps_s (`np.ndarray` of shape `(num_frames,)`): Time of each frame in seconds from the first.
-
-    Raises [`VideoReadError`] if the file cannot be read; damage in its middle shows when it is read there.
-    """
-
-    def __init__(self, path: str | os.PathLike, backend: str = "auto", num_threads: int = 0):
-        if backend not in ("auto", "pyav", "decord"):
-            raise ValueError(f"`backend` must be 'auto', 'pyav' or 'decord', got {backend!r}.")
-        if av is None:
-            raise ImportError("Reading video files needs PyAV: pip install av")
-        if backend == "decord":
-            import_decord()
-        self.path = os.fsdecode(path)
-        if not os.path.isfile(self.path):
-            problem = "a folder or device" if os.path.exists(self.path) else "no such file"
-            raise VideoReadError(f"{self.path}: {problem}. Pass the path of a video file.")
-        self.num_threads = num_threads or max(1, min((os.cpu_count() or 1) - 1, MAX_THREADS))
-        self.backend = "decord" if self._index() and backend == "decord" else "pyav"
-
-    def _index(self) -> bool:
-        """Read all of the file and decode one frame, or all if packets do not tell the frames apart. Returns whether
-        decord reads the file right."""
-        with open_stream(self.path) as (container, stream):
-            packets, first = scan_packets(self.path, container, stream)
-            context, rate = stream.codec_context, stream.average_rate or stream.guessed_rate
-            name, codec, extradata = container.format.name.split(",")[0], context.name, context.extradata or b""
-            ticks_per_s = stream.time_base.denominator / stream.time_base.numerator
-            indexed = is_indexed(packets, name, context)
-        fps, end = float(rate) if rate else DEFAULT_FPS, 0
-        if indexed:
-            shown = sorted((packet.pts, packet.duration) for packet in packets if not packet.is_hidden)
-            pts, durations = zip(*shown, strict=True)
-            # Durations in MP4 are those of decoding, of which only the sum is right; Matroska states nominal ones.
-            end = sum(durations) if name == "mov" else pts[-1] - pts[0] + durations[-1]
-        else:
-            with open_stream(self.path) as (container, stream):
-                pts = [frame.pts for packet in data_packets(container, stream) for frame in stream.decode(packet)]
-            if None in pts or any(b <= a for a, b in pairwise(pts)):  # no times to be had: evenly spaced ones
-                pts, ticks_per_s = list(range(len(pts))), fps
-        self._pts = np.array(pts, dtype=np.int64)  # ticks, increasing
-        # Ticks to start decoding at. None if frames are told only by counting from the beginning.
-        self._start_pts = np.array(sorted(p.pts for p in packets if p.is_start) if indexed else [], dtype=np.int64)
-        # No frame refers to non-reference frames, so decoders may drop them. HEVC promises it within a temporal layer
-        # only, so there must be just one (`numTemporalLayers` in the `hvcC` header, which begins with its version, 1).
-        one_layer = len(extradata) > 21 and extradata[0] == 1 and extradata[21] >> 3 & 7 == 1
-        self._droppable = indexed and (codec == "h264" or (codec == "hevc" and one_layer))
-        self.num_frames = len(pts)
-        self.timestamps_s = (self._pts - pts[0]) / ticks_per_s
-        self.duration_s = end / ticks_per_s if end > pts[-1] - pts[0] else float(self.timestamps_s[-1]) + 1 / fps
-        # A stated rate is exact where it is right. Matroska states the nominal rate of variable-rate video.
-        self.fps = fps if abs(fps * self.duration_s - len(pts)) <= 1 else len(pts) / self.duration_s
-        self._size = (first.width, first.height)
-        self._quarter_turns = round(first.rotation / 90) % 4  # counterclockwise, to the displayed picture
-        self.width, self.height = self._size[::-1] if self._quarter_turns % 2 else self._size
-        return indexed and is_decord_exact(packets, name, codec, first)
-
-    def _find_start(self, frame_idx: int) -> int:
-        """Which of `_start_pts` to decode from; 0, or -1 if there are none, is the beginning."""
-        return int(np.searchsorted(self._start_pts, self._pts[frame_idx], side="right")) - 1
-
-    def _split_runs(self, frame_indices: list[int]) -> Iterator[list[int]]:
-        """Cut increasing frame indices where it pays to start afresh at a keyframe."""
-        run = []
-        for frame_idx in frame_indices:
-            start = self._find_start(frame_idx)
-            if run and start > 0 and np.searchsorted(self._pts, self._start_pts[start]) - run[-1] > SEEK_GAP_FRAMES:
-                yield run
-                run = []
-            run.append(frame_idx)
-        if run:
-            yield run
-
-    def _decode_run(self, frame_indices: list[int], seek: bool = True) -> Iterator:
-        """PyAV frames at increasing `frame_indices`, decoded in one go."""
-        by_number, start, number = not len(self._start_pts), self._find_start(frame_indices[0]), -1
-        wanted = deque(frame_indices if by_number else self._pts[frame_indices].tolist())
-        kept = {*wanted}
-        with open_stream(self.path) as (container, stream):
-            stream.thread_type, stream.codec_context.thread_count = "AUTO", self.num_threads
-            packets = data_packets(container, stream)
-            if seek and start > 0:
-                container.seek(int(self._start_pts[start]), stream=stream)
-                packet = next(packets)
-                if packet is None or packet.pts not in self._start_pts[: start + 1]:  # the file's own index is wrong
-                    yield from self._decode_run(frame_indices, seek=False)
-                    return
-                packets = chain((packet,), packets)
-            for packet in packets:
-                if self._droppable and packet is not None:
-                    stream.codec_context.skip_frame = "DEFAULT" if packet.pts in kept else "NONREF"
-                for frame in stream.decode(packet):
-                    number += 1
-                    if (number if by_number else frame.pts) == wanted[0]:
-                        yield frame
-                        wanted.popleft()
-                        if not wanted:
-                            return
-        missing = f"frame {frame_indices[-len(wanted)]} of {self.num_frames}"
-        raise VideoReadError(f"{self.path}: damaged, {missing} cannot be decoded. Export it again.")
-
-    def _decode_with_pyav(self, frame_indices: list[int]) -> Iterator[np.ndarray]:
-        reformatter = VideoReformatter()  # kept: setting it up takes longer than using it
-        for run in self._split_runs(frame_indices):
-            for frame in self._decode_run(run):
-                yield np.rot90(reformatter.reformat(frame, *self._size, "rgb24").to_ndarray(), self._quarter_turns)
-
-    def _decode_with_decord(self, frame_indices: list[int]) -> Iterator[np.ndarray]:
-        decord, done = import_decord(), 0
-        try:
-            # Lives no longer than this call: one that is left at interpreter exit aborts the process.
-            video = decord.VideoReader(os.path.abspath(self.path), num_threads=self.num_threads)
-            while done < len(frame_indices):
-                batch = video.get_batch(frame_indices[done : done + DECORD_BATCH])
-                # Another type than decord's own if the program has set a "bridge".
-                for frame in batch.asnumpy() if isinstance(batch, decord.nd.NDArray) else np.asarray(batch):
-                    yield frame
-                    done += 1
-        except (decord.DECORDError, RuntimeError) as error:
-            logger.warning("%s: decord failed, PyAV takes over (%s)", self.path, str(error).splitlines()[0])
-            self.backend = "pyav"
-            yield from self._decode_with_pyav(frame_indices[done:])
-
-    def frames(self, frame_indices: Sequence[int]) -> Iterator[np.ndarray]:
-        """Frames `(height, width, 3)` at non-decreasing `frame_indices`, one at a time."""
-        times = Counter(check_indices(frame_indices, self.num_frames))
-        decode = self._decode_with_decord if self.backend == "decord" else self._decode_with_pyav
-        for frame_idx, frame in zip(times, decode([*times]), strict=True):
-            yield from repeat(frame, times[frame_idx])
-
-
-class ArrayVideo(_Video):
-    """
-    A video in memory, with the interface of [`VideoReader`]. Nothing is copied ahead of a read.
-
-    Args:
-        video (`np.ndarray`, `torch.Tensor` or `list`): uint8 RGB of shape `(num_frames, height, width, 3)` or
-            `(num_frames, 3, height, width)`; or a list of RGB PIL images or `(height, width, 3)` arrays of one size.
-        fps (`float`, *optional*, defaults to 30.0): Frame rate; frame `i` is at `i / fps` seconds.
-
-    Raises `TypeError` if pixels are not uint8, `ValueError` for no frames or a wrong shape.
-    """
-
-    path = "<array>"
-    backend = "array"
-
-    def __init__(self, video: np.ndarray | torch.Tensor | Sequence, fps: float = DEFAULT_FPS):
-        if not fps > 0:
-            raise ValueError(f"`fps` must be greater than 0 frames per second, got {fps}.")
-        if not len(video):
-            raise ValueError("`video` has no frames, pass at least one.")
-        video = video.detach().cpu().numpy() if isinstance(video, torch.Tensor) else video
-        if isinstance(video, np.ndarray) and video.ndim == 4 and video.shape[-1] != 3 and video.shape[1] == 3:
-            video = video.transpose(0, 2, 3, 1)  # (T, 3, H, W) -> (T, H, W, 3)
-        self._video = video
-        self.height, self.width = (*np.shape(video[0]), 0, 0)[:2]
-        for i in range(1 if isinstance(video, np.ndarray) else len(video)):
-            self._frame(i)
-        self.num_frames, self.fps, self.duration_s = len(video), float(fps), len(video) / float(fps)
-        self.timestamps_s = np.arange(self.num_frames) / self.fps
-
-    def _frame(self, i: int) -> np.ndarray:
-        frame = np.asarray(self._video[i])
-        if frame.dtype != np.uint8:
-            raise TypeError(f"Frames must be uint8 RGB, 0 to 255, got {frame.dtype} in frame {i}. Convert them first.")
-        if frame.shape != (self.height, self.width, 3):
-            raise ValueError(
-                f"Frames must be RGB, (height, width, 3), and of one size, got {frame.shape} in frame {i}."
-            )
-        return frame
-
-    def frames(self, frame_indices: Sequence[int]) -> Iterator[np.ndarray]:
-        """Frames `(height, width, 3)` at `frame_indices`, one at a time."""
-        yield from map(self._frame, check_indices(frame_indices, self.num_frames))
-
-
-def open_video(video, backend: str = "auto", fps: float | None = None) -> VideoReader | ArrayVideo:
-    """Open a path ([`VideoReader`]) or a video in memory ([`ArrayVideo`], with `fps`, by default 30.0 frames per
-    second); an opened video is returned as it is."""
-    if isinstance(video, (VideoReader, ArrayVideo)):
-        return video
-    if isinstance(video, (str, os.PathLike)):
-        if re.match(r"[a-z]+://", os.fsdecode(video), re.IGNORECASE):
-            raise ValueError(f"{video}: a URL. Download the video first and pass the path of the file.")
-        if fps is not None:
-            raise ValueError(f"{video}: got fps={fps}, but a file states its own frame rate. Leave `fps` out.")
-        return VideoReader(video, backend)
-    if isinstance(video, (np.ndarray, torch.Tensor, list, tuple)):
-        return ArrayVideo(video, DEFAULT_FPS if fps is None else fps)
-    raise TypeError(f"`video` must be a path, an array or a list of frames, got {type(video).__name__}.")
 
 
 class FrameStream:
@@ -467,9 +158,10 @@ class FrameStream:
     Example:
 
     ```python
-    >>> video = ArrayVideo(np.zeros((50, 48, 64, 3), dtype=np.uint8))
+    >>> video = open_video(np.zeros((50, 48, 64, 3), dtype=np.uint8))
     >>> [tuple(chunk.shape) for chunk in FrameStream(video, [0, 16, 32], image_size=28, chunk_size=2)]
     [(2, 3, 28, 28), (1, 3, 28, 28)]
+
     ```
     """
 

@@ -1,4 +1,4 @@
-"""Video files and videos in memory -> any of their frames and the timestamps of all.
+"""Video files and videos in memory -> any of their frames, and the timestamps of all in seconds.
 
 Frame `i` is the i-th frame in presentation order (B-frames reordered, edit lists applied, rotation undone), as uint8
 RGB, whichever library decodes it. PyAV is the default, since it can leave out frames that are neither wanted nor
@@ -7,6 +7,7 @@ decord, and 4 times as fast as decord, PIL and float conversion one frame at a t
 """
 
 import logging
+import operator
 import os
 import re
 from collections import Counter, deque, namedtuple
@@ -33,6 +34,7 @@ DEFAULT_FPS = 30.0  # frames per second of an array that states none
 SEEK_GAP_FRAMES = 48  # a jump that saves fewer frames is decoded through
 MAX_THREADS = 8  # more gain little: a frame waits for the frames it refers to
 DECORD_BATCH = 4  # frames per call
+DECORD_KINDS = (("mov", "matroska"), ("h264", "hevc"), ("yuv420p", "yuvj420p"))  # container, codec, pixels: compared
 # Containers and codecs with one packet for every frame, marked with its presentation time. Others (MPEG-TS, raw
 # streams, VP8 with its invisible frames) are decoded once from end to end to learn their frames.
 INDEXED_CONTAINERS = ("mov", "matroska", "avi")
@@ -56,8 +58,8 @@ def open_stream(path: str) -> Iterator[tuple]:
         # The absolute path keeps a name like `pipe:0.mp4` from being taken for a protocol.
         container = av.open(os.path.abspath(path), **OPEN_OPTIONS)
     except av.FFmpegError as error:
-        problem = f"not a readable video ({error.strerror}): damaged, cut off before its index, or no video at all"
-        raise VideoReadError(f"{path}: {problem}. Download or export it again.") from error
+        problem = f"{path}: not a video, or empty or cut off before its index ({error.strerror})"
+        raise VideoReadError(f"{problem}. Download or export it again.") from error
     with container:
         stream = container.streams.best("video")
         if stream is None or stream.disposition & av.stream.Disposition.attached_pic:
@@ -67,8 +69,8 @@ def open_stream(path: str) -> Iterator[tuple]:
         try:
             yield container, stream
         except av.FFmpegError as error:
-            problem = f"cannot be decoded ({error.strerror}): damaged, or of an unsupported kind"
-            raise VideoReadError(f"{path}: {problem}. Export it again, as H.264.") from error
+            problem = f"{path}: damaged, or of an unsupported kind ({error.strerror})"
+            raise VideoReadError(f"{problem}. Export it again, as H.264.") from error
 
 
 def data_packets(container, stream) -> Iterator:
@@ -78,12 +80,12 @@ def data_packets(container, stream) -> Iterator:
     yield None
 
 
-def holds_idr(packet: bytes, extradata: bytes | None) -> bool:
+def holds_idr(packet: bytes, extradata: bytes) -> bool:
     """Whether an H.264 packet holds an IDR picture (NAL unit type 5), across which no frame refers.
 
     Containers also mark recovery points as keyframes, after which the picture may build up only gradually.
     """
-    if not extradata or extradata[0] != 1:  # no `avcC` header: NAL units follow start codes
+    if len(extradata) < 5 or extradata[0] != 1:  # no `avcC` header: NAL units follow start codes
         return any(unit[0] & 31 == 5 for unit in packet.split(b"\0\0\1")[1:] if unit)
     start, length_size = 0, (extradata[4] & 3) + 1
     while start + length_size < len(packet):
@@ -95,25 +97,22 @@ def holds_idr(packet: bytes, extradata: bytes | None) -> bool:
 
 def scan_packets(path: str, container, stream) -> tuple[list[PacketInfo], "av.VideoFrame"]:
     """Read through a file: its packets in file order, and its first frame, the only one to be decoded."""
-    context, packets, damaged, first, fault = stream.codec_context, [], 0, None, None
+    packets, whole, first = [], 0, None
+    is_h264, extradata = stream.codec_context.name == "h264", stream.codec_context.extradata or b""
     for packet in data_packets(container, stream):
-        if first is None and fault is None:
-            try:
-                first = next(iter(stream.decode(packet)), None)
-            except av.FFmpegError as error:
-                fault = error
+        if first is None:
+            first = next(iter(stream.decode(packet)), None)
         if packet is not None:
-            damaged += packet.is_corrupt
-            is_start = packet.is_keyframe and (context.name != "h264" or holds_idr(bytes(packet), context.extradata))
+            whole += not packet.is_corrupt
+            is_start = packet.is_keyframe and (not is_h264 or holds_idr(bytes(packet), extradata))
             marks = (packet.is_keyframe, is_start, packet.is_discard)
             packets.append(PacketInfo(packet.pts, packet.duration or 0, *marks))
     # MP4 lists its samples up front, so missing ones show; the one that the file ends in comes out as corrupt.
-    if container.format.name.startswith("mov") and len(packets) - damaged < len(stream.index_entries):
-        problem = f"cut short: {len(packets) - damaged} of {len(stream.index_entries)} frames could be read"
-        raise VideoReadError(f"{path}: {problem}. Download or export it again.")
+    listed = len(stream.index_entries) if container.format.name.startswith("mov") else 0
+    if whole < listed:
+        raise VideoReadError(f"{path}: cut short, {whole} of {listed} frames could be read. Download it again.")
     if first is None:
-        problem = f"no frame of its {context.name} video can be decoded"
-        raise VideoReadError(f"{path}: {problem}. Export it again, as H.264.") from fault
+        raise VideoReadError(f"{path}: no frame can be decoded. Export it again, as H.264.")
     return packets, first
 
 
@@ -134,13 +133,13 @@ def is_decord_exact(packets: list[PacketInfo], container: str, codec: str, frame
     It does not once it has left out frames, unless every keyframe is a clean start (no open GOP, no intra-refresh);
     it shows what an edit list hides, misreads MPEG-TS and rounds 10-bit video otherwise.
     """
-    latest_key = None
+    key_pts = None
     for packet in packets:
-        latest_key = packet.pts if packet.is_key else latest_key
-        if packet.is_hidden or packet.is_key != packet.is_start or packet.pts < latest_key:
+        key_pts = packet.pts if packet.is_key else key_pts
+        if packet.is_hidden or packet.is_key != packet.is_start or packet.pts < key_pts:
             return False
-    known = container in ("mov", "matroska") and codec in ("h264", "hevc")
-    known = known and frame.format.name in ("yuv420p", "yuvj420p")
+    kind = (container, codec, frame.format.name)
+    known = all(a in b for a, b in zip(kind, DECORD_KINDS, strict=True))
     return known and frame.width % 2 == frame.height % 2 == frame.rotation == 0
 
 
@@ -156,12 +155,10 @@ def import_decord():
 
 def check_indices(frame_indices: Sequence[int] | np.ndarray, num_frames: int) -> list[int]:
     """`frame_indices` as a list, all within the video."""
-    indices = np.asarray(frame_indices)
-    if indices.ndim != 1 or (indices.size and indices.dtype.kind not in "iu"):
-        raise TypeError(f"`frame_indices` must be a list of integers, got {indices.dtype} of shape {indices.shape}.")
-    if indices.size and not 0 <= indices.min() <= indices.max() < num_frames:
-        raise ValueError(f"Frame indices must lie in 0..{num_frames - 1}, got {indices.min()}..{indices.max()}.")
-    return [int(i) for i in indices]
+    indices = [operator.index(i) for i in frame_indices]
+    if indices and not 0 <= min(indices) <= max(indices) < num_frames:
+        raise ValueError(f"Frame indices must lie in 0..{num_frames - 1}, got {min(indices)}..{max(indices)}.")
+    return indices
 
 
 class _Video:
@@ -170,11 +167,10 @@ class _Video:
     def __enter__(self):
         return self
 
-    def __exit__(self, *exception) -> None:
-        self.close()
-
-    def close(self) -> None:
+    def close(self, *exception) -> None:
         """Nothing to do: no file stays open from one read to the next."""
+
+    __exit__ = close
 
     def read(self, frame_indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """uint8 RGB frames `(len(frame_indices), height, width, 3)` at any indices, in any order, repeated or not."""
@@ -199,13 +195,11 @@ class VideoReader(_Video):
 
     Attributes:
         path (`str`), backend (`str`): As given; as used, `"pyav"` or `"decord"`.
-        num_frames (`int`), fps (`float`), duration_s (`float`): Number of frames shown, their average rate, and the
-            time in seconds at which the last one is over.
+        num_frames (`int`), fps (`float`), duration_s (`float`): Frames shown, their average rate, and when they end.
         width (`int`), height (`int`): Size in pixels as displayed, after rotation.
         timestamps_s (`np.ndarray` of shape `(num_frames,)`): Time of each frame in seconds from the first.
 
-    Raises:
-        `VideoReadError`: if the file cannot be read, in one line. Damage in its middle shows when it is read there.
+    Raises [`VideoReadError`] if the file cannot be read; damage in its middle shows when it is read there.
     """
 
     def __init__(self, path: str | os.PathLike, backend: str = "auto", num_threads: int = 0):
@@ -216,10 +210,9 @@ class VideoReader(_Video):
         if backend == "decord":
             import_decord()
         self.path = os.fsdecode(path)
-        if not os.path.exists(self.path):
-            raise VideoReadError(f"{self.path}: no such file. Check the path.")
         if not os.path.isfile(self.path):
-            raise VideoReadError(f"{self.path}: not a file but a folder or device. Pass the path of a video file.")
+            problem = "a folder or device" if os.path.exists(self.path) else "no such file"
+            raise VideoReadError(f"{self.path}: {problem}. Pass the path of a video file.")
         self.num_threads = num_threads or max(1, min((os.cpu_count() or 1) - 1, MAX_THREADS))
         self.backend = "decord" if self._index() and backend == "decord" else "pyav"
 
@@ -232,10 +225,12 @@ class VideoReader(_Video):
             name, codec, extradata = container.format.name.split(",")[0], context.name, context.extradata or b""
             ticks_per_s = stream.time_base.denominator / stream.time_base.numerator
             indexed = is_indexed(packets, name, context)
-        fps, last_ticks = float(rate) if rate else DEFAULT_FPS, 0
+        fps, end = float(rate) if rate else DEFAULT_FPS, 0
         if indexed:
             shown = sorted((packet.pts, packet.duration) for packet in packets if not packet.is_hidden)
-            pts, last_ticks = [ticks for ticks, _ in shown], shown[-1][1]
+            pts, durations = zip(*shown, strict=True)
+            # Durations in MP4 are those of decoding, of which only the sum is right; Matroska states nominal ones.
+            end = sum(durations) if name == "mov" else pts[-1] - pts[0] + durations[-1]
         else:
             with open_stream(self.path) as (container, stream):
                 pts = [frame.pts for packet in data_packets(container, stream) for frame in stream.decode(packet)]
@@ -244,13 +239,13 @@ class VideoReader(_Video):
         self._pts = np.array(pts, dtype=np.int64)  # ticks, increasing
         # Ticks to start decoding at. None if frames are told only by counting from the beginning.
         self._start_pts = np.array(sorted(p.pts for p in packets if p.is_start) if indexed else [], dtype=np.int64)
-        # Decoders may drop what H.264 calls non-reference frames without a trace in the others; HEVC promises so
-        # within a temporal layer, so there must be one only (`numTemporalLayers` in `hvcC`, the header of version 1).
-        one_layer = codec == "hevc" and extradata[:1] == b"\1" and extradata[21] >> 3 & 7 == 1
-        self._droppable = indexed and (codec == "h264" or one_layer)
+        # No frame refers to non-reference frames, so decoders may drop them. HEVC promises it within a temporal layer
+        # only, so there must be just one (`numTemporalLayers` in the `hvcC` header, which begins with its version, 1).
+        one_layer = len(extradata) > 21 and extradata[0] == 1 and extradata[21] >> 3 & 7 == 1
+        self._droppable = indexed and (codec == "h264" or (codec == "hevc" and one_layer))
         self.num_frames = len(pts)
         self.timestamps_s = (self._pts - pts[0]) / ticks_per_s
-        self.duration_s = float(self.timestamps_s[-1]) + (last_ticks / ticks_per_s or 1 / fps)
+        self.duration_s = end / ticks_per_s if end > pts[-1] - pts[0] else float(self.timestamps_s[-1]) + 1 / fps
         # A stated rate is exact where it is right. Matroska states the nominal rate of variable-rate video.
         self.fps = fps if abs(fps * self.duration_s - len(pts)) <= 1 else len(pts) / self.duration_s
         self._size = (first.width, first.height)
@@ -264,14 +259,15 @@ class VideoReader(_Video):
 
     def _split_runs(self, frame_indices: list[int]) -> Iterator[list[int]]:
         """Cut increasing frame indices where it pays to start afresh at a keyframe."""
-        run = frame_indices[:1]
-        for previous, current in pairwise(frame_indices):
-            start = self._find_start(current)
-            if start > 0 and np.searchsorted(self._pts, self._start_pts[start]) - previous > SEEK_GAP_FRAMES:
+        run = []
+        for frame_idx in frame_indices:
+            start = self._find_start(frame_idx)
+            if run and start > 0 and np.searchsorted(self._pts, self._start_pts[start]) - run[-1] > SEEK_GAP_FRAMES:
                 yield run
                 run = []
-            run.append(current)
-        yield run
+            run.append(frame_idx)
+        if run:
+            yield run
 
     def _decode_run(self, frame_indices: list[int], seek: bool = True) -> Iterator:
         """PyAV frames at increasing `frame_indices`, decoded in one go."""
@@ -298,8 +294,8 @@ class VideoReader(_Video):
                         wanted.popleft()
                         if not wanted:
                             return
-        problem = f"damaged: frame {frame_indices[-len(wanted)]} of {self.num_frames} cannot be decoded"
-        raise VideoReadError(f"{self.path}: {problem}. Export it again.")
+        missing = f"frame {frame_indices[-len(wanted)]} of {self.num_frames}"
+        raise VideoReadError(f"{self.path}: damaged, {missing} cannot be decoded. Export it again.")
 
     def _decode_with_pyav(self, frame_indices: list[int]) -> Iterator[np.ndarray]:
         reformatter = VideoReformatter()  # kept: setting it up takes longer than using it
@@ -308,31 +304,27 @@ class VideoReader(_Video):
                 yield np.rot90(reformatter.reformat(frame, *self._size, "rgb24").to_ndarray(), self._quarter_turns)
 
     def _decode_with_decord(self, frame_indices: list[int]) -> Iterator[np.ndarray]:
-        decord = import_decord()
+        decord, done = import_decord(), 0
         try:
             # Lives no longer than this call: one that is left at interpreter exit aborts the process.
             video = decord.VideoReader(os.path.abspath(self.path), num_threads=self.num_threads)
-            for start in range(0, len(frame_indices), DECORD_BATCH):
-                batch = video.get_batch(frame_indices[start : start + DECORD_BATCH])
+            while done < len(frame_indices):
+                batch = video.get_batch(frame_indices[done : done + DECORD_BATCH])
                 # Another type than decord's own if the program has set a "bridge".
-                yield from batch.asnumpy() if isinstance(batch, decord.nd.NDArray) else np.asarray(batch)
+                for frame in batch.asnumpy() if isinstance(batch, decord.nd.NDArray) else np.asarray(batch):
+                    yield frame
+                    done += 1
         except (decord.DECORDError, RuntimeError) as error:
-            raise VideoReadError(f"{self.path}: decord failed ({str(error).splitlines()[0]})") from error
+            logger.warning("%s: decord failed, PyAV takes over (%s)", self.path, str(error).splitlines()[0])
+            self.backend = "pyav"
+            yield from self._decode_with_pyav(frame_indices[done:])
 
     def frames(self, frame_indices: Sequence[int]) -> Iterator[np.ndarray]:
         """Frames `(height, width, 3)` at non-decreasing `frame_indices`, one at a time."""
         times = Counter(check_indices(frame_indices, self.num_frames))
-        remaining = deque(sorted(times))
-        if self.backend == "decord":
-            try:
-                for frame in self._decode_with_decord(list(remaining)):
-                    yield from repeat(frame, times[remaining.popleft()])
-            except VideoReadError as error:
-                logger.warning("%s. Reading with PyAV instead.", error)
-                self.backend = "pyav"
-        if remaining:
-            for frame in self._decode_with_pyav(list(remaining)):
-                yield from repeat(frame, times[remaining.popleft()])
+        decode = self._decode_with_decord if self.backend == "decord" else self._decode_with_pyav
+        for frame_idx, frame in zip(times, decode([*times]), strict=True):
+            yield from repeat(frame, times[frame_idx])
 
 
 class ArrayVideo(_Video):
@@ -344,8 +336,7 @@ class ArrayVideo(_Video):
             `(num_frames, 3, height, width)`; or a list of RGB PIL images or `(height, width, 3)` arrays of one size.
         fps (`float`, *optional*, defaults to 30.0): Frame rate; frame `i` is at `i / fps` seconds.
 
-    Raises:
-        `TypeError`: if pixels are not uint8. `ValueError`: for no frames, or a wrong shape or `fps`.
+    Raises `TypeError` if pixels are not uint8, `ValueError` for no frames or a wrong shape.
     """
 
     path = "<array>"
