@@ -149,8 +149,8 @@ class HolmesVAUForConditionalGeneration(InternVLForConditionalGeneration, Genera
         Returns:
             `torch.FloatTensor` of shape `(num_dense,)`, float32 on the CPU.
         """
-        class_tokens = [self.encode_frames(chunk)[:, 0].float() for chunk in self._batches(frames)]
-        return self.score_features(torch.cat(class_tokens))
+        class_tokens, _, _ = self._encode_chunks(frames, selected=[], keep_all=False)
+        return self.score_features(class_tokens)
 
     def _batches(self, frames: torch.Tensor | Iterable[torch.Tensor]) -> Iterable[torch.Tensor]:
         for chunk in [frames] if isinstance(frames, torch.Tensor) else frames:
@@ -232,7 +232,7 @@ class HolmesVAUForConditionalGeneration(InternVLForConditionalGeneration, Genera
         for batch in self._batches(frames):
             start = time.perf_counter()
             tokens = self.encode_frames(batch)
-            class_tokens.append(tokens[:, 0].float())
+            class_tokens.append(tokens[:, 0].to(torch.float32, copy=True))  # a view would keep all tokens alive
             end = position + len(batch)
             if wanted is not None:
                 cache.update({i: tokens[i - position, 1:].clone() for i in range(position, end) if i in wanted})

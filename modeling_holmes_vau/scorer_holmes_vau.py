@@ -14,7 +14,7 @@ from torch.nn import functional as F
 # Distance attention is cut at this distance: exp(-64 / e) is 6e-11, far below float32 resolution of the sum.
 DISTANCE_RADIUS = 64
 # Rows that are computed together: bounds the memory of everything but the keys, the values and the layer's two ends.
-BLOCK_SIZE = 512
+BLOCK_SIZE = 256
 
 
 def row_blocks(length: int) -> list[tuple[int, int]]:

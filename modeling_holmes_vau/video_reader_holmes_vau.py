@@ -10,10 +10,12 @@ import logging
 import operator
 import os
 import re
-from collections import Counter, deque, namedtuple
+from array import array
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain, pairwise, repeat
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -33,6 +35,7 @@ logger = logging.getLogger(__name__)
 DEFAULT_FPS = 30.0  # frames per second of an array that states none
 SEEK_GAP_FRAMES = 48  # a jump that saves fewer frames is decoded through
 MAX_THREADS = 8  # more gain little: a frame waits for the frames it refers to
+NO_PTS = -(2**63)  # ticks of a packet without a presentation time, as in FFmpeg
 DECORD_BATCH = 4  # frames per call
 DECORD_KINDS = (("mov", "matroska"), ("h264", "hevc"), ("yuv420p", "yuvj420p"))  # container, codec, pixels: compared
 # Containers and codecs with one packet for every frame, marked with its presentation time. Others (MPEG-TS, raw
@@ -46,9 +49,22 @@ class VideoReadError(ValueError):
     """A video file cannot be read. One line: the file, what is wrong, what to do."""
 
 
-# What is kept of a packet: presentation time and duration in ticks; whether the container calls it a keyframe, whether
-# decoding may start with it (no frame shown from there on needs an earlier one), and whether an edit list hides it.
-PacketInfo = namedtuple("PacketInfo", ("pts", "duration", "is_key", "is_start", "is_hidden"))
+class PacketTable(NamedTuple):
+    """What is kept of the packets of a file, an array of shape `(num_packets,)` each, in file order.
+
+    Args:
+        pts (`np.ndarray`): Presentation time in ticks; `NO_PTS` where there is none.
+        duration (`np.ndarray`): Duration in ticks.
+        is_key (`np.ndarray`): Whether the container calls it a keyframe.
+        is_start (`np.ndarray`): Whether decoding may start with it: no frame shown from there on needs an earlier one.
+        is_hidden (`np.ndarray`): Whether an edit list hides it.
+    """
+
+    pts: np.ndarray
+    duration: np.ndarray
+    is_key: np.ndarray
+    is_start: np.ndarray
+    is_hidden: np.ndarray
 
 
 @contextmanager
@@ -95,9 +111,9 @@ def holds_idr(packet: bytes, extradata: bytes) -> bool:
     return False
 
 
-def scan_packets(path: str, container, stream) -> tuple[list[PacketInfo], "av.VideoFrame"]:
+def scan_packets(path: str, container, stream) -> tuple[PacketTable, "av.VideoFrame"]:
     """Read through a file: its packets in file order, and its first frame, the only one to be decoded."""
-    packets, whole, first = [], 0, None
+    rows, whole, first = array("q"), 0, None  # 40 bytes a packet, where tuples of a long video take tens of megabytes
     is_h264, extradata = stream.codec_context.name == "h264", stream.codec_context.extradata or b""
     for packet in data_packets(container, stream):
         if first is None:
@@ -105,39 +121,39 @@ def scan_packets(path: str, container, stream) -> tuple[list[PacketInfo], "av.Vi
         if packet is not None:
             whole += not packet.is_corrupt
             is_start = packet.is_keyframe and (not is_h264 or holds_idr(bytes(packet), extradata))
-            marks = (packet.is_keyframe, is_start, packet.is_discard)
-            packets.append(PacketInfo(packet.pts, packet.duration or 0, *marks))
+            pts = NO_PTS if packet.pts is None else packet.pts
+            rows.extend((pts, packet.duration or 0, packet.is_keyframe, is_start, packet.is_discard))
     # MP4 lists its samples up front, so missing ones show; the one that the file ends in comes out as corrupt.
     listed = len(stream.index_entries) if container.format.name.startswith("mov") else 0
     if whole < listed:
         raise VideoReadError(f"{path}: cut short, {whole} of {listed} frames could be read. Download it again.")
     if first is None:
         raise VideoReadError(f"{path}: no frame can be decoded. Export it again, as H.264.")
-    return packets, first
+    pts, duration, *marks = np.frombuffer(rows, dtype=np.int64).reshape(-1, len(PacketTable._fields)).T
+    return PacketTable(pts, duration, *(mark.astype(bool) for mark in marks)), first
 
 
-def is_indexed(packets: list[PacketInfo], container: str, context) -> bool:
+def is_indexed(packets: PacketTable, container: str, context) -> bool:
     """Whether frames and packets match one to one by presentation time."""
-    pts = [packet.pts for packet in packets]
-    if container not in INDEXED_CONTAINERS or context.name not in INDEXED_CODECS or None in pts:
+    pts = packets.pts
+    if container not in INDEXED_CONTAINERS or context.name not in INDEXED_CODECS or (pts == NO_PTS).any():
         return False
     if context.field_order not in PROGRESSIVE or (container == "avi" and context.has_b_frames):  # AVI: decoding times
         return False
     # What is shown before the first keyframe cannot be decoded.
-    return len(set(pts)) == len(pts) and packets[0].is_start and pts[0] == min(pts)
+    return bool(packets.is_start[0] and pts[0] == pts.min() and len(np.unique(pts)) == len(pts))
 
 
-def is_decord_exact(packets: list[PacketInfo], container: str, codec: str, frame) -> bool:
+def is_decord_exact(packets: PacketTable, container: str, codec: str, frame) -> bool:
     """Whether decord returns the right frames, as comparing all frames of many files has shown.
 
     It does not once it has left out frames, unless every keyframe is a clean start (no open GOP, no intra-refresh);
     it shows what an edit list hides, misreads MPEG-TS and rounds 10-bit video otherwise.
     """
-    key_pts = None
-    for packet in packets:
-        key_pts = packet.pts if packet.is_key else key_pts
-        if packet.is_hidden or packet.is_key != packet.is_start or packet.pts < key_pts:
-            return False
+    key_number = np.maximum.accumulate(np.where(packets.is_key, np.arange(len(packets.pts)), 0))  # latest in the file
+    shown_before_key = packets.pts < packets.pts[key_number]
+    if packets.is_hidden.any() or (packets.is_key != packets.is_start).any() or shown_before_key.any():
+        return False
     kind = (container, codec, frame.format.name)
     known = all(a in b for a, b in zip(kind, DECORD_KINDS, strict=True))
     return known and frame.width % 2 == frame.height % 2 == frame.rotation == 0
@@ -227,10 +243,11 @@ class VideoReader(_Video):
             indexed = is_indexed(packets, name, context)
         fps, end = float(rate) if rate else DEFAULT_FPS, 0
         if indexed:
-            shown = sorted((packet.pts, packet.duration) for packet in packets if not packet.is_hidden)
-            pts, durations = zip(*shown, strict=True)
+            order = np.argsort(packets.pts)
+            order = order[~packets.is_hidden[order]]
+            pts, durations = packets.pts[order], packets.duration[order]
             # Durations in MP4 are those of decoding, of which only the sum is right; Matroska states nominal ones.
-            end = sum(durations) if name == "mov" else pts[-1] - pts[0] + durations[-1]
+            end = int(durations.sum() if name == "mov" else pts[-1] - pts[0] + durations[-1])
         else:
             with open_stream(self.path) as (container, stream):
                 pts = [frame.pts for packet in data_packets(container, stream) for frame in stream.decode(packet)]
@@ -238,7 +255,7 @@ class VideoReader(_Video):
                 pts, ticks_per_s = list(range(len(pts))), fps
         self._pts = np.array(pts, dtype=np.int64)  # ticks, increasing
         # Ticks to start decoding at. None if frames are told only by counting from the beginning.
-        self._start_pts = np.array(sorted(p.pts for p in packets if p.is_start) if indexed else [], dtype=np.int64)
+        self._start_pts = np.sort(packets.pts[packets.is_start]) if indexed else np.array([], dtype=np.int64)
         # No frame refers to non-reference frames, so decoders may drop them. HEVC promises it within a temporal layer
         # only, so there must be just one (`numTemporalLayers` in the `hvcC` header, which begins with its version, 1).
         one_layer = len(extradata) > 21 and extradata[0] == 1 and extradata[21] >> 3 & 7 == 1

@@ -1,0 +1,581 @@
+"""Reading videos: the right frame at the right time from either decoder, clear errors, a stream of resized frames."""
+
+import json
+import os
+import struct
+import subprocess
+import sys
+import threading
+import time
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from modeling_holmes_vau import video_reader_holmes_vau
+from modeling_holmes_vau.video_processing_holmes_vau import (
+    FrameStream,
+    dense_frame_indices,
+    middle_frame_indices,
+    resize_frames,
+    segment_frame_range,
+)
+from modeling_holmes_vau.video_reader_holmes_vau import ArrayVideo, VideoReader, VideoReadError, open_video
+
+
+REFERENCE = Path(__file__).parent / "fixtures" / "reference"
+MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+BLOCK = 16  # pixels; a frame shows its number in binary, in black and white blocks
+try:
+    import decord  # noqa: F401
+
+    BACKENDS = ["pyav", "decord"]
+except (ImportError, OSError):
+    BACKENDS = ["pyav"]
+
+
+def numbered_frame(number: int, width: int = 64, height: int = 48) -> np.ndarray:
+    """A frame that shows `number`, over a colour gradient that leaves the rounding of colours to be seen."""
+    y, x = np.mgrid[:height, :width]
+    frame = np.stack([60 + x % 64, 60 + y % 64, 60 + (x + y + 5 * number) % 64], axis=-1).astype(np.uint8)
+    for bit in range(8):
+        top, left = bit // 4 * BLOCK, bit % 4 * BLOCK
+        frame[top : top + BLOCK, left : left + BLOCK] = 250 if number >> bit & 1 else 5
+    return frame
+
+
+def number_of(frame: np.ndarray) -> int:
+    blocks = frame[: 2 * BLOCK, : 4 * BLOCK].reshape(2, BLOCK, 4, BLOCK, 3).mean((1, 3, 4)).ravel()
+    return sum(1 << bit for bit, level in enumerate(blocks) if level > 128)
+
+
+def numbers_of(frames: np.ndarray) -> list[int]:
+    return [number_of(frame) for frame in frames]
+
+
+def silence(container):
+    stream = container.add_stream("aac", rate=16000)
+    stream.layout = "mono"
+    return stream
+
+
+def mux_silence(container, stream):
+    for i in range(40):
+        chunk = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+        chunk.sample_rate, chunk.pts = 16000, i * 1024
+        container.mux(stream.encode(chunk))
+    container.mux(stream.encode())
+
+
+def write(
+    path: Path,
+    num_frames: int = 60,
+    codec: str = "libx264",
+    size: tuple[int, int] = (64, 48),
+    pix_fmt: str = "yuv420p",
+    rate: int | Fraction = 25,
+    ticks: list[int] | None = None,
+    audio: bool = False,
+    colors: tuple[int, int] | None = None,
+    b_frames: int | None = None,
+    container_options: dict | None = None,
+    **options,
+) -> Path:
+    """Write numbered frames; `ticks` are their times in 1/90 s, `colors` their colour space and range."""
+    with av.open(str(path), "w", options=container_options or {}) as container:
+        stream = container.add_stream(codec, rate=rate, options={k: str(v) for k, v in options.items()})
+        (stream.width, stream.height), stream.pix_fmt = size, pix_fmt
+        time_base = 1 / Fraction(rate) if ticks is None else Fraction(1, 90)
+        stream.codec_context.time_base = time_base
+        if colors is not None:
+            stream.codec_context.colorspace, stream.codec_context.color_range = colors
+        if b_frames is not None:
+            stream.codec_context.max_b_frames = b_frames
+        sound = silence(container) if audio else None
+        for i in range(num_frames):
+            frame = av.VideoFrame.from_ndarray(numbered_frame(i, *size), "rgb24").reformat(format=pix_fmt)
+            frame.pts, frame.time_base = (i if ticks is None else ticks[i]), time_base
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+        if audio:
+            mux_silence(container, sound)
+    return path
+
+
+def shift_start(source: Path, target: Path, num_frames: int) -> Path:
+    """Move all frames earlier, so that MP4 hides the first `num_frames` with an edit list, or later if negative."""
+    with av.open(str(source)) as old, av.open(str(target), "w") as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        ticks = int(num_frames / 25 / old.streams.video[0].time_base)
+        for packet in old.demux(video=0):
+            if packet.dts is not None:
+                packet.pts, packet.dts, packet.stream = packet.pts - ticks, packet.dts - ticks, stream
+                new.mux(packet)
+    return target
+
+
+def rotate(source: Path, target: Path, degrees: int) -> Path:
+    """Set the display matrix of an MP4 file: clockwise degrees from the stored to the displayed picture."""
+    data = bytearray(source.read_bytes())
+    cosine, sine = {90: (0, 1), 180: (-1, 0), 270: (0, -1)}[degrees]
+    start = data.index(b"tkhd") + 4 + 4 + 20 + 16  # name, version and flags, times and duration, layer and volume
+    one = 1 << 16
+    matrix = (cosine * one, sine * one, 0, -sine * one, cosine * one, 0, 0, 0, 1 << 30)
+    data[start : start + 36] = struct.pack(">9i", *matrix)
+    target.write_bytes(data)
+    return target
+
+
+# MPEG-4 and x264's open GOPs and intra-refresh are what decord reads wrong once it skips frames.
+KINDS = {
+    "h264.mp4": {},
+    "h264.mkv": {},
+    "h264-pyramid.mp4": {"bf": 5, "b_strategy": 0, "b-pyramid": "normal", "g": 20},
+    "h264-open-gop.mp4": {"x264-params": "open-gop=1:keyint=12:bframes=3"},
+    "h264-intra-refresh.mp4": {"x264-params": "intra-refresh=1:keyint=12:bframes=2"},
+    "h264-tiny-gop.mp4": {"g": 2, "bf": 0},
+    "h264-interlaced.mp4": {"x264-params": "interlaced=1"},
+    "h264.ts": {},
+    "h264.h264": {},
+    "h264.avi": {},
+    "hevc.mp4": {"codec": "libx265", "x265-params": "log-level=none:bframes=4:b-pyramid=1:keyint=20:open-gop=1"},
+    "mpeg4.mp4": {"codec": "mpeg4", "b_frames": 2},
+    "mpeg4.avi": {"codec": "mpeg4", "b_frames": 0},
+    "vp9.webm": {"codec": "libvpx-vp9", "deadline": "realtime", "cpu-used": 8},
+    "vp8.webm": {"codec": "libvpx", "deadline": "realtime"},
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_frame_i_is_the_ith_shown(tmp_path, name):
+    path = write(tmp_path / name, **KINDS[name])
+    every = VideoReader(path).read(range(60))
+    assert numbers_of(every) == list(range(60))
+    for backend in BACKENDS:
+        with VideoReader(path, backend) as video:
+            assert video.num_frames == 60
+            for indices in ([59, 0, 31, 31], list(range(0, 60, 16)), list(range(5, 60, 7)), [58], []):
+                assert np.array_equal(video.read(indices), every[indices]), (backend, indices)
+
+
+def test_frames_far_apart_are_sought(tmp_path):
+    path = write(tmp_path / "a.mp4", num_frames=250, g=10, bf=2)
+    for backend in BACKENDS:
+        video = VideoReader(path, backend)
+        assert numbers_of(video.read([3, 120, 121, 249])) == [3, 120, 121, 249]
+        assert numbers_of(video.frames([7, 7, 200, 200])) == [7, 7, 200, 200]
+
+
+@pytest.mark.skipif("decord" not in BACKENDS, reason="decord is not installed")
+@pytest.mark.parametrize(
+    ("kind", "used"),
+    [
+        ({}, "decord"),
+        ({"colors": (1, 1)}, "decord"),  # BT.709
+        ({"colors": (1, 2)}, "decord"),  # BT.709, full range
+        ({"pix_fmt": "yuvj420p"}, "decord"),
+        ({"size": (98, 54)}, "decord"),
+        ({"codec": "libx265", "x265-params": "log-level=none"}, "decord"),
+        ({"pix_fmt": "yuv444p", "size": (71, 53)}, "pyav"),
+        ({"pix_fmt": "yuv420p10le"}, "pyav"),
+        ({"codec": "mpeg4", "size": (71, 53)}, "pyav"),
+        ({"x264-params": "open-gop=1:keyint=12:bframes=3"}, "pyav"),
+        ({"x264-params": "intra-refresh=1:keyint=12"}, "pyav"),
+    ],
+)
+def test_decoders_give_the_same_bytes(tmp_path, kind, used):
+    path = write(tmp_path / "a.mp4", num_frames=30, **kind)
+    first, second = VideoReader(path, "pyav"), VideoReader(path, "decord")
+    assert (first.backend, second.backend) == ("pyav", used)
+    assert np.array_equal(first.read(range(30)), second.read(range(30)))
+    assert np.array_equal(first.timestamps_s, second.timestamps_s)
+
+
+@pytest.mark.skipif("decord" not in BACKENDS, reason="decord is not installed")
+def test_pyav_takes_over_where_decord_fails(tmp_path, caplog):
+    video = VideoReader(write(tmp_path / "a.mp4", num_frames=9, size=(16, 16)), "decord")  # too small for decord
+    expected = VideoReader(video.path).read(range(9))
+    assert np.array_equal(video.read(range(9)), expected)
+    assert video.backend == "pyav"
+    assert "decord failed, PyAV takes over" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["robbery", "earthquake", "car_accident"])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_real_videos_equal_the_reference(real_videos, name, backend):
+    expected = json.loads((REFERENCE / "preprocess.json").read_text())[name]
+    samples = np.load(REFERENCE / "preprocess_samples.npz")[name]
+    with VideoReader(real_videos / f"{name}.mp4", backend) as video:
+        assert video.num_frames == expected["num_frames"]
+        assert video.fps == pytest.approx(expected["fps"], abs=1e-3)
+        frames = video.read(expected["frame_indices"])
+        assert frames.shape[1:] == (video.height, video.width, 3)
+    pixels = (resize_frames(frames, 448).numpy() / 255 - MEAN[:, None, None]) / STD[:, None, None]
+    assert np.allclose(pixels[:, :, 5::32, 7::32], samples, atol=0.04)
+    assert np.allclose(pixels.mean((1, 2, 3)), expected["mean"], atol=1e-3)
+    assert np.allclose(pixels.std((1, 2, 3)), expected["std"], atol=1e-3)
+
+
+def test_skipping_changes_no_frame_of_a_real_video(real_videos):
+    video = VideoReader(real_videos / "robbery.mp4")  # HEVC; half its frames are referred to by none
+    every = video.frames(range(360))
+    strided = video.frames(range(3, 360, 16))
+    for frame in islice(every, 3, None, 16):
+        assert np.array_equal(frame, next(strided))
+
+
+def test_times_of_constant_rate(tmp_path):
+    video = VideoReader(write(tmp_path / "a.mp4", rate=Fraction(30000, 1001), audio=True))
+    assert video.timestamps_s == pytest.approx(np.arange(60) * 1001 / 30000, abs=1e-12)
+    assert video.fps == pytest.approx(30000 / 1001)
+    assert video.duration_s == pytest.approx(60 * 1001 / 30000)
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+@pytest.mark.parametrize("start", [0, 50])
+def test_times_of_variable_rate(tmp_path, suffix, start):
+    ticks = np.cumsum(np.random.default_rng(0).integers(1, 40, 60))
+    path = write(tmp_path / f"a.{suffix}", ticks=(ticks + start).tolist(), bf=3)
+    for backend in BACKENDS:
+        video = VideoReader(path, backend)
+        # Matroska counts milliseconds.
+        assert video.timestamps_s == pytest.approx((ticks - ticks[0]) / 90, abs=1e-3 if suffix == "mkv" else 1e-4)
+        assert video.fps == pytest.approx(60 / video.duration_s, rel=0.02)
+        assert numbers_of(video.read(range(0, 60, 9))) == list(range(0, 60, 9))
+
+
+def test_an_edit_list_hides_frames(tmp_path):
+    source = write(tmp_path / "a.mp4")
+    late = VideoReader(shift_start(source, tmp_path / "late.mp4", -25))
+    assert (late.num_frames, late.timestamps_s[0], late.timestamps_s[1]) == (60, 0, pytest.approx(0.04))
+    cut = shift_start(source, tmp_path / "cut.mp4", 10)
+    for backend in BACKENDS:
+        video = VideoReader(cut, backend)
+        assert (video.num_frames, video.fps, video.duration_s) == (50, pytest.approx(25), pytest.approx(2))
+        assert numbers_of(video.read([0, 16, 49])) == [10, 26, 59]
+
+
+@pytest.mark.parametrize("num_frames", [1, 3])
+def test_very_short_videos(tmp_path, num_frames):
+    path = write(tmp_path / "a.mp4", num_frames=num_frames)
+    for backend in BACKENDS:
+        video = VideoReader(path, backend)
+        assert numbers_of(video.read(range(num_frames))) == list(range(num_frames))
+        assert video.duration_s == pytest.approx(num_frames / 25)
+
+
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_rotation_is_undone(tmp_path, degrees):
+    source = write(tmp_path / "a.mp4", num_frames=20)
+    stored = VideoReader(source).read([0, 19])
+    path = rotate(source, tmp_path / "rotated.mp4", degrees)
+    for backend in BACKENDS:
+        video = VideoReader(path, backend)
+        assert (video.width, video.height) == ((64, 48) if degrees == 180 else (48, 64))
+        assert np.array_equal(video.read([0, 19]), np.rot90(stored, -degrees // 90, axes=(1, 2)))
+
+
+@pytest.mark.parametrize("name", ["a#b.mp4", "a=b.mp4", "a b.mp4", "视频.mp4", "a%03d.mp4", "-a.mp4", "pipe:0.mp4"])
+@pytest.mark.skipif(os.name == "nt", reason="no such names on Windows")
+def test_odd_file_names(tmp_path, monkeypatch, name):
+    path = write(tmp_path / "plain.mp4", num_frames=5).rename(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    for backend in BACKENDS:
+        assert numbers_of(VideoReader(path, backend).read(range(5))) == list(range(5))
+        assert VideoReader(name, backend).path == name
+
+
+def unreadable(folder: Path, kind: str) -> Path:
+    path = folder / f"{kind}.mp4"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "empty":
+        path.touch()
+    elif kind == "text":
+        path.write_text("no video\n" * 500)
+    elif kind == "audio":
+        with av.open(str(path), "w") as container:
+            mux_silence(container, silence(container))
+    elif kind == "no index":
+        path.write_bytes(write(folder / "whole.mp4").read_bytes()[:-1500])
+    elif kind == "cut short":
+        whole = write(folder / "whole.mp4", container_options={"movflags": "faststart"}).read_bytes()
+        path.write_bytes(whole[: len(whole) * 7 // 10])
+    elif kind == "unknown codec":
+        path.write_bytes(write(folder / "whole.mp4").read_bytes().replace(b"avc1", b"zzzz"))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("missing", "no such file"),
+        ("folder", "a folder"),
+        ("empty", "not a video, or empty"),
+        ("text", "not a video"),
+        ("audio", "audio only"),
+        ("no index", "cut off before its index"),
+        ("cut short", r"cut short, \d+ of 60 frames could be read"),
+        ("unknown codec", "no decoder"),
+    ],
+)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_unreadable_files(tmp_path, capfd, kind, message, backend):
+    path = unreadable(tmp_path, kind)
+    capfd.readouterr()
+    with pytest.raises(VideoReadError, match=message) as error:
+        VideoReader(path, backend)
+    assert str(error.value).startswith(f"{path}: ")
+    assert "\n" not in str(error.value)
+    assert capfd.readouterr() == ("", "")
+
+
+def damaged(path: Path) -> Path:
+    data = bytearray(write(path, container_options={"movflags": "faststart"}).read_bytes())
+    start = data.index(b"mdat") + (len(data) - data.index(b"mdat")) // 2
+    data[start : start + 200] = bytes(200)
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_damage_in_the_middle_is_an_error_where_it_is_read(tmp_path, backend):
+    video = VideoReader(damaged(tmp_path / "a.mp4"), backend)
+    assert numbers_of(video.read([0, 1])) == [0, 1]
+    with pytest.raises(VideoReadError, match="damaged") as error:
+        video.read(range(60))
+    assert str(error.value).startswith(video.path)
+    with pytest.raises(VideoReadError, match="damaged"):
+        list(FrameStream(video, list(range(60)), 28))
+    assert threading.active_count() == 1
+
+
+def test_missing_decoders_are_named(tmp_path, monkeypatch):
+    path = write(tmp_path / "a.mp4", num_frames=2)
+    monkeypatch.setitem(sys.modules, "decord", None)
+    with pytest.raises(ImportError, match="pip install decord"):
+        VideoReader(path, "decord")
+    assert VideoReader(path).backend == "pyav"
+    monkeypatch.setattr(video_reader_holmes_vau, "av", None)
+    with pytest.raises(ImportError, match="pip install av"):
+        VideoReader(path)
+
+
+def test_wrong_requests(tmp_path):
+    path = write(tmp_path / "a.mp4", num_frames=5)
+    video = VideoReader(path)
+    for indices in ([5], [-1], [0, 99]):
+        with pytest.raises(ValueError, match=r"0\.\.4"):
+            video.read(indices)
+    with pytest.raises(TypeError):
+        video.read([0.5])
+    with pytest.raises(ValueError, match="'cuda'"):
+        VideoReader(path, backend="cuda")
+
+
+def test_open_video_takes_paths_arrays_and_opened_videos(tmp_path):
+    path = write(tmp_path / "a.mp4", num_frames=5)
+    assert open_video(str(path)).num_frames == open_video(path).num_frames == 5
+    array = open_video(np.zeros((5, 4, 6, 3), np.uint8), fps=10)
+    assert isinstance(array, ArrayVideo) and open_video(array) is array
+    assert open_video([np.zeros((4, 6, 3), np.uint8)]).fps == 30
+    with pytest.raises(ValueError, match="Download"):
+        open_video("https://example.org/a.mp4")
+    with pytest.raises(ValueError, match="fps=5"):
+        open_video(path, fps=5)
+    with pytest.raises(TypeError, match="bytes"):
+        open_video(path.read_bytes())
+
+
+def test_arrays_of_every_kind_are_one_video():
+    frames = np.random.default_rng(0).integers(0, 256, (7, 6, 10, 3), dtype=np.uint8)
+    tensor = torch.from_numpy(frames)
+    images = [Image.fromarray(frame) for frame in frames]
+    for video in (frames, tensor, tensor.permute(0, 3, 1, 2), frames.transpose(0, 3, 1, 2), list(frames), images):
+        with ArrayVideo(video, fps=3.5) as opened:
+            assert (opened.num_frames, opened.width, opened.height, opened.path) == (7, 10, 6, "<array>")
+            assert opened.duration_s == 2
+            assert opened.timestamps_s == pytest.approx(np.arange(7) / 3.5)
+            assert np.array_equal(opened.read([6, 0, 3, 3]), frames[[6, 0, 3, 3]])
+            (chunk,) = FrameStream(opened, [1, 4], 8)
+            assert torch.equal(chunk, resize_frames(frames[[1, 4]], 8))
+
+
+@pytest.mark.parametrize(
+    ("video", "error", "message"),
+    [
+        (np.zeros((2, 4, 4, 3), np.float32), TypeError, "float32"),
+        (torch.zeros(2, 4, 4, 3), TypeError, "float32"),
+        ([np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4, 3))], TypeError, "float64 in frame 1"),
+        (np.zeros((2, 4, 4), np.uint8), ValueError, r"\(4, 4\)"),
+        (np.zeros((2, 4, 4, 4), np.uint8), ValueError, r"\(4, 4, 4\)"),
+        ([Image.new("L", (4, 4))], ValueError, r"\(4, 4\)"),
+        ([np.zeros((4, 4, 3), np.uint8), np.zeros((4, 5, 3), np.uint8)], ValueError, r"\(4, 5, 3\) in frame 1"),
+        (np.zeros((0, 4, 4, 3), np.uint8), ValueError, "no frames"),
+        ([], ValueError, "no frames"),
+    ],
+)
+def test_arrays_that_are_no_video(video, error, message):
+    with pytest.raises(error, match=message):
+        ArrayVideo(video)
+
+
+def test_array_rate_must_be_positive():
+    with pytest.raises(ValueError, match="fps"):
+        ArrayVideo(np.zeros((1, 4, 4, 3), np.uint8), fps=0)
+
+
+def test_middle_frames_equal_the_reference():
+    for expected in json.loads((REFERENCE / "preprocess.json").read_text()).values():
+        for num_segments in (8, 12, 16):
+            assert middle_frame_indices(expected["num_frames"], num_segments) == expected[f"uniform_{num_segments}"]
+    assert middle_frame_indices(3, 8, first=10) == [10, 10, 10, 11, 11, 11, 12, 12]
+    assert middle_frame_indices(1, 2) == [0, 0]
+
+
+def test_dense_frames():
+    assert dense_frame_indices(33) == [0, 16, 32]
+    assert dense_frame_indices(32, 16, first=5) == [5, 21]
+    assert dense_frame_indices(1, 4) == [0]
+    for arguments in ((0, 16), (5, 0)):
+        with pytest.raises(ValueError, match="at least 1"):
+            dense_frame_indices(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("start_s", "end_s", "expected"),
+    [
+        (0, None, (0, 10)),
+        (0.3, 0.6, (3, 3)),  # up to, and without, the frame at 0.6
+        (0.25, 0.55, (3, 3)),
+        (0.5, 99, (5, 5)),
+        (0.41, 0.44, (4, 1)),  # shorter than a frame
+        (0.46, 0.49, (5, 1)),
+        (0.95, None, (9, 1)),
+    ],
+)
+def test_segments(start_s, end_s, expected):
+    assert segment_frame_range([i / 10 for i in range(10)], start_s, end_s) == expected
+
+
+def test_adjoining_segments_share_no_frame():
+    times_s = np.arange(300) * 1001 / 30000
+    borders = [0.0, 1001 / 3000, 99 * 1001 / 30000, 200 * 1001 / 30000, None]
+    ranges = [segment_frame_range(times_s, *span) for span in zip(borders, borders[1:], strict=False)]
+    assert ranges == [(0, 10), (10, 89), (99, 101), (200, 100)]
+
+
+@pytest.mark.parametrize(
+    ("start_s", "end_s"), [(-0.1, 1), (0.5, 0.5), (0.5, 0.2), (1.0, None), (7, 8), (float("nan"), 1)]
+)
+def test_segments_outside_the_video(start_s, end_s):
+    with pytest.raises(ValueError, match="got"):
+        segment_frame_range([i / 10 for i in range(10)], start_s, end_s)
+
+
+@pytest.mark.parametrize("size", [(480, 852), (53, 71), (448, 448)])
+@pytest.mark.parametrize("image_size", [448, 56])
+def test_resizing_equals_pil(size, image_size):
+    rng = np.random.default_rng(0)
+    coarse = Image.fromarray(rng.integers(0, 256, (30, 40, 3), dtype=np.uint8)).resize(size[::-1])
+    frames = np.stack([np.asarray(coarse), rng.integers(0, 256, (*size, 3), dtype=np.uint8)])
+    ours = resize_frames(frames, image_size)
+    assert (ours.shape, ours.dtype) == ((2, 3, image_size, image_size), torch.uint8)
+    for frame, resized in zip(frames, ours.permute(0, 2, 3, 1).numpy(), strict=True):
+        expected = np.asarray(Image.fromarray(frame).resize((image_size, image_size), Image.Resampling.BICUBIC))
+        difference = np.abs(expected.astype(int) - resized)
+        assert difference.max() <= 2
+        assert (difference == 2).mean() < 1e-4
+        assert (difference > 0).mean() < 0.01
+
+
+def test_resizing_refuses_other_arrays():
+    for frames in (
+        np.zeros((1, 4, 4, 3), np.float32),
+        np.zeros((4, 4, 3), np.uint8),
+        np.zeros((1, 3, 4, 4), np.uint8),
+    ):
+        with pytest.raises(ValueError, match="uint8"):
+            resize_frames(frames, 8)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_stream_gives_all_frames_in_chunks(tmp_path, backend):
+    video = VideoReader(write(tmp_path / "a.mp4"), backend)
+    indices = [0, 0, *range(3, 60, 4), 59, 59]  # repeats, as in middle frames of a short video
+    stream = FrameStream(video, indices, 28, chunk_size=4)
+    for _ in range(2):  # and again
+        chunks = list(stream)
+        assert [len(chunk) for chunk in chunks] == [4, 4, 4, 4, 3] and len(stream) == 5
+        assert torch.equal(torch.cat(chunks), resize_frames(video.read(indices), 28))
+        assert 0 < stream.decode_s < 5
+    assert list(FrameStream(video, [], 28)) == []
+    assert threading.active_count() == 1
+
+
+class CountingVideo:
+    """A video that knows how many of its frames were asked for."""
+
+    num_frames = 1000
+    asked = 0
+
+    def frames(self, frame_indices):
+        for _ in frame_indices:
+            self.asked += 1
+            yield np.zeros((8, 8, 3), np.uint8)
+
+
+def test_stream_runs_ahead_by_prefetch_only():
+    video = CountingVideo()
+    chunks = iter(FrameStream(video, list(range(1000)), 8, chunk_size=10, prefetch=2))
+    for taken in range(1, 4):
+        next(chunks)
+        until = time.monotonic() + 5
+        while video.asked < 10 * (taken + 2) and time.monotonic() < until:
+            time.sleep(0.01)
+        time.sleep(0.05)
+        assert video.asked == 10 * (taken + 2)
+    chunks.close()
+    assert threading.active_count() == 1
+
+
+def test_stream_ends_with_the_loop():
+    for prefetch in (1, 5):
+        for _ in FrameStream(CountingVideo(), list(range(1000)), 8, chunk_size=10, prefetch=prefetch):
+            break
+        assert threading.active_count() == 1
+        with pytest.raises(KeyError):
+            for _ in FrameStream(CountingVideo(), list(range(1000)), 8, chunk_size=10, prefetch=prefetch):
+                raise KeyError
+        assert threading.active_count() == 1
+
+
+def test_stream_refuses_wrong_arguments():
+    for arguments in (([3, 1], 8), ([1000], 8), ([0], 8, 0), ([0], 8, 16, 0)):
+        with pytest.raises(ValueError):
+            FrameStream(CountingVideo(), *arguments)
+
+
+def test_process_ends_well_in_the_middle_of_streams(tmp_path):
+    path = write(tmp_path / "a.mp4")
+    code = (
+        "import sys\n"
+        "from modeling_holmes_vau.video_processing_holmes_vau import FrameStream\n"
+        "from modeling_holmes_vau.video_reader_holmes_vau import VideoReader\n"
+        "videos = [VideoReader(sys.argv[1], backend) for backend in sys.argv[2:]]\n"
+        "streams = [iter(FrameStream(video, list(range(60)), 28, chunk_size=2)) for video in videos]\n"
+        "print(*(next(stream).shape[0] for stream in streams))\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code, str(path), *BACKENDS],
+        cwd=Path(__file__).resolve().parents[1],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (run.returncode, run.stdout.split(), run.stderr) == (0, ["2"] * len(BACKENDS), "")
