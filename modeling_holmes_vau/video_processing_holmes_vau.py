@@ -17,6 +17,7 @@ from .video_reader_holmes_vau import check_indices
 
 DENSE_STRIDE = 16  # frames; the original release scores every 16th frame
 TIME_EPS_S = 1e-6  # absorbs the rounding of `frame / fps` against `ticks / ticks_per_s`
+THREAD_NAME = "frame-stream"
 ONE_FRAME_S = 1 / 30  # how long the frame of a video of one frame is taken to last
 
 
@@ -181,7 +182,7 @@ class FrameStream:
     def __iter__(self) -> Iterator[torch.Tensor]:
         self.decode_s = 0.0
         chunks, slots, stop = queue.SimpleQueue(), threading.Semaphore(self.prefetch), threading.Event()
-        thread = threading.Thread(target=self._fill, args=(chunks, slots, stop), daemon=True)
+        thread = threading.Thread(target=self._fill, name=THREAD_NAME, args=(chunks, slots, stop), daemon=True)
         # Also called at interpreter exit, when a thread inside a decoder would abort the process.
         finish = weakref.finalize(self, lambda: (stop.set(), slots.release(), thread.join()))
         thread.start()
