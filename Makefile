@@ -20,7 +20,7 @@ demo: demo/street.mp4
 	$(BIN)/holmes-vau analyze demo/street.mp4 --output demo/analysis
 
 test: $(STAMP)
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q -rs
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

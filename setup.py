@@ -17,7 +17,7 @@ REQUIRED = [
     "pillow>=10",
     # decord publishes wheels for Linux and Windows on x86-64 alone; PyAV reads the same frames elsewhere.
     "decord>=0.6; platform_machine == 'x86_64' or platform_machine == 'AMD64'",
-    "av>=14",
+    "av>=17",
     "sentencepiece>=0.2",
     "protobuf>=4",
     "jinja2>=3.1",
@@ -37,7 +37,7 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     packages=["modeling_holmes_vau", "hivau70k_dataset"],
-    python_requires=">=3.10",
+    python_requires=">=3.11",
     install_requires=REQUIRED,
     extras_require={"train": TRAIN, "eval": EVAL, "demo": DEMO, "dev": DEV},
     entry_points={"console_scripts": ["holmes-vau = modeling_holmes_vau.cli:main"]},

@@ -135,8 +135,8 @@ STEPS = {"write": lambda folder: write_original(folder / "original") or "", "con
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--folder", help="where to write; default: a temporary folder")
-    parser.add_argument("--keep", action="store_true", help="keep the folder")
+    parser.add_argument("--folder", help="an existing folder to work in, on a new folder inside it")
+    parser.add_argument("--keep", action="store_true", help="keep what was written")
     parser.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     if args.step:
@@ -144,7 +144,7 @@ def main(argv: list[str] | None = None) -> None:
         peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
         print(f"{peak_gb:.2f}")
         return
-    folder = Path(args.folder or tempfile.mkdtemp(prefix="holmes-vau-2b-"))
+    folder = Path(tempfile.mkdtemp(prefix="holmes-vau-2b-", dir=args.folder))
     try:
         for step in STEPS:
             start = time.perf_counter()

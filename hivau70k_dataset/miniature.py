@@ -77,7 +77,13 @@ def render_demo_video(
     event = Event("Explosion", start_s, end_s) if explosion else None
     scene = StreetScene(width, height, duration_s, event, rng)
     frames = (scene.frame(index, index / fps) for index in range(num_frames))
-    _write_video(path, tqdm(frames, "rendering", num_frames, unit="frame", disable=not progress), fps, width, height)
+    _write_video(
+        path,
+        tqdm(frames, "rendering", num_frames, unit="frame", disable=None if progress else True),
+        fps,
+        width,
+        height,
+    )
     return SceneTruth((event,) if event else (), float(fps), num_frames, _caption(event))
 
 
@@ -134,6 +140,7 @@ def _write_video(path: Path, frames: Iterable[np.ndarray], fps: float, width: in
 
 
 def main(argv: list[str] | None = None) -> None:
+    """Command line: renders one video and prints its truth."""
     description = "Render a surveillance video of a street in which a parked car explodes."
     parser = argparse.ArgumentParser("python -m hivau70k_dataset.miniature", description=description)
     parser.add_argument("--output", required=True, help="the .mp4 file to write")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig, InternVLForConditionalGeneration
+from transformers.configuration_utils import PreTrainedConfig
 from transformers.utils import is_torchvision_available
 
 from .configuration_holmes_vau import HolmesVAUConfig
@@ -22,6 +23,7 @@ if is_torchvision_available():
 else:
     from transformers import GotOcr2ImageProcessorPil as GotOcr2ImageProcessor
 
+UNTRAINED_SCORER_WARNING = "untrained anomaly scorer: scores, events and the choice of frames mean nothing"
 # Longest answer of the original notebook's generation settings.
 MAX_NEW_TOKENS = 1024
 
@@ -125,17 +127,18 @@ def init_from_base(base: str | os.PathLike, output: str | os.PathLike, num_frame
         `ValueError`: if `base` is not a native `internvl` checkpoint or lacks the visual tokens.
     """
     output = Path(output)
-    native_config = AutoConfig.from_pretrained(base)
-    if native_config.model_type != "internvl":
+    model_type = PreTrainedConfig.get_config_dict(base)[0].get("model_type")
+    if model_type != "internvl":
         raise ValueError(
-            f"{base}: expected model_type 'internvl' (transformers' own format), got {native_config.model_type!r}. "
-            "Original InternVL2 folders go through `holmes-vau convert`."
+            f"{base}: expected model_type 'internvl' (transformers' own format), got {model_type!r}. Original InternVL2 "
+            "folders go through `holmes-vau convert`."
         )
+    native_config = AutoConfig.from_pretrained(base)
     tokenizer = AutoTokenizer.from_pretrained(base)
     tokens = visual_tokens(tokenizer)
     skipped = {"model_type", "architectures", "auto_map", "transformers_version", "_name_or_path"}
     kept = {name: value for name, value in native_config.to_dict().items() if name not in skipped}
-    config = HolmesVAUConfig(**kept, num_frames=num_frames)
+    config = HolmesVAUConfig(**kept, num_frames=num_frames, warning=UNTRAINED_SCORER_WARNING)
     native = InternVLForConditionalGeneration.from_pretrained(base, dtype="auto")
     with torch.device("meta"):
         model = HolmesVAUForConditionalGeneration(config)

@@ -54,7 +54,9 @@ def add_analyze(parser: argparse.ArgumentParser) -> None:
         "--dtype", default="auto", choices=("auto", "float32", "bfloat16", "float16"), help="default: the checkpoint's"
     )
     parser.add_argument("--output", metavar="DIR", help="write DIR/NAME/{analysis.json,timeline.png,report.html}")
-    parser.add_argument("--resume", action="store_true", help="skip videos that have a report in --output")
+    parser.add_argument(
+        "--resume", action="store_true", help="skip videos that have a report in --output, made with the same options"
+    )
     parser.add_argument("--json", action="store_true", help="print each analysis as one line of JSON")
 
 
@@ -80,44 +82,54 @@ def find_videos(arguments: Iterable[str]) -> tuple[list[str], list[str]]:
             if not found:
                 problems.append(f"{argument}: no file matches this pattern")
             videos += found
-    return list(dict.fromkeys(videos)), problems
+    return list({os.path.realpath(video): video for video in reversed(videos)}.values())[::-1], problems
 
 
 def report_folders(videos: list[str], output: str) -> dict[str, Path]:
-    """A folder of its own in `output` for each video, named after the file; equal names get a number."""
-    folders, taken = {}, set()
+    """A folder of its own in `output` for each video, named after the file. Of equal names, in this call or an earlier
+    one, the later video gets a number; a video that has a folder keeps it."""
+    folders = {}
     for video in videos:
         stem, number = Path(video).stem, 1
-        while (name := stem if number == 1 else f"{stem}-{number}") in taken:
+        folder = Path(output) / stem
+        while (
+            folder in folders.values()
+            or earlier_analysis(folder).get("video", (path := os.path.abspath(video))) != path
+        ):
             number += 1
-        taken.add(name)
-        folders[video] = Path(output) / name
+            folder = Path(output) / f"{stem}-{number}"
+        folders[video] = folder
     return folders
 
 
 def load_checkpoint(model_name: str | None, device: str | None, dtype: str):
-    """Model and processor on their device, and a warning where the model is untrained."""
+    """Model and processor on their device."""
     import torch
     from transformers.utils import logging as hf_logging
 
     from .modeling_holmes_vau import HolmesVAUForConditionalGeneration
     from .processing_holmes_vau import HolmesVAUProcessor
-    from .untrained_holmes_vau import UNTRAINED_WARNING, build_untrained
+    from .untrained_holmes_vau import build_untrained
 
     hf_logging.set_verbosity_error()
     hf_logging.disable_progress_bar()
-    warning = None if model_name else UNTRAINED_WARNING
     folder = model_name or str(build_untrained())
     if device is None:
         mps = "mps" if torch.backends.mps.is_available() else "cpu"
         device = "cuda" if torch.cuda.is_available() else mps
     check_checkpoint(folder)
     try:
-        model = HolmesVAUForConditionalGeneration.from_pretrained(folder, dtype=dtype).to(device).eval()
+        model, loaded = HolmesVAUForConditionalGeneration.from_pretrained(
+            folder, dtype=dtype, output_loading_info=True
+        )
         processor = HolmesVAUProcessor.from_pretrained(folder)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise CommandError(f"--model {folder}: cannot be loaded: {first_line(error)}") from error
-    return model, processor, warning
+        model = model.to(device).eval()
+    except Exception as error:  # whatever transformers, safetensors or the device say, it is about this folder
+        raise CommandError(f"--model {folder}: cannot be used on {device}: {first_line(error)}") from error
+    missing = sorted({*loaded["missing_keys"], *loaded["mismatched_keys"]})
+    if missing:
+        raise CommandError(f"--model {folder}: {len(missing)} weights are missing or misshapen, such as {missing[0]}")
+    return model, processor
 
 
 def check_checkpoint(folder: str) -> None:
@@ -127,9 +139,13 @@ def check_checkpoint(folder: str) -> None:
             raise CommandError(f"--model {folder}: no such folder; expected a checkpoint folder or a Hub name")
         return
     config = Path(folder, "config.json")
-    kind = json.loads(config.read_text(encoding="utf-8")).get("model_type") if config.is_file() else None
+    try:
+        settings = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
+    except ValueError as error:
+        raise CommandError(f"--model {folder}: config.json is no JSON: {error}") from error
+    kind = settings.get("model_type") if isinstance(settings, dict) else None
     if kind != "holmes_vau":
-        found = f"a checkpoint of type {kind!r}" if kind else "a folder without config.json"
+        found = f"a checkpoint of type {kind!r}" if config.is_file() else "a folder without config.json"
         raise CommandError(
             f"--model {folder}: expected a Holmes-VAU checkpoint, got {found}; `holmes-vau convert` and `holmes-vau "
             "init` make one"
@@ -167,19 +183,34 @@ def summary(analysis: dict) -> str:
     return "\n".join([*lines, f"  seconds  {seconds}"])
 
 
-def analyze_one(video: str, model, processor, args, folder: Path | None, warning: str | None) -> str:
-    """Analyse one video, write its report, and return what to print."""
+def options_of(args: argparse.Namespace) -> dict:
+    """The options that decide what an analysis says; kept in it, so that `--resume` knows what is done."""
+    names = ("model", "prompt", "num_frames", "sampler", "stride", "segment", "max_new_tokens", "dtype")
+    return {name: getattr(args, name) for name in names}
+
+
+def earlier_analysis(folder: Path) -> dict:
+    """The analysis that a report folder holds, empty if there is no whole one."""
+    if not (folder / "report.html").is_file():
+        return {}
+    return json.loads((folder / "analysis.json").read_text(encoding="utf-8"))
+
+
+def analyze_one(video: str, model, processor, args) -> dict:
+    """Analyse one video, with a progress bar."""
     from tqdm import tqdm
 
     from .pipeline_holmes_vau import DEFAULT_PROMPT, analyze_video
 
     limit = {} if args.max_new_tokens is None else {"max_new_tokens": args.max_new_tokens}
-    with tqdm(desc=Path(video).name, unit="frame", leave=False) as bar:
+    bar = None
 
-        def show(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
+    def show(done: int, total: int) -> None:
+        nonlocal bar
+        bar = bar or tqdm(desc=Path(video).name, total=total, unit="frame", leave=False, disable=None)
+        bar.update(done - bar.n)
 
+    try:
         analysis = analyze_video(
             video,
             model,
@@ -192,18 +223,42 @@ def analyze_one(video: str, model, processor, args, folder: Path | None, warning
             on_progress=show,
             **limit,
         )
-    if warning:
-        analysis["warning"] = warning
-    text = json.dumps(analysis, ensure_ascii=False) if args.json else summary(analysis)
-    if folder is not None:
-        from .report_holmes_vau import write_report
-        from .video_reader_holmes_vau import open_video
+    finally:
+        if bar is not None:
+            bar.close()
+    analysis |= {"video": os.path.abspath(video), "options": options_of(args)}
+    return analysis
 
-        with open_video(video, processor.video_backend) as reader:
-            frames = reader.read(analysis["sampled_frame_indices"])
-        paths = write_report(analysis, frames, folder)
-        text += "" if args.json else f"\n  report   {paths['report']}"
-    return text
+
+def report_one(video: str, analysis: dict, processor, folder: Path) -> Path:
+    """Write the report of one analysis and return the path of its page."""
+    from .report_holmes_vau import write_report
+    from .video_reader_holmes_vau import open_video
+
+    with open_video(video, processor.video_backend) as reader:
+        frames = reader.read(analysis["sampled_frame_indices"])
+    return write_report(analysis, frames, folder)["report"]
+
+
+def run_one(video: str, model, processor, args, folder: Path | None) -> bool:
+    """Analyse one video, print it and write its report; `False` if that failed, after one line that says why."""
+    try:
+        analysis = analyze_one(video, model, processor, args)
+    except (ValueError, OSError, RuntimeError, MemoryError) as error:
+        said = first_line(error)
+        print(f"error: {said if video in said else f'{video}: {said}'}", file=sys.stderr)
+        return False
+    print(json.dumps(analysis, ensure_ascii=False) if args.json else summary(analysis), flush=True)
+    if folder is None:
+        return True
+    try:
+        page = report_one(video, analysis, processor, folder)
+    except (ValueError, OSError) as error:
+        print(f"error: {video}: analysed, but the report could not be written: {first_line(error)}", file=sys.stderr)
+        return False
+    if not args.json:
+        print(f"  report   {page}", flush=True)
+    return True
 
 
 def run_analyze(args: argparse.Namespace) -> int:
@@ -212,34 +267,37 @@ def run_analyze(args: argparse.Namespace) -> int:
         raise CommandError('--output draws with matplotlib, which is missing: pip install "holmes-vau[demo]"')
     if args.resume and not args.output:
         raise CommandError("--resume looks for reports in --output: pass both")
-    for name in ("num_frames", "stride", "max_new_tokens"):
-        value = getattr(args, name)
-        if value is not None and value < 1:
-            raise CommandError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
+    if args.output:
+        os.makedirs(args.output, exist_ok=True)
     videos, problems = find_videos(args.videos)
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
     failed = len(problems)
     folders = report_folders(videos, args.output) if args.output else {}
     if args.resume:
-        videos = [video for video in videos if not (folders[video] / "report.html").exists()]
+        done = [video for video in videos if earlier_analysis(folders[video]).get("options") == options_of(args)]
+        for video in done:
+            print(f"done before: {video} ({folders[video] / 'report.html'})", file=sys.stderr)
+        videos = [video for video in videos if video not in done]
     if videos:
-        model, processor, warning = load_checkpoint(args.model, args.device, args.dtype)
-        if warning:
-            print(f"warning: {warning}; pass --model for a trained one", file=sys.stderr)
+        model, processor = load_checkpoint(args.model, args.device, args.dtype)
+        if model.config.warning:
+            print(f"warning: {model.config.warning}", file=sys.stderr)
     for video in videos:
-        try:
-            print(analyze_one(video, model, processor, args, folders.get(video), warning), flush=True)
-        except (ValueError, OSError) as error:
-            failed += 1
-            print(f"error: {first_line(error)}", file=sys.stderr)
+        failed += not run_one(video, model, processor, args, folders.get(video))
     return 1 if failed else 0
 
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point of `holmes-vau`; returns the exit status."""
     args = build_parser().parse_args(argv)
+    # A name that the terminal cannot show is no reason to lose an analysis.
+    sys.stdout.reconfigure(errors="backslashreplace")
     try:
+        for name in ("num_frames", "stride", "max_new_tokens"):
+            value = vars(args).get(name)
+            if value is not None and value < 1:
+                raise CommandError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
         if args.command == "analyze":
             return run_analyze(args)
         if args.command == "convert":
@@ -254,6 +312,8 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     except CommandError as error:
         print(f"error: {error}", file=sys.stderr)
+    except BrokenPipeError:  # the reader of our output went away, as in `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (ValueError, OSError, ImportError) as error:
         # The converter's messages list every key that does not fit, a line each.
         print(f"error: {error}", file=sys.stderr)

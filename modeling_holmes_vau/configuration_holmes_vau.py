@@ -85,6 +85,8 @@ class HolmesVAUConfig(InternVLConfig):
             An event lasts as long as scores stay at or above this (hysteresis).
         event_min_length_s (`float`, *optional*, defaults to 1.0):
             Shorter events are dropped, in seconds.
+        warning (`str`, *optional*):
+            What every analysis made with this checkpoint must say: set where a part of it is untrained.
 
     Example:
 
@@ -108,6 +110,7 @@ class HolmesVAUConfig(InternVLConfig):
     event_threshold: float | int = 0.5
     event_low_threshold: float | int = 0.3
     event_min_length_s: float | int = 1.0
+    warning: str | None = None
 
     def __post_init__(self, **kwargs):
         super().__post_init__(**kwargs)

@@ -29,6 +29,8 @@ from .sentencepiece_holmes_vau import convert_tokenizer
 
 # Frames the released HolmesVAU-2B was trained with (original `holmesvau_utils.py`, `select_frames=12`).
 ORIGINAL_NUM_FRAMES = 12
+# Chat templates of InternVL2 that share the layout of `CHAT_TEMPLATE` (original `conversation.py`).
+TEMPLATES = ("internlm2-chat", "Hermes-2")
 # Output shards stay below this many bytes, which also bounds the memory of a conversion.
 SHARD_BYTES = 1_000_000_000
 
@@ -165,6 +167,8 @@ def convert_config(original: dict, image_token_id: int, num_frames: int) -> Holm
             "Only `select_layer` -1 and `ps_version` 'v2' are supported, got "
             f"{original.get('select_layer')!r} and {original.get('ps_version')!r}."
         )
+    if original.get("template", TEMPLATES[0]) not in TEMPLATES:
+        raise ValueError(f"The prompt layout is known for templates {TEMPLATES}, got {original['template']!r}.")
     vision = convert_vision_config(original["vision_config"])
     text = convert_text_config(original["llm_config"])
     ratio = original.get("downsample_ratio", 0.5)
@@ -241,11 +245,11 @@ def open_weights(path: Path) -> Iterator[tuple[list[str], Callable[[str], torch.
 
 
 def weight_files(checkpoint: Path) -> list[Path]:
-    """Weight shards of an InternVL2-format folder."""
-    for pattern in ("*.safetensors", "pytorch_model*.bin"):
+    """Weight shards of an InternVL2-format folder, under the names transformers gives them."""
+    for pattern in ("model*.safetensors", "pytorch_model*.bin"):
         if files := sorted(checkpoint.glob(pattern)):
             return files
-    raise ValueError(f"{checkpoint}: no weights found, expected *.safetensors or pytorch_model*.bin.")
+    raise ValueError(f"{checkpoint}: no weights found, expected model*.safetensors or pytorch_model*.bin.")
 
 
 def plan_conversion(files: dict[Path, list[tuple[str, str]]], config: HolmesVAUConfig) -> list[Piece]:
@@ -315,7 +319,9 @@ def write_weights(pieces: list[Piece], output: Path) -> None:
         shards[-1].append(piece)
         size += piece.num_bytes
     weight_map, total = {}, 0
-    progress = tqdm(total=sum(piece.num_bytes for piece in pieces), unit="B", unit_scale=True, desc="weights")
+    progress = tqdm(
+        total=sum(piece.num_bytes for piece in pieces), unit="B", unit_scale=True, desc="weights", disable=None
+    )
     for number, shard in enumerate(shards):
         name = "model.safetensors" if len(shards) == 1 else f"model-{number + 1:05d}-of-{len(shards):05d}.safetensors"
         tensors = {}
@@ -386,8 +392,6 @@ def convert(
     original = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
     tokenizer = convert_tokenizer(checkpoint)
     image_token_id = tokenizer.convert_tokens_to_ids("<IMG_CONTEXT>")
-    if image_token_id is None or image_token_id == tokenizer.unk_token_id:
-        raise ValueError(f"{checkpoint}: the tokenizer has no <IMG_CONTEXT> token, expected an InternVL2 tokenizer.")
     config = convert_config(original, image_token_id, num_frames)
     rules = VISION_KEYS + (INTERNLM2_KEYS if config.text_config.model_type == "llama" else QWEN2_KEYS)
     pieces = plan_conversion({**dict.fromkeys(weight_files(checkpoint), rules), scorer: SCORER_KEYS}, config)

@@ -145,8 +145,9 @@ class VideoChat:
         self.messages: list[dict] = []
         config = model.config
         with open_video(video, processor.video_backend, fps=fps) as reader:
-            stride = frame_stride or processor.frame_stride
-            self.plan = plan_frames(reader, num_frames or processor.num_frames, stride, segment_s)
+            number = processor.num_frames if num_frames is None else num_frames
+            stride = processor.frame_stride if frame_stride is None else frame_stride
+            self.plan = plan_frames(reader, number, stride, segment_s)
             self.encoded, self.decode_s = encode_file(
                 reader, self.plan, model, processor, sampler, sampler_tau, on_progress
             )
@@ -159,6 +160,9 @@ class VideoChat:
 
     def ask(self, question: str, **generate_kwargs) -> str:
         """Answer `question`, with the conversation so far; `generate_kwargs` go to `generate`."""
+        for token in (self.processor.video_token, self.processor.image_token):
+            if token in question:
+                raise ValueError(f"The question holds {token}, which stands for pictures in a prompt: leave it out.")
         first = [] if self.messages else [{"type": "video"}]
         asked = [*self.messages, {"role": "user", "content": [*first, {"type": "text", "text": question}]}]
         prompt = self.processor.apply_chat_template(asked, add_generation_prompt=True)
@@ -167,6 +171,8 @@ class VideoChat:
         output = self.model.generate(**inputs, encoded_videos=[self.encoded], **generate_kwargs)
         sequences = output if isinstance(output, torch.Tensor) else output.sequences
         answer = self.processor.decode(sequences[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+        for token in (self.processor.video_token, self.processor.image_token):
+            answer = answer.replace(token, "")  # it would ask for pictures when the conversation goes on
         self.messages = [*asked, {"role": "assistant", "content": [{"type": "text", "text": answer.strip()}]}]
         return answer.strip()
 
@@ -213,7 +219,8 @@ def analyze_video(
         `events` (`start_s`, `end_s`, `peak_score`); `sampled_frame_indices`, `sampled_times_s` and the `sampler` that
         chose them (`"middle"` for a video of at most `frame_stride * num_frames` frames); `prompt`, `answer`, `model`;
         and `seconds`, busy time of `decode` (in its own thread, beside the others), `encode`, `score` and `generate`.
-        With `segment_s`, also `segment_s`: the analysed span, its end filled in.
+        With `segment_s`, also `segment_s`: the analysed span, its end filled in. Where the checkpoint is untrained in
+        part, also `warning`.
 
     Raises:
         `ValueError`: one line that names the file, if it cannot be read; or for an argument out of range.
@@ -247,6 +254,8 @@ def analyze_video(
     }
     if segment_s is not None:
         analysis["segment_s"] = [float(segment_s[0]), chat.plan.end_s]
+    if model.config.warning:
+        analysis["warning"] = model.config.warning
     return analysis
 
 

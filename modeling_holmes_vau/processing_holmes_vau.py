@@ -63,7 +63,11 @@ def flatten_videos(videos) -> tuple[list, list[int] | None]:
         )
     if all(is_one_video(video) for video in videos):
         return list(videos), None
-    rows = [flatten_videos(row)[0] if is_one_video(row) or len(row) else [] for row in videos]
+    if not all(is_one_video(row) or isinstance(row, (list, tuple)) for row in videos):
+        raise ValueError(f"`videos` must hold paths, (T, H, W, 3) arrays or lists of these, got {videos!r}.")
+    rows = [flatten_videos(row)[0] if len(row) else [] for row in videos]
+    if not any(rows):
+        raise ValueError("`videos` holds no video: leave it out, or pass at least one.")
     return [video for row in rows for video in row], [len(row) for row in rows]
 
 
@@ -179,7 +183,9 @@ class HolmesVAUProcessor(ProcessorMixin):
             `selected` of [`plan_frames`].
         """
         with open_video(video, self.video_backend, fps=fps) as reader:
-            plan = plan_frames(reader, num_frames or self.num_frames, frame_stride or self.frame_stride, segment_s)
+            number = self.num_frames if num_frames is None else num_frames
+            stride = self.frame_stride if frame_stride is None else frame_stride
+            plan = plan_frames(reader, number, stride, segment_s)
             if len(plan.frame_indices) > MANY_FRAMES:
                 logger.warning(
                     "%s has %d dense frames, which are all held in memory here; `analyze_video` streams them.",
@@ -292,7 +298,9 @@ class HolmesVAUProcessor(ProcessorMixin):
             raise ValueError("Got both `images` and `videos` in one call: pass one of the two.")
         images_kwargs, tokenizer_kwargs = self._split_kwargs(kwargs)
         text = [text] if isinstance(text, str) else list(text)
-        number = num_frames or self.num_frames
+        number = self.num_frames if num_frames is None else num_frames
+        if number < 1:
+            raise ValueError(f"`num_frames` must be at least 1, got {number}.")
         data = {}
         if videos is not None:
             videos, per_row = flatten_videos(videos)

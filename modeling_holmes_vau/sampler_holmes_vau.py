@@ -100,8 +100,8 @@ def sample_frames(
         raise ValueError(f"`scores` must lie in [0, 1], got {scores.min():.4g} to {scores.max():.4g}.")
     if isinstance(num_frames, bool) or not isinstance(num_frames, int) or num_frames < 1:
         raise ValueError(f"`num_frames` must be an integer of at least 1, got {num_frames!r}.")
-    if not tau >= 0:
-        raise ValueError(f"`tau` must be 0 or more, got {tau!r}.")
+    if not 0 <= tau < float("inf"):
+        raise ValueError(f"`tau` must be 0 or more and finite, got {tau!r}.")
     if sampler == "ats":
         return sample_by_density(scores, num_frames, tau)
     if sampler == "nearest":

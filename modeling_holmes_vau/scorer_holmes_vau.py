@@ -94,6 +94,7 @@ class ScorerLayer(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        """`(B, T, hidden_size)` -> the same, block by block over T."""
         length = hidden.shape[1]
         key, value = self.attention.project(self.attention_norm(hidden), 1, 3)
         sums = distance_column_sums(length, self.attention.distance_scale, hidden.device)

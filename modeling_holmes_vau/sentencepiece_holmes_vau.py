@@ -7,6 +7,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 
+PROMPT_TOKENS = ("<|im_start|>", "<|im_end|>", "<img>", "</img>", "<IMG_CONTEXT>")
 # What a converted tokenizer is checked on against SentencePiece itself.
 TOKENIZER_SAMPLES = [
     "Could you specify the anomaly events present in the video?",
@@ -38,12 +39,17 @@ def read_sentencepiece(path: Path):
     return model
 
 
-def fast_tokenizer_from_sentencepiece(path: Path) -> Tokenizer:
-    """A `tokenizers` object that encodes and decodes as InternLM2's slow tokenizer does with the model at `path`."""
+def fast_tokenizer_from_sentencepiece(path: Path, added: dict[int, str]) -> Tokenizer:
+    """A `tokenizers` object that encodes and decodes as InternLM2's slow tokenizer does with the model at `path`.
+
+    `added` maps ids to tokens beyond the model's. Some stand on ids of the model: InternLM2's chat tokens replace
+    pieces named `[UNUSED_TOKEN_...]`.
+    """
     proto = read_sentencepiece(path)
     pieces = list(proto.pieces)
-    vocab = {piece.piece: index for index, piece in enumerate(pieces)}
-    scores = {piece.piece: piece.score for piece in pieces if piece.type == piece.NORMAL and len(piece.piece) > 1}
+    vocab = {added.get(index, piece.piece): index for index, piece in enumerate(pieces)}
+    kept = [piece for piece in pieces if piece.piece in vocab]
+    scores = {piece.piece: piece.score for piece in kept if piece.type == piece.NORMAL and len(piece.piece) > 1}
     unknown = next(piece.piece for piece in pieces if piece.type == piece.UNKNOWN)
     tokenizer = Tokenizer(
         models.BPE(
@@ -64,9 +70,25 @@ def fast_tokenizer_from_sentencepiece(path: Path) -> Tokenizer:
     tokenizer.decoder = decoders.Sequence(
         [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), *strip]
     )
-    user_defined = [piece.piece for piece in pieces if piece.type == piece.USER_DEFINED]
+    user_defined = [piece.piece for piece in kept if piece.type == piece.USER_DEFINED]
     tokenizer.add_tokens([AddedToken(token, normalized=False) for token in user_defined])
+    tokenizer.add_special_tokens([AddedToken(added[index], normalized=False) for index in sorted(added)])
+    moved = {index: token for index, token in added.items() if tokenizer.token_to_id(token) != index}
+    if moved:
+        raise ValueError(
+            f"{path}: added tokens {moved} do not follow the {len(pieces)} pieces of the model one by one."
+        )
     return tokenizer
+
+
+def added_tokens(checkpoint: Path, settings: dict) -> dict[int, str]:
+    """Ids and names of the tokens that `added_tokens.json` and `tokenizer_config.json` add to the model's."""
+    file = checkpoint / "added_tokens.json"
+    listed = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    decoder = settings.get("added_tokens_decoder", {})
+    return {index: token for token, index in listed.items()} | {
+        int(index): entry["content"] for index, entry in decoder.items()
+    }
 
 
 def convert_tokenizer(checkpoint: Path) -> PreTrainedTokenizerFast:
@@ -78,32 +100,39 @@ def convert_tokenizer(checkpoint: Path) -> PreTrainedTokenizerFast:
     """
     model_file = checkpoint / "tokenizer.model"
     if not model_file.exists():
-        return AutoTokenizer.from_pretrained(checkpoint)
+        tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+        check_prompt_tokens(tokenizer, checkpoint)
+        return tokenizer
     settings = json.loads((checkpoint / "tokenizer_config.json").read_text(encoding="utf-8"))
-    fast = fast_tokenizer_from_sentencepiece(model_file)
-    added_file = checkpoint / "added_tokens.json"
-    added = json.loads(added_file.read_text(encoding="utf-8")) if added_file.exists() else {}
-    first_id = fast.get_vocab_size()
-    for number, (token, index) in enumerate(sorted(added.items(), key=lambda item: item[1])):
-        if index != first_id + number:
-            raise ValueError(f"{added_file}: {token!r} has id {index}, expected {first_id + number} after the model.")
-    fast.add_special_tokens([AddedToken(token, normalized=False) for token in sorted(added, key=added.get)])
+    added = added_tokens(checkpoint, settings)
+    fast = fast_tokenizer_from_sentencepiece(model_file, added)
     bos = settings.get("bos_token", "<s>")
     fast.post_processor = processors.TemplateProcessing(
         single=f"{bos} $A", pair=f"{bos} $A {bos} $B", special_tokens=[(bos, fast.token_to_id(bos))]
     )
     check_tokenizer(fast, model_file)
-    return PreTrainedTokenizerFast(
+    named = {settings.get(name) for name in ("bos_token", "eos_token", "pad_token", "unk_token")}
+    tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=fast,
         bos_token=bos,
         eos_token=settings.get("eos_token", "</s>"),
         pad_token=settings.get("pad_token", "</s>"),
         unk_token=settings.get("unk_token", "<unk>"),
-        additional_special_tokens=sorted(added, key=added.get),
+        additional_special_tokens=[added[index] for index in sorted(added) if added[index] not in named],
         clean_up_tokenization_spaces=False,
         model_max_length=settings.get("model_max_length", int(1e30)),
         padding_side="left",
     )
+    check_prompt_tokens(tokenizer, checkpoint)
+    return tokenizer
+
+
+def check_prompt_tokens(tokenizer, checkpoint: Path) -> None:
+    """Each chat and visual token of the prompt must be one token, or turns never end and frames find no place."""
+    for token in PROMPT_TOKENS:
+        ids = tokenizer(token, add_special_tokens=False)["input_ids"]
+        if len(ids) != 1 or ids[0] == tokenizer.unk_token_id:
+            raise ValueError(f"{checkpoint}: the tokenizer has no token {token}, expected that of an InternVL2 model.")
 
 
 def check_tokenizer(fast: Tokenizer, model_file: Path) -> None:

@@ -2,8 +2,9 @@
 
 Frame `i` is the i-th frame in presentation order (B-frames reordered, edit lists applied, rotation undone), as uint8
 RGB, whichever library decodes it. PyAV is the default, since it can leave out frames that are neither wanted nor
-referred to: on two CPU cores it decodes and resizes every 16th frame of a 2730-frame HEVC clip 1.8 times as fast as
-decord, and 4 times as fast as decord, PIL and float conversion one frame at a time. decord is there on request.
+referred to: on two CPU cores it decodes and resizes every 16th frame of a 2730-frame HEVC clip 1.4 times as fast as
+decord, and 4 times as fast as decord, PIL and float conversion one frame at a time do (twice as fast where PyTorch is
+held to one thread, which does not then get in the way of decord's). decord is there on request.
 """
 
 import logging
@@ -13,7 +14,7 @@ import re
 from array import array
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain, pairwise, repeat
 from typing import NamedTuple
 
@@ -70,10 +71,11 @@ class PacketTable(NamedTuple):
 @contextmanager
 def open_stream(path: str) -> Iterator[tuple]:
     """PyAV's container and video stream of a file; its errors become `VideoReadError`."""
+    ffmpeg_error = av.FFmpegError  # looked up now: a generator that is left may end when `av` is gone
     try:
         # The absolute path keeps a name like `pipe:0.mp4` from being taken for a protocol.
         container = av.open(os.path.abspath(path), **OPEN_OPTIONS)
-    except av.FFmpegError as error:
+    except ffmpeg_error as error:
         problem = f"{path}: not a video, or empty or cut off before its index ({error.strerror})"
         raise VideoReadError(f"{problem}. Download or export it again.") from error
     with container:
@@ -84,15 +86,16 @@ def open_stream(path: str) -> Iterator[tuple]:
             raise VideoReadError(f"{path}: no decoder for its video codec. Convert it to H.264 with ffmpeg.")
         try:
             yield container, stream
-        except av.FFmpegError as error:
+        except ffmpeg_error as error:
             problem = f"{path}: damaged, or of an unsupported kind ({error.strerror})"
             raise VideoReadError(f"{problem}. Export it again, as H.264.") from error
 
 
 def data_packets(container, stream) -> Iterator:
     """The packets of a stream, then `None`, at which a decoder gives up the frames it still holds."""
-    # Empty packets stand for dropped frames in AVI; decoders take them for the end.
-    yield from (packet for packet in container.demux(stream) if packet.size)
+    with suppress(IndexError):  # PyAV's, after the last packet of damaged MPEG-TS in which streams show up late
+        # Empty packets stand for dropped frames in AVI; decoders take them for the end.
+        yield from (packet for packet in container.demux(stream) if packet.size)
     yield None
 
 
@@ -113,11 +116,15 @@ def holds_idr(packet: bytes, extradata: bytes) -> bool:
 
 def scan_packets(path: str, container, stream) -> tuple[PacketTable, "av.VideoFrame"]:
     """Read through a file: its packets in file order, and its first frame, the only one to be decoded."""
-    rows, whole, first = array("q"), 0, None  # 40 bytes a packet, where tuples of a long video take tens of megabytes
+    # 40 bytes a packet, where tuples of a long video take tens of megabytes.
+    rows, whole, first, fault = array("q"), 0, None, None
     is_h264, extradata = stream.codec_context.name == "h264", stream.codec_context.extradata or b""
     for packet in data_packets(container, stream):
-        if first is None:
-            first = next(iter(stream.decode(packet)), None)
+        if first is None and fault is None:
+            try:
+                first = next(iter(stream.decode(packet)), None)
+            except av.FFmpegError as error:  # told below, unless the file turns out to be cut short
+                fault = error
         if packet is not None:
             whole += not packet.is_corrupt
             is_start = packet.is_keyframe and (not is_h264 or holds_idr(bytes(packet), extradata))
@@ -128,7 +135,7 @@ def scan_packets(path: str, container, stream) -> tuple[PacketTable, "av.VideoFr
     if whole < listed:
         raise VideoReadError(f"{path}: cut short, {whole} of {listed} frames could be read. Download it again.")
     if first is None:
-        raise VideoReadError(f"{path}: no frame can be decoded. Export it again, as H.264.")
+        raise VideoReadError(f"{path}: no frame can be decoded. Export it again, as H.264.") from fault
     pts, duration, *marks = np.frombuffer(rows, dtype=np.int64).reshape(-1, len(PacketTable._fields)).T
     return PacketTable(pts, duration, *(mark.astype(bool) for mark in marks)), first
 
@@ -203,8 +210,8 @@ class VideoReader(_Video):
     A video file, read frame by frame. Every read opens the file and closes it again.
 
     Args:
-        path (`str` or `os.PathLike`): A video file. MP4 is known to be complete when it opens; Matroska and MPEG-TS,
-            which state no number of frames, are read up to where they end.
+        path (`str` or `os.PathLike`): A video file. MP4 is known to be complete when it opens; files of other
+            kinds, Matroska, AVI and MPEG-TS among them, are read up to where they end.
         backend (`str`, *optional*, defaults to `"auto"`): `"pyav"`, `"decord"`, or `"auto"`, which is PyAV, the
             faster. Frames are the same: files that decord would read wrong are read with PyAV all the same.
         num_threads (`int`, *optional*, defaults to 0): Decoding threads; 0 is one for every CPU core but one.
@@ -240,7 +247,7 @@ class VideoReader(_Video):
             context, rate = stream.codec_context, stream.average_rate or stream.guessed_rate
             name, codec, extradata = container.format.name.split(",")[0], context.name, context.extradata or b""
             ticks_per_s = stream.time_base.denominator / stream.time_base.numerator
-            indexed = is_indexed(packets, name, context)
+            indexed, stated = is_indexed(packets, name, context), stream.frames
         fps, end = float(rate) if rate else DEFAULT_FPS, 0
         if indexed:
             order = np.argsort(packets.pts)
@@ -268,7 +275,8 @@ class VideoReader(_Video):
         self._size = (first.width, first.height)
         self._quarter_turns = round(first.rotation / 90) % 4  # counterclockwise, to the displayed picture
         self.width, self.height = self._size[::-1] if self._quarter_turns % 2 else self._size
-        return indexed and is_decord_exact(packets, name, codec, first)
+        # decord makes room for the stated number of frames, and aborts the process where it is absurd.
+        return indexed and stated in (0, len(packets.pts)) and is_decord_exact(packets, name, codec, first)
 
     def _find_start(self, frame_idx: int) -> int:
         """Which of `_start_pts` to decode from; 0, or -1 if there are none, is the beginning."""
@@ -322,16 +330,19 @@ class VideoReader(_Video):
 
     def _decode_with_decord(self, frame_indices: list[int]) -> Iterator[np.ndarray]:
         decord, done = import_decord(), 0
+        decord_errors = (decord.DECORDError, RuntimeError)
         try:
             # Lives no longer than this call: one that is left at interpreter exit aborts the process.
             video = decord.VideoReader(os.path.abspath(self.path), num_threads=self.num_threads)
+            if len(video) != self.num_frames:  # of a damaged file
+                raise RuntimeError(f"it counts {len(video)} frames")
             while done < len(frame_indices):
                 batch = video.get_batch(frame_indices[done : done + DECORD_BATCH])
                 # Another type than decord's own if the program has set a "bridge".
                 for frame in batch.asnumpy() if isinstance(batch, decord.nd.NDArray) else np.asarray(batch):
                     yield frame
                     done += 1
-        except (decord.DECORDError, RuntimeError) as error:
+        except decord_errors as error:
             logger.warning("%s: decord failed, PyAV takes over (%s)", self.path, str(error).splitlines()[0])
             self.backend = "pyav"
             yield from self._decode_with_pyav(frame_indices[done:])

@@ -134,5 +134,36 @@ def test_fast_tokenizer_equals_the_slow_one(tmp_path, name):
         assert tokenizer.decode(row["input_ids"], skip_special_tokens=True) == row["decoded"]
 
 
+def test_chat_tokens_may_stand_on_ids_of_the_model(tmp_path):
+    """InternLM2's own layout: `<|im_start|>` and `<|im_end|>` replace pieces, and only tokenizer_config.json says so."""
+    original = write_original_checkpoint(tmp_path / "original")
+    added = json.loads((original / "added_tokens.json").read_text())
+    settings = json.loads((original / "tokenizer_config.json").read_text())
+    ids = {"<|im_start|>": 597, "<|im_end|>": 596}  # pieces nothing merges into
+    rest = [token for token in sorted(added, key=added.get) if token not in ids]
+    renumbered = {token: 600 + number for number, token in enumerate(rest)}
+    (original / "added_tokens.json").write_text(json.dumps(renumbered))
+    decoder = {str(index): {"content": token, "special": True} for token, index in (ids | renumbered).items()}
+    special = {key: value for key, value in settings["added_tokens_decoder"].items() if int(key) < 3}
+    settings["added_tokens_decoder"] = special | decoder
+    (original / "tokenizer_config.json").write_text(json.dumps(settings))
+    output = convert(original, original / "anomaly_scorer.pth", tmp_path / "out")
+    processor = HolmesVAUProcessor.from_pretrained(output)
+    assert {token: processor.tokenizer.convert_tokens_to_ids(token) for token in ids} == ids
+    prompt = processor.tokenizer(processor.user_prompt("Why?"))["input_ids"]
+    assert prompt.count(597) == 3 and prompt.count(596) == 2
+    assert HolmesVAUForConditionalGeneration.from_pretrained(output).generation_config.eos_token_id == 596
+
+
+def test_a_tokenizer_without_chat_tokens_is_refused(tmp_path):
+    original = write_original_checkpoint(tmp_path / "original")
+    (original / "added_tokens.json").write_text("{}")
+    settings = json.loads((original / "tokenizer_config.json").read_text())
+    settings["added_tokens_decoder"] = {}
+    (original / "tokenizer_config.json").write_text(json.dumps(settings))
+    with pytest.raises(ValueError, match="no token <|im_start|>"):
+        convert(original, original / "anomaly_scorer.pth", tmp_path / "out")
+
+
 def test_fixture_names_every_key_of_the_release():
     assert len(json.loads((REFERENCE / "scorer_state_dict_keys.json").read_text())["keys"]) == 34

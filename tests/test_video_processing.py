@@ -244,12 +244,13 @@ def test_times_of_constant_rate(tmp_path):
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
 @pytest.mark.parametrize("start", [0, 50])
 def test_times_of_variable_rate(tmp_path, suffix, start):
-    ticks = np.cumsum(np.random.default_rng(0).integers(1, 40, 60))
+    ticks = np.cumsum(np.random.default_rng(0).integers(1, 4, 60))
     path = write(tmp_path / f"a.{suffix}", ticks=(ticks + start).tolist(), bf=3)
     for backend in BACKENDS:
         video = VideoReader(path, backend)
         # Matroska counts milliseconds.
         assert video.timestamps_s == pytest.approx((ticks - ticks[0]) / 90, abs=1e-3 if suffix == "mkv" else 1e-4)
+        assert video.timestamps_s[-1] < video.duration_s < video.timestamps_s[-1] + 0.1
         assert video.fps == pytest.approx(60 / video.duration_s, rel=0.02)
         assert numbers_of(video.read(range(0, 60, 9))) == list(range(0, 60, 9))
 
@@ -584,3 +585,36 @@ def test_process_ends_well_in_the_middle_of_streams(tmp_path):
         timeout=60,
     )
     assert (run.returncode, run.stdout.split(), run.stderr) == (0, ["2"] * len(BACKENDS), "")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_mp4_cut_within_its_first_frame(tmp_path, backend):
+    whole = write(tmp_path / "whole.mp4", container_options={"movflags": "faststart"}).read_bytes()
+    path = tmp_path / "a.mp4"
+    path.write_bytes(whole[: whole.index(b"mdat") + 100])
+    with pytest.raises(VideoReadError, match="cut short, 0 of 60 frames could be read"):
+        VideoReader(path, backend)
+
+
+@pytest.mark.skipif("decord" not in BACKENDS, reason="decord is not installed")
+def test_absurd_number_of_frames_does_not_reach_decord(tmp_path):
+    data = bytearray(write(tmp_path / "a.mp4").read_bytes())
+    count = data.index(b"stts") + 12  # of the first entry; decord would make room for so many frames and abort
+    data[count : count + 4] = struct.pack(">I", 1 << 30)
+    (tmp_path / "a.mp4").write_bytes(data)
+    video = VideoReader(tmp_path / "a.mp4", "decord")
+    assert video.backend == "pyav"
+    assert numbers_of(video.read(range(60))) == list(range(60))
+
+
+def test_frames_left_unread_at_exit_are_no_error(tmp_path):
+    code = (
+        "import sys\n"
+        "from modeling_holmes_vau.video_reader_holmes_vau import VideoReader\n"
+        "left = [VideoReader(sys.argv[1], backend).frames(range(60)) for backend in sys.argv[2:]]\n"
+        "print(*(next(frames).shape[0] for frames in left))\n"
+    )
+    command = [sys.executable, "-c", code, str(write(tmp_path / "a.mp4")), *BACKENDS]
+    root = Path(__file__).resolve().parents[1]
+    run = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=60)
+    assert (run.returncode, run.stdout.split(), run.stderr) == (0, ["48"] * len(BACKENDS), "")
