@@ -130,8 +130,8 @@ def init_from_base(base: str | os.PathLike, output: str | os.PathLike, num_frame
     model_type = PreTrainedConfig.get_config_dict(base)[0].get("model_type")
     if model_type != "internvl":
         raise ValueError(
-            f"{base}: expected model_type 'internvl' (transformers' own format), got {model_type!r}. Original InternVL2 "
-            "folders go through `holmes-vau convert`."
+            f"{base}: expected model_type 'internvl' (transformers' own format), got {model_type!r}. Original "
+            "InternVL2 folders go through `holmes-vau convert`."
         )
     native_config = AutoConfig.from_pretrained(base)
     tokenizer = AutoTokenizer.from_pretrained(base)

@@ -90,12 +90,9 @@ def report_folders(videos: list[str], output: str) -> dict[str, Path]:
     one, the later video gets a number; a video that has a folder keeps it."""
     folders = {}
     for video in videos:
-        stem, number = Path(video).stem, 1
+        path, stem, number = os.path.abspath(video), Path(video).stem, 1
         folder = Path(output) / stem
-        while (
-            folder in folders.values()
-            or earlier_analysis(folder).get("video", (path := os.path.abspath(video))) != path
-        ):
+        while folder in folders.values() or earlier_analysis(folder).get("video", path) != path:
             number += 1
             folder = Path(output) / f"{stem}-{number}"
         folders[video] = folder

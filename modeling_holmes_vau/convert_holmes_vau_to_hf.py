@@ -80,7 +80,7 @@ QWEN2_KEYS = [
 SCORER_KEYS = [
     (r"^embedding\.conv_1\.0\.", "anomaly_scorer.embedding."),
     (r"^self_attn\.layers\.(\d+)\.0\.norm\.", r"anomaly_scorer.layers.\1.attention_norm."),
-    (r"^self_attn\.layers\.(\d+)\.0\.fn\.to_qkv\.", r"anomaly_scorer.layers.\1.attention.qkvt_proj."),
+    (r"^self_attn\.layers\.(\d+)\.0\.fn\.to_qkv\.", r"anomaly_scorer.layers.\1.attention.qkvt."),
     (r"^self_attn\.layers\.(\d+)\.0\.fn\.to_out\.0\.", r"anomaly_scorer.layers.\1.attention.out_proj."),
     (r"^self_attn\.layers\.(\d+)\.1\.norm\.", r"anomaly_scorer.layers.\1.mlp_norm."),
     (r"^self_attn\.layers\.(\d+)\.1\.fn\.net\.0\.", r"anomaly_scorer.layers.\1.fc1."),
@@ -211,6 +211,9 @@ def targets_of(name: str, config: HolmesVAUConfig) -> tuple[list[str], Callable]
         return names, lambda tensor: split_wqkv(tensor, text.num_key_value_heads, head_dim)
     if ".attention.qkv." in name:
         return names, lambda tensor: tensor.chunk(3)
+    if ".attention.qkvt." in name:
+        parts = ("q_proj", "k_proj", "v_proj", "distance_proj")
+        return [name.replace(".qkvt.", f".{part}.") for part in parts], lambda tensor: tensor.chunk(4)
     return [name], lambda tensor: (tensor,)
 
 

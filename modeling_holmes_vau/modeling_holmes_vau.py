@@ -56,6 +56,17 @@ def check_frames(frames: torch.Tensor) -> None:
         )
 
 
+def to_weights(tensor: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """`tensor` on the device of `weight`; as it is where the weight is offloaded, and accelerate's hooks move both."""
+    return tensor if weight.device.type == "meta" else tensor.to(weight.device)
+
+
+def wait_for(tensor: torch.Tensor) -> None:
+    """Wait until a GPU has computed `tensor`, so that the seconds of a stage are its own."""
+    if tensor.is_cuda:
+        torch.cuda.synchronize(tensor.device)
+
+
 def set_auto_map(config) -> None:
     """Name the Auto classes and the pipeline that load a folder saved with `config`."""
     target = "modeling_holmes_vau.HolmesVAUForConditionalGeneration"
@@ -118,7 +129,7 @@ class HolmesVAUForConditionalGeneration(InternVLForConditionalGeneration, Genera
         """
         check_frames(frames)
         tower = self.model.vision_tower
-        pixels = frames.to(tower.device).float() / 255.0
+        pixels = to_weights(frames, tower.embeddings.cls_token).float() / 255.0
         mean = pixels.new_tensor(IMAGE_MEAN)[:, None, None]
         std = pixels.new_tensor(IMAGE_STD)[:, None, None]
         return tower(pixel_values=((pixels - mean) / std).to(tower.dtype)).last_hidden_state
@@ -134,8 +145,8 @@ class HolmesVAUForConditionalGeneration(InternVLForConditionalGeneration, Genera
     def score_features(self, class_tokens: torch.Tensor) -> torch.Tensor:
         """Class tokens of one video's dense frames `(num_dense, vision_hidden_size)` -> probabilities `(num_dense,)`,
         float32 on the CPU."""
-        device = self.anomaly_scorer.embedding.weight.device
-        return self.anomaly_scorer(class_tokens.to(device)[None])[0].cpu()
+        features = to_weights(class_tokens, self.anomaly_scorer.embedding.weight)
+        return self.anomaly_scorer(features[None])[0].cpu()
 
     @torch.no_grad()
     def score_frames(self, frames: torch.Tensor | Iterable[torch.Tensor]) -> torch.Tensor:
@@ -213,15 +224,13 @@ class HolmesVAUForConditionalGeneration(InternVLForConditionalGeneration, Genera
             tau = self.config.sampler_tau if sampler_tau is None else sampler_tau
             selected = dense[sample_frames(scores, number, rule, tau)]
         selected = torch.as_tensor(selected).cpu()
-        start = time.perf_counter()
-        image_features = self._selected_features(selected, cache, read_frames)
-        encode_s += time.perf_counter() - start
+        image_features, selected_s = self._selected_features(selected, cache, read_frames)
         return EncodedVideo(
             anomaly_scores=scores,
             dense_frame_indices=frame_indices[dense],
             frame_indices=frame_indices[selected],
             image_features=image_features,
-            encode_s=encode_s,
+            encode_s=encode_s + selected_s,
             score_s=score_s,
         )
 
@@ -241,20 +250,25 @@ class HolmesVAUForConditionalGeneration(InternVLForConditionalGeneration, Genera
             else:
                 cache.clear()
             position = end
+            wait_for(tokens)
             encode_s += time.perf_counter() - start
         if not class_tokens:
             raise ValueError("The video has no frames to encode: got an empty iterable, expected at least one chunk.")
         return torch.cat(class_tokens), cache, encode_s
 
-    def _selected_features(self, selected, cache, read_frames) -> torch.Tensor:
-        """Projected features of the chosen positions; those not cached are read and encoded again."""
+    def _selected_features(self, selected, cache, read_frames) -> tuple[torch.Tensor, float]:
+        """Projected features of the chosen positions, and seconds but for reading; those not cached are read and
+        encoded again."""
         unique, inverse = torch.unique(selected, return_inverse=True)
         missing = [i for i in unique.tolist() if i not in cache]
+        frames = read_frames(missing) if missing else None
+        start = time.perf_counter()
         if missing:
-            encoded = torch.cat([self.encode_frames(batch)[:, 1:] for batch in self._batches(read_frames(missing))])
+            encoded = torch.cat([self.encode_frames(batch)[:, 1:] for batch in self._batches(frames)])
             cache = {**cache, **dict(zip(missing, encoded))}
         features = self.project_frames(torch.stack([cache[i] for i in unique.tolist()]))
-        return features[inverse.to(features.device)]
+        wait_for(features)
+        return features[inverse.to(features.device)], time.perf_counter() - start
 
     @torch.no_grad()
     def encode_videos(

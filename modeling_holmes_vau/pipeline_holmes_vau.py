@@ -89,8 +89,14 @@ def encode_file(
     """
     stream = FrameStream(reader, plan.frame_indices, processor.image_size, model.config.encode_batch_size)
 
+    read_again_s = 0.0
+
     def read_again(positions: list[int]) -> torch.Tensor:
-        return resize_frames(reader.read([plan.frame_indices[i] for i in positions]), processor.image_size)
+        nonlocal read_again_s
+        start = time.perf_counter()
+        frames = resize_frames(reader.read([plan.frame_indices[i] for i in positions]), processor.image_size)
+        read_again_s += time.perf_counter() - start
+        return frames
 
     encoded = model.encode_video(
         _with_progress(stream, len(plan.frame_indices), on_progress),
@@ -102,7 +108,7 @@ def encode_file(
         sampler_tau=sampler_tau,
         read_frames=read_again,
     )
-    return encoded, stream.decode_s
+    return encoded, stream.decode_s + read_again_s
 
 
 class VideoChat:

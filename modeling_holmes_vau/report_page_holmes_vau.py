@@ -30,7 +30,6 @@ th, td { text-align: left; vertical-align: top; padding: .35rem .8rem .35rem 0; 
   font-weight: normal; font-variant-numeric: tabular-nums; }
 thead th, tbody th { color: #6b7785; }
 tbody th { white-space: nowrap; }
-tr.total td, tr.total th { color: inherit; font-weight: 600; border-bottom: 0; }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(260px, 1fr)); gap: 0 2.5rem; }
 @media print {
   main { max-width: none; padding: 0; }
@@ -124,11 +123,9 @@ def _run_table(analysis: dict[str, Any]) -> str:
     seconds = analysis["seconds"]
     rows = [("Model", analysis["model"])]
     rows += [(name.capitalize(), f"{busy_s:.2f} s") for name, busy_s in seconds.items()]
-    return _pairs_table(rows, total=("Total", f"{sum(seconds.values()):.2f} s"))
+    return _pairs_table(rows)
 
 
-def _pairs_table(rows: list[tuple[str, str]], total: tuple[str, str] | None = None) -> str:
+def _pairs_table(rows: list[tuple[str, str]]) -> str:
     lines = [f'<tr><th scope="row">{html.escape(key)}</th><td>{html.escape(value)}</td></tr>' for key, value in rows]
-    if total:
-        lines.append(f'<tr class="total"><th scope="row">{total[0]}</th><td>{total[1]}</td></tr>')
     return "\n".join(["<table>", "<tbody>", *lines, "</tbody>", "</table>"])

@@ -44,17 +44,21 @@ class ScorerAttention(nn.Module):
         self.head_dim = config.head_dim
         self.distance_scale = config.distance_scale
         inner_size = self.num_heads * self.head_dim
-        # One projection for query, key, value and distance value, in this order (UR-DMU's `to_qkv`).
-        self.qkvt_proj = nn.Linear(config.hidden_size, 4 * inner_size, bias=False)
+        self.q_proj = nn.Linear(config.hidden_size, inner_size, bias=False)
+        self.k_proj = nn.Linear(config.hidden_size, inner_size, bias=False)
+        self.v_proj = nn.Linear(config.hidden_size, inner_size, bias=False)
+        # Values of the distance attention (the fourth part of UR-DMU's `to_qkv`).
+        self.distance_proj = nn.Linear(config.hidden_size, inner_size, bias=False)
         self.out_proj = nn.Linear(2 * inner_size, config.hidden_size)
         self.dropout = nn.Dropout(config.dropout)
 
-    def project(self, hidden: torch.Tensor, first: int, last: int) -> torch.Tensor:
-        """Parts `first` to `last - 1` of (query, key, value, distance value): `(parts, B, heads, rows, head_dim)`."""
-        inner_size = self.num_heads * self.head_dim
-        weight = self.qkvt_proj.weight[first * inner_size : last * inner_size]
-        projected = F.linear(hidden, weight).unflatten(-1, (last - first, self.num_heads, self.head_dim))
-        return projected.permute(2, 0, 3, 1, 4)  # (parts, B, heads, rows, head_dim)
+    def split_heads(self, projected: torch.Tensor) -> torch.Tensor:
+        """`(B, rows, heads * head_dim)` -> `(B, heads, rows, head_dim)`."""
+        return projected.unflatten(-1, (self.num_heads, self.head_dim)).transpose(1, 2)
+
+    def keys_and_values(self, hidden: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Keys and values of all rows, `(B, heads, T, head_dim)` each."""
+        return self.split_heads(self.k_proj(hidden)), self.split_heads(self.v_proj(hidden))
 
     def forward(
         self, rows: torch.Tensor, around: torch.Tensor, offset: int, key: torch.Tensor, value: torch.Tensor, sums
@@ -69,11 +73,11 @@ class ScorerAttention(nn.Module):
             key, value (`torch.Tensor` of shape `(B, heads, T, head_dim)`): Those of all rows.
             sums (`torch.Tensor` of shape `(window,)`): [`distance_column_sums`] of the rows in `around`.
         """
-        query = self.project(rows, 0, 1)[0]
+        query = self.split_heads(self.q_proj(rows))
         # Head by head: the CPU kernel copies the keys and values it is given.
         heads = zip(query.split(1, dim=1), key.split(1, dim=1), value.split(1, dim=1))
         content = torch.cat([F.scaled_dot_product_attention(q, k, v) for q, k, v in heads], dim=1)
-        near = self.project(around, 3, 4)[0] / sums[:, None]  # (B, heads, window, head_dim)
+        near = self.split_heads(self.distance_proj(around)) / sums[:, None]  # (B, heads, window, head_dim)
         target = torch.arange(offset, offset + rows.shape[1], device=rows.device, dtype=torch.float32)[:, None]
         source = torch.arange(around.shape[1], device=rows.device, dtype=torch.float32)
         distance = torch.exp(-(target - source).abs() / self.distance_scale) @ near
@@ -96,7 +100,7 @@ class ScorerLayer(nn.Module):
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         """`(B, T, hidden_size)` -> the same, block by block over T."""
         length = hidden.shape[1]
-        key, value = self.attention.project(self.attention_norm(hidden), 1, 3)
+        key, value = self.attention.keys_and_values(self.attention_norm(hidden))
         sums = distance_column_sums(length, self.attention.distance_scale, hidden.device)
         output = torch.empty_like(hidden)  # filled in place: a list of blocks would be held twice when joined
         for start, stop in row_blocks(length):
@@ -134,6 +138,7 @@ class AnomalyScorer(nn.Module):
     Example:
 
     ```python
+    >>> from modeling_holmes_vau import AnomalyScorerConfig
     >>> scorer = AnomalyScorer(AnomalyScorerConfig(feature_size=32)).eval()
     >>> scorer(torch.randn(2, 10, 32)).shape
     torch.Size([2, 10])

@@ -161,6 +161,7 @@ class FrameStream:
     Example:
 
     ```python
+    >>> from modeling_holmes_vau import open_video
     >>> video = open_video(np.zeros((50, 48, 64, 3), dtype=np.uint8))
     >>> [tuple(chunk.shape) for chunk in FrameStream(video, [0, 16, 32], image_size=28, chunk_size=2)]
     [(2, 3, 28, 28), (1, 3, 28, 28)]

@@ -13,8 +13,10 @@ from tests.original import write_original_checkpoint  # noqa: E402
 
 
 REFERENCE = Path(__file__).parent / "fixtures" / "reference"
-# Real videos live beside the repository where the project is developed; they are no part of it.
-VIDEOS = Path(__file__).resolve().parents[2] / "shared" / "data" / "videos"
+# The example videos of the original release are no part of the repository. They are looked for in $HOLMES_VAU_VIDEOS,
+# else where the project is developed.
+DEVELOPED_WITH = Path(__file__).resolve().parents[2] / "shared" / "data" / "videos"
+VIDEOS = Path(os.environ.get("HOLMES_VAU_VIDEOS", DEVELOPED_WITH))
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +35,7 @@ def no_network(monkeypatch):
 @pytest.fixture(scope="session")
 def real_videos() -> Path:
     if not VIDEOS.is_dir():
-        pytest.skip(f"the release's example videos are not at {VIDEOS}")
+        pytest.skip(f"the release's example videos are not at {VIDEOS}: set HOLMES_VAU_VIDEOS to their folder")
     return VIDEOS
 
 

@@ -2,8 +2,10 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from modeling_holmes_vau import cli
 from tests.videos import write_video
@@ -97,8 +99,45 @@ def test_resume_skips_what_is_done(analyze, clip, tmp_path):
     analyze(clip, "--output", tmp_path)
     report = tmp_path / "clip" / "report.html"
     before = report.stat().st_mtime_ns
-    status, out, _ = analyze(clip, "--output", tmp_path, "--resume")
-    assert status == 0 and out == "" and report.stat().st_mtime_ns == before
+    status, out, err = analyze(clip, "--output", tmp_path, "--resume")
+    assert status == 0 and out == "" and report.stat().st_mtime_ns == before and f"done before: {clip}" in err
+    status, out, _ = analyze(clip, "--output", tmp_path, "--resume", "--prompt", "Why?")
+    assert "question Why?" in out and report.stat().st_mtime_ns > before
+
+
+def test_videos_of_one_name_do_not_share_a_report(analyze, clip, tmp_path):
+    (tmp_path / "other").mkdir()
+    other = shutil.copy(clip, tmp_path / "other" / clip.name)
+    analyze(clip, "--output", tmp_path / "out")
+    _, out, _ = analyze(other, "--output", tmp_path / "out", "--resume")
+    assert str(other) in out
+    videos = [
+        json.loads((tmp_path / "out" / name / "analysis.json").read_text())["video"] for name in ("clip", "clip-2")
+    ]
+    assert videos == [str(clip), str(other)]
+
+
+def test_a_report_that_cannot_be_written_does_not_lose_the_analysis(analyze, clip, tmp_path):
+    (tmp_path / "clip").write_text("in the way")
+    status, out, err = analyze(clip, "--output", tmp_path)
+    assert status == 1 and "answer" in out and "the report could not be written" in errors(err)[0]
+
+
+@pytest.mark.parametrize("kind", ["without scorer", "cut", "no json", "device"])
+def test_broken_checkpoints_are_one_line(clip, tmp_path, capsys, checkpoint56, kind):
+    folder = Path(shutil.copytree(checkpoint56, tmp_path / "model"))
+    weights, device = folder / "model.safetensors", "cpu"
+    if kind == "without scorer":
+        save_file({k: v for k, v in load_file(weights).items() if "scorer" not in k}, weights, {"format": "pt"})
+    elif kind == "cut":
+        weights.write_bytes(weights.read_bytes()[:5000])
+    elif kind == "no json":
+        (folder / "config.json").write_text('{"model_type": "holmes_vau",')
+    else:
+        device = "nonsense"
+    assert cli.main(["analyze", str(clip), "--model", str(folder), "--device", device]) == 1
+    (line,) = errors(capsys.readouterr().err)
+    assert str(folder) in line
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,7 @@ def test_fast_tokenizer_equals_the_slow_one(tmp_path, name):
 
 
 def test_chat_tokens_may_stand_on_ids_of_the_model(tmp_path):
-    """InternLM2's own layout: `<|im_start|>` and `<|im_end|>` replace pieces, and only tokenizer_config.json says so."""
+    """InternLM2's own layout: `<|im_start|>` and `<|im_end|>` replace pieces; only tokenizer_config.json says so."""
     original = write_original_checkpoint(tmp_path / "original")
     added = json.loads((original / "added_tokens.json").read_text())
     settings = json.loads((original / "tokenizer_config.json").read_text())

@@ -61,6 +61,29 @@ def test_fields(model56, processor56, video):
     assert seen[-1] == (44, 44) and len(seen) > 1
 
 
+def test_event_rule_of_the_configuration(model56, processor56, video, monkeypatch):
+    scores = analyze_video(video, model56, processor56, max_new_tokens=1)["scores"]
+    monkeypatch.setattr(model56.config, "event_low_threshold", 0.0)
+    for threshold, number in ((min(scores), 1), (max(scores) + 1e-3, 0)):
+        monkeypatch.setattr(model56.config, "event_threshold", threshold)
+        events = analyze_video(video, model56, processor56, max_new_tokens=1)["events"]
+        assert len(events) == number
+    monkeypatch.setattr(model56.config, "event_threshold", 0.0)
+    monkeypatch.setattr(model56.config, "event_min_length_s", 100.0)
+    assert analyze_video(video, model56, processor56, max_new_tokens=1)["events"] == []
+
+
+def test_warning_of_the_checkpoint_is_in_every_analysis(model56, processor56, video, monkeypatch):
+    assert "warning" not in analyze_video(video, model56, processor56, max_new_tokens=1)
+    monkeypatch.setattr(model56.config, "warning", "untrained")
+    assert analyze_video(video, model56, processor56, max_new_tokens=1)["warning"] == "untrained"
+
+
+def test_placeholders_in_a_question_are_refused(model56, processor56, video):
+    with pytest.raises(ValueError, match="The question holds <video>"):
+        analyze_video(video, model56, processor56, prompt="What is <video>?")
+
+
 def test_past_the_budget_frames_are_read_again(model56, processor56, video, monkeypatch):
     expected = analyze_video(video, model56, processor56, max_new_tokens=4)
     monkeypatch.setattr(model56.config, "max_cached_frames", 16)

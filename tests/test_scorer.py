@@ -14,7 +14,9 @@ def scorer():
 
 def dense_attention(attention, hidden):
     """The attention as the original writes it: both (T, T) matrices in full."""
-    query, key, value, distance_value = attention.project(hidden, 0, 4)
+    query = attention.split_heads(attention.q_proj(hidden))
+    key, value = attention.keys_and_values(hidden)
+    distance_value = attention.split_heads(attention.distance_proj(hidden))
     length = hidden.shape[1]
     content = torch.softmax(query @ key.transpose(-1, -2) / math.sqrt(attention.head_dim), dim=-1) @ value
     position = torch.arange(length, dtype=torch.float32)
