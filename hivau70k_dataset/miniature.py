@@ -77,7 +77,7 @@ def render_demo_video(
     event = Event("Explosion", start_s, end_s) if explosion else None
     scene = StreetScene(width, height, duration_s, event, rng)
     frames = (scene.frame(index, index / fps) for index in range(num_frames))
-    shown = tqdm(frames, "rendering", num_frames, unit="frame", disable=None if progress else True)
+    shown = tqdm(frames, "rendering", num_frames, unit="frame", disable=not progress)
     _write_video(path, shown, fps, width, height)
     return SceneTruth((event,) if event else (), float(fps), num_frames, _caption(event))
 

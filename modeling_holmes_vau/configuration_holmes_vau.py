@@ -80,7 +80,7 @@ class HolmesVAUConfig(InternVLConfig):
             Dense frames whose patch tokens are kept while a video is encoded (256 frames of InternVL2-2B in bfloat16
             are 512 MiB). In a longer video only class tokens stay, and the N chosen frames are encoded again.
         event_threshold (`float`, *optional*, defaults to 0.5):
-            An event needs a score of at least this.
+            An event needs a score of at least this (our choice, as are the next two: the paper reports no events).
         event_low_threshold (`float`, *optional*, defaults to 0.3):
             An event lasts as long as scores stay at or above this (hysteresis).
         event_min_length_s (`float`, *optional*, defaults to 1.0):
