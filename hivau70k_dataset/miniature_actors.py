@@ -158,6 +158,7 @@ class Person:
         return self.place(time_s) + np.stack([0.42 * np.cos(turn) + 0.15, 0 * turn, 0.2 * np.sin(turn)], axis=1)
 
     def draw(self, draw: Draw, camera: Camera, time_s: float) -> None:
+        """Draw the person as it stands, walks or runs at `time_s` seconds."""
         x, speed, heading, phase = self.motion(time_s)
         fright = min(1.0, max(0.0, (time_s - self.startle_s) / 0.12)) * max(0.0, 1 - speed / 2)
         ahead, up, aside = (_pose(speed, phase, fright) * self.height_m).T
@@ -285,6 +286,7 @@ class Vehicle:
         return self.place(time_s) + np.array([(length * x + 0.15, 0.0, half * z) for x, z in corners])
 
     def draw(self, draw: Draw, camera: Camera, time_s: float) -> None:
+        """Draw the vehicle where it is at `time_s` seconds."""
         facing = math.copysign(1.0, self.velocity_mps)
         pixels = camera.project(self.place(time_s) + self.vertices * (facing, 1.0, facing))[:, :2].ravel().tolist()
         start = 0
