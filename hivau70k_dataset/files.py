@@ -1,0 +1,246 @@
+"""Annotation files: found in a folder, read into the schema, written in the clean form.
+
+The layout is that of the release:
+
+    raw_annotations/<source>_database_<split>.json      hierarchical annotations
+    instruction/merge_instruction_<split>_final.jsonl   instruction rows
+
+Any `.json` or `.jsonl` name works whose parts tell the split, and for annotations the source; a clean file tells both
+itself. Files may also lie in the folder itself: what a file holds is told by its fields.
+"""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .schema import (
+    SPLITS,
+    AnnotationError,
+    Instruction,
+    VideoAnnotation,
+    annotation_from_json,
+    annotation_to_dict,
+    instruction_to_dict,
+    instructions_from_json,
+)
+
+
+FOLDERS = ("raw_annotations", "instruction")
+SOURCES = {"ucf": "ucf-crime", "xd": "xd-violence"}  # as the released file names begin -> as the released paths do
+_FILE_NAME = re.compile(r"(?:(?P<source>.+?)_)?(?:database_)?(?P<split>train|validation|val|test)(?:_.*)?")
+_ROW_FIELDS = {"conversations", "type", "task", "level", "prompt", "question", "answer", "anwser"}
+_OBJECT_FIELDS = _ROW_FIELDS | {"events", "clips", "fps", "n_frames"}  # of one object, not of a dict keyed by video
+
+OnError = Callable[[AnnotationError], None]
+
+
+def _raise(error: AnnotationError) -> None:
+    raise error
+
+
+@dataclass(frozen=True)
+class AnnotationFiles:
+    """What a folder holds.
+
+    Args:
+        annotations (`tuple[VideoAnnotation, ...]`): Hierarchical annotations, in the order of the files.
+        instructions (`tuple[Instruction, ...]`): Instruction rows, in the order of the files.
+    """
+
+    annotations: tuple[VideoAnnotation, ...]
+    instructions: tuple[Instruction, ...]
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits present, in the order train, validation, test."""
+        found = {entry.split for entry in (*self.annotations, *self.instructions)}
+        return tuple(split for split in SPLITS if split in found)
+
+
+def find_annotation_files(folder: str | os.PathLike) -> list[Path]:
+    """The annotation files of a folder in the release's layout (or of the folder itself), or the one file given.
+
+    Raises:
+        `AnnotationError`: If there is none.
+    """
+    root = Path(folder)
+    if root.is_file():
+        return [root]
+    if not root.is_dir():
+        raise AnnotationError(f"{root} does not exist. Pass the folder that holds {' and '.join(FOLDERS)}/.")
+    places = [root / name for name in FOLDERS if (root / name).is_dir()] or [root]
+    files = [path for place in places for path in sorted(place.iterdir()) if path.suffix in (".json", ".jsonl")]
+    files = [path for path in files if not path.name.startswith(".")]
+    if not files:
+        raise AnnotationError(
+            f"{root} holds no annotation files (.json, .jsonl), in {' or '.join(FOLDERS)}/ or itself."
+        )
+    return files
+
+
+def read_annotation_files(folder: str | os.PathLike, on_error: OnError | None = None) -> AnnotationFiles:
+    """Read every annotation file of a folder, whatever forms they are in.
+
+    Args:
+        folder (`str` or `os.PathLike`): See `find_annotation_files`.
+        on_error (`Callable`, *optional*): Called with each `AnnotationError`; what is broken is left out and reading
+            goes on. By default the first error is raised.
+
+    Raises:
+        `AnnotationError`: If a file can't be read, naming file, video or row, and field.
+    """
+    annotations, instructions = [], []
+    for path in find_annotation_files(folder):
+        for entry in read_annotation_file(path, on_error):
+            (annotations if isinstance(entry, VideoAnnotation) else instructions).append(entry)
+    return AnnotationFiles(tuple(annotations), tuple(instructions))
+
+
+def read_annotation_file(
+    path: str | os.PathLike, on_error: OnError | None = None, source: str | None = None, split: str | None = None
+) -> list[VideoAnnotation | Instruction]:
+    """Read one file of annotations or of instruction rows.
+
+    Args:
+        path (`str` or `os.PathLike`): A `.json` or `.jsonl` file.
+        on_error (`Callable`, *optional*): As in `read_annotation_files`.
+        source (`str`, *optional*): The benchmark of the videos, where neither the file's name nor its form tell.
+        split (`str`, *optional*): The split, likewise.
+    """
+    path, on_error = Path(path), on_error or _raise
+    named = _FILE_NAME.fullmatch(path.stem)
+    if named and split is None:
+        split = {"val": "validation"}.get(named["split"], named["split"])
+    if named and source is None and named["source"] and named["source"] != "merge_instruction":
+        source = SOURCES.get(named["source"], named["source"])
+    entries: list[VideoAnnotation | Instruction] = []
+    seen = set()
+    for subject, fields in _load(path, on_error):
+        try:
+            if isinstance(fields, dict) and _ROW_FIELDS & fields.keys():
+                entries.extend(instructions_from_json(fields, str(path), subject))
+                continue
+            annotation = annotation_from_json(fields, str(path), subject, source, split)
+            if annotation.video in seen:
+                raise AnnotationError(f"{path}: video {annotation.video!r} stands there twice. Keep one.")
+            seen.add(annotation.video)
+            entries.append(annotation)
+        except AnnotationError as error:
+            on_error(error)
+    return entries
+
+
+def write_annotations(path: str | os.PathLike, annotations: Iterable[VideoAnnotation]) -> None:
+    """Write annotations in the clean form, one JSON object a line; the file appears whole or not at all."""
+    _write_lines(Path(path), map(annotation_to_dict, annotations))
+
+
+def write_instructions(path: str | os.PathLike, instructions: Iterable[Instruction]) -> None:
+    """Write instruction rows in the clean form, one JSON object a line; the file appears whole or not at all."""
+    _write_lines(Path(path), map(instruction_to_dict, instructions))
+
+
+def write_annotation_files(folder: str | os.PathLike, files: AnnotationFiles) -> list[Path]:
+    """Write everything in the clean form and the release's layout, one file a source and split.
+
+    Returns:
+        `list[Path]`: The files written.
+    """
+    written = []
+    for name, entries, write in (
+        ("raw_annotations", files.annotations, write_annotations),
+        ("instruction", files.instructions, write_instructions),
+    ):
+        groups: dict[tuple[str, str], list] = {}
+        for entry in entries:
+            groups.setdefault((entry.source, entry.split), []).append(entry)
+        for (source, split), group in groups.items():
+            path = Path(folder) / name / f"{source}_{split}.jsonl"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write(path, group)
+            written.append(path)
+    return written
+
+
+def digest(folder: str | os.PathLike) -> str:
+    """A digest of the content of a folder's annotation files, as a cache key."""
+    total = hashlib.sha256()
+    for path in find_annotation_files(folder):
+        total.update(path.name.encode() + b"\0" + path.read_bytes())
+    return total.hexdigest()[:16]
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file under a temporary name, then rename it: it appears whole or not at all."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _write_lines(path: Path, records: Iterable[dict[str, Any]]) -> None:
+    write_whole(path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise AnnotationError(f"{twice!r} stands there twice. Keep one.")
+    return fields
+
+
+def _load(path: Path, on_error: OnError) -> Iterator[tuple[str, Any]]:
+    """The objects of a JSON file (one object, a list, a dict keyed by video) or of JSON lines, each with its place."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        on_error(AnnotationError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start}). Save it as UTF-8."))
+        return
+    except OSError as error:
+        on_error(AnnotationError(f"{path}: can't be read: {error.strerror}."))
+        return
+    if not text.strip():
+        on_error(AnnotationError(f"{path}: the file is empty. Expected JSON or JSON lines."))
+        return
+    if path.suffix == ".jsonl":
+        yield from _load_lines(path, text, on_error)
+        return
+    try:
+        whole = json.loads(text, object_pairs_hook=_no_duplicates)
+    except AnnotationError as error:
+        on_error(AnnotationError(f"{path}: {error}"))
+        return
+    except json.JSONDecodeError as error:
+        on_error(AnnotationError(f"{path}: not JSON: {error.msg} at line {error.lineno}. JSON lines end in .jsonl."))
+        return
+    if isinstance(whole, list):
+        yield from ((f"entry {index}", entry) for index, entry in enumerate(whole))
+    elif isinstance(whole, dict) and not _OBJECT_FIELDS & whole.keys():
+        for name, entry in whole.items():
+            yield f"video {name!r}", {"video": name, **entry} if isinstance(entry, dict) else entry
+    else:
+        yield "the object", whole
+
+
+def _load_lines(path: Path, text: str, on_error: OnError) -> Iterator[tuple[str, Any]]:
+    for number, line in enumerate(text.split("\n"), start=1):  # not splitlines: texts may hold U+2028
+        if not line.strip():
+            continue
+        try:
+            yield f"line {number}", json.loads(line, object_pairs_hook=_no_duplicates)
+        except json.JSONDecodeError as error:
+            hint = "Cut off while it was written?" if error.pos >= len(line.rstrip()) - 1 else "Mend the line."
+            on_error(
+                AnnotationError(f"{path}: line {number} is not JSON: {error.msg} at column {error.colno}. {hint}")
+            )
+        except AnnotationError as error:
+            on_error(AnnotationError(f"{path}: line {number}: {error}"))

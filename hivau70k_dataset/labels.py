@@ -1,0 +1,179 @@
+"""The anomaly classes of the benchmark, and the class and verdict that a judgement in words states.
+
+UCF-Crime names 13 classes, XD-Violence 6, which share all but Riot. The released judgements were written by a language
+model and spell the classes freely ("Car Accident", "Theft or Vehicle Break-in"); the map below gives each spelling its
+class.
+"""
+
+import re
+from dataclasses import dataclass
+
+
+CLASSES = (
+    "Abuse",
+    "Arrest",
+    "Arson",
+    "Assault",
+    "Burglary",
+    "Explosion",
+    "Fighting",
+    "Riot",
+    "RoadAccidents",
+    "Robbery",
+    "Shooting",
+    "Shoplifting",
+    "Stealing",
+    "Vandalism",
+)
+
+# XD-Violence writes the classes of a video into its file name: "..._label_B2-B6-0", "..._label_A" when normal.
+XD_CODES = {
+    "A": None,
+    "B1": "Fighting",
+    "B2": "Shooting",
+    "B4": "Riot",
+    "B5": "Abuse",
+    "B6": "RoadAccidents",
+    "G": "Explosion",
+}
+
+# Other words for a class, in lower case, one space between words; a plural "s" is understood.
+SYNONYMS = {
+    "Abuse": ("physical abuse", "domestic abuse", "animal abuse", "child abuse", "police brutality", "distress/pain"),
+    "Arrest": ("arresting",),
+    "Arson": ("arson attack", "fire setting"),
+    "Assault": ("assaulting", "physical assault"),
+    "Burglary": ("burglaries", "break-in", "breaking and entering"),
+    "Explosion": ("exploding",),
+    "Fighting": ("fight", "brawl", "violence", "physical altercation", "violent altercation", "altercation"),
+    "Riot": ("rioting", "civil unrest"),
+    "RoadAccidents": (
+        "roadaccident",
+        "road accident",
+        "car accident",
+        "traffic accident",
+        "vehicle accident",
+        "vehicle collision",
+        "car crash",
+        "accident",
+    ),
+    "Robbery": ("robberies", "robbing", "carjacking"),
+    "Shooting": ("gun shooting", "toy gun shooting", "gunfire"),
+    "Shoplifting": ("shoplift",),
+    "Stealing": ("theft", "pickpocketing", "vehicle break-in", "car break-in"),
+    "Vandalism": ("vandalizing", "vandalising", "property damage"),
+}
+
+# Two names the annotators' model wrote as one.
+COMPOUNDS = {
+    "theft/stealing": "Stealing",
+    "theft or vehicle break-in": "Stealing",
+    "fighting/brawl": "Fighting",
+    "fighting/violence": "Fighting",
+    "fighting or physical altercation": "Fighting",
+    "physical altercation/violence": "Fighting",
+    "physical abuse/violence": "Abuse",
+    "car accident or vehicle collision": "RoadAccidents",
+    "car accidents or vehicle collision": "RoadAccidents",
+}
+
+CLASS_OF_SPELLING = {
+    **{name.lower(): name for name in CLASSES},
+    **{synonym: name for name, synonyms in SYNONYMS.items() for synonym in synonyms},
+    **COMPOUNDS,
+}
+_SPELLING = re.compile(
+    r"(?<![\w-])(?:"
+    + "|".join(re.escape(words).replace(r"\ ", r"\s+") for words in sorted(CLASS_OF_SPELLING, key=len, reverse=True))
+    + r")s?(?![\w-])",
+    re.IGNORECASE,
+)
+_NEGATION = re.compile(
+    r"\b(?:no|none|nothing|without|non-existent|nor|absence)\b|\b(?:is|are|do|does|did|was|were|can|could)(?:\s+not|n't)\b",
+    re.IGNORECASE,
+)
+_AFFIRMATION = re.compile(r"\b(?:anomal|abnormal|unusual)", re.IGNORECASE)
+_SENTENCE = re.compile(r".*?[.!?](?=\s|$)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a judgement states.
+
+    Args:
+        abnormal (`bool`, *optional*): Whether it says that there is an anomaly; `None` where it says neither.
+        spellings (`tuple[str, ...]`): The class names as written, in order, each once.
+        classes (`tuple[str, ...]`): The classes they stand for, in order, each once; empty in a denial.
+    """
+
+    abnormal: bool | None
+    spellings: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+
+
+def canonical_class(spelling: str) -> str | None:
+    """The benchmark's name of a class however it is spelt; `None` when it is not known.
+
+    Example:
+
+    >>> from hivau70k_dataset.labels import canonical_class
+    >>> canonical_class("Car Accidents"), canonical_class("theft"), canonical_class("Jaywalking")
+    ('RoadAccidents', 'Stealing', None)
+    """
+    words = " ".join(spelling.lower().split())
+    return CLASS_OF_SPELLING.get(words) or CLASS_OF_SPELLING.get(words.removesuffix("s"))
+
+
+def parse_judgement(text: str) -> Judgement:
+    """Read verdict and classes out of a judgement in words.
+
+    The first sentence decides. A denial names no class even where it mentions one ("No anomaly (Shooting) exists").
+
+    Args:
+        text (`str`): For example the answer to "Are there any anomaly events detected in the video?".
+
+    Returns:
+        `Judgement`: Verdict, spellings, classes.
+
+    Example:
+
+    >>> from hivau70k_dataset.labels import parse_judgement
+    >>> parse_judgement("An anomaly exists, specifically a Shooting and Car Accident anomaly.")
+    Judgement(abnormal=True, spellings=('Shooting', 'Car Accident'), classes=('Shooting', 'RoadAccidents'))
+    >>> parse_judgement("There is no anomaly event (Shooting) in the video.").abnormal
+    False
+    """
+    first = _SENTENCE.match(text.strip())
+    sentence = first[0] if first else text.strip()
+    # What follows "where" or "as" tells of the scene, not of the verdict.
+    verdict = re.split(r",?\s+(?:where|suggesting|depicting)\b|,\s+as\b", sentence, maxsplit=1)[0]
+    if _NEGATION.search(verdict):
+        return Judgement(False)
+    spellings = tuple(dict.fromkeys(match[0] for match in _SPELLING.finditer(verdict)))
+    if not spellings and not _AFFIRMATION.search(verdict):
+        return Judgement(None)
+    classes = tuple(dict.fromkeys(name for spelling in spellings if (name := canonical_class(spelling))))
+    return Judgement(True, spellings, classes)
+
+
+def classes_of_name(video: str) -> tuple[str, ...] | None:
+    """The classes the benchmarks write into a video's name; empty when normal, `None` when the name tells nothing.
+
+    Args:
+        video (`str`): Name without folder and extension.
+
+    Example:
+
+    >>> from hivau70k_dataset.labels import classes_of_name
+    >>> classes_of_name("Arson016_x264"), classes_of_name("v=3Wm__#1_label_B2-B6-0"), classes_of_name("camera7")
+    (('Arson',), ('Shooting', 'RoadAccidents'), None)
+    """
+    if (xd := re.search(r"_label_((?:A|B\d|G|0)(?:-(?:A|B\d|G|0))*)$", video)) is not None:
+        codes = [code for code in xd[1].split("-") if code != "0"]
+        if all(code in XD_CODES for code in codes):
+            return tuple(name for code in codes if (name := XD_CODES[code]) is not None)
+    if re.match(r"(?:Testing_|Training_)?Normal_", video):
+        return ()
+    if (ucf := re.match(r"([A-Za-z]+)\d+_", video)) and ucf[1] in CLASSES:
+        return (ucf[1],)
+    return None
