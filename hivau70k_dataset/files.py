@@ -1,4 +1,4 @@
-"""Annotation files: found in a folder, read into the schema, written in the clean form.
+"""Annotation files: found in a folder and read into the schema.
 
 The layout is that of the release:
 
@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,6 @@ from .schema import (
     Instruction,
     VideoAnnotation,
     annotation_from_json,
-    annotation_to_dict,
-    instruction_to_dict,
     instructions_from_json,
 )
 
@@ -135,58 +133,12 @@ def read_annotation_file(
     return entries
 
 
-def write_annotations(path: str | os.PathLike, annotations: Iterable[VideoAnnotation]) -> None:
-    """Write annotations in the clean form, one JSON object a line; the file appears whole or not at all."""
-    _write_lines(Path(path), map(annotation_to_dict, annotations))
-
-
-def write_instructions(path: str | os.PathLike, instructions: Iterable[Instruction]) -> None:
-    """Write instruction rows in the clean form, one JSON object a line; the file appears whole or not at all."""
-    _write_lines(Path(path), map(instruction_to_dict, instructions))
-
-
-def write_annotation_files(folder: str | os.PathLike, files: AnnotationFiles) -> list[Path]:
-    """Write everything in the clean form and the release's layout, one file a source and split.
-
-    Returns:
-        `list[Path]`: The files written.
-    """
-    written = []
-    for name, entries, write in (
-        ("raw_annotations", files.annotations, write_annotations),
-        ("instruction", files.instructions, write_instructions),
-    ):
-        groups: dict[tuple[str, str], list] = {}
-        for entry in entries:
-            groups.setdefault((entry.source, entry.split), []).append(entry)
-        for (source, split), group in groups.items():
-            path = Path(folder) / name / f"{source}_{split}.jsonl"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write(path, group)
-            written.append(path)
-    return written
-
-
 def digest(folder: str | os.PathLike) -> str:
     """A digest of the content of a folder's annotation files, as a cache key."""
     total = hashlib.sha256()
     for path in find_annotation_files(folder):
         total.update(path.name.encode() + b"\0" + path.read_bytes())
     return total.hexdigest()[:16]
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file under a temporary name, then rename it: it appears whole or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _write_lines(path: Path, records: Iterable[dict[str, Any]]) -> None:
-    write_whole(path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

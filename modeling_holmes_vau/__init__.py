@@ -1,28 +1,34 @@
 """Holmes-VAU: video anomaly understanding at any granularity."""
 
-from .configuration_holmes_vau import AnomalyScorerConfig, HolmesVAUConfig
-from .modeling_holmes_vau import EncodedVideo, HolmesVAUForConditionalGeneration
-from .pipeline_holmes_vau import VideoAnomalyUnderstandingPipeline, VideoChat, analyze_video, find_events
-from .processing_holmes_vau import HolmesVAUProcessor
-from .sampler_holmes_vau import sample_frames
-from .scorer_holmes_vau import AnomalyScorer
-from .video_reader_holmes_vau import VideoReadError, open_video
+import importlib
 
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "AnomalyScorer",
-    "AnomalyScorerConfig",
-    "EncodedVideo",
-    "HolmesVAUConfig",
-    "HolmesVAUForConditionalGeneration",
-    "HolmesVAUProcessor",
-    "VideoAnomalyUnderstandingPipeline",
-    "VideoChat",
-    "VideoReadError",
-    "analyze_video",
-    "find_events",
-    "open_video",
-    "sample_frames",
-]
+# Each public name and its file. They are loaded on first use: reading a video does not import the language model.
+_FILES = {
+    "AnomalyScorer": "scorer",
+    "AnomalyScorerConfig": "configuration",
+    "EncodedVideo": "modeling",
+    "HolmesVAUConfig": "configuration",
+    "HolmesVAUForConditionalGeneration": "modeling",
+    "HolmesVAUProcessor": "processing",
+    "VideoAnomalyUnderstandingPipeline": "pipeline",
+    "VideoChat": "pipeline",
+    "VideoReadError": "video_reader",
+    "analyze_video": "pipeline",
+    "find_events": "pipeline",
+    "open_video": "video_reader",
+    "sample_frames": "sampler",
+}
+__all__ = list(_FILES)
+
+
+def __getattr__(name: str):
+    if name not in _FILES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_FILES[name]}_holmes_vau", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_FILES})

@@ -1,10 +1,6 @@
 """A checkpoint folder beside its weights: processor, generation settings, card; and `init`, a new one from a base."""
 
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -13,6 +9,7 @@ from transformers.configuration_utils import PreTrainedConfig
 from transformers.utils import is_torchvision_available
 
 from .configuration_holmes_vau import HolmesVAUConfig
+from .files_holmes_vau import whole_folder
 from .modeling_holmes_vau import IMAGE_MEAN, IMAGE_STD, HolmesVAUForConditionalGeneration
 from .processing_holmes_vau import CHAT_TEMPLATE, HolmesVAUProcessor
 from .scorer_holmes_vau import AnomalyScorer
@@ -26,21 +23,6 @@ else:
 UNTRAINED_SCORER_WARNING = "untrained anomaly scorer: scores, events and the choice of frames mean nothing"
 # Longest answer of the original notebook's generation settings.
 MAX_NEW_TOKENS = 1024
-
-
-@contextmanager
-def whole_folder(output: Path) -> Iterator[Path]:
-    """A temporary folder beside `output` that takes its name when all is written, and goes away when not."""
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise ValueError(f"{output} already exists and is not an empty folder: choose another --output or remove it.")
-    output.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
-    try:
-        yield partial
-        partial.chmod(0o755)
-        os.replace(partial, output)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def build_processor(tokenizer, config: HolmesVAUConfig, chat_template: str = CHAT_TEMPLATE, **tokens):

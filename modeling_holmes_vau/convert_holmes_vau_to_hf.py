@@ -20,8 +20,9 @@ from tqdm import tqdm
 from transformers import AutoConfig, InternVLVisionConfig, LlamaConfig
 from transformers.dynamic_module_utils import custom_object_save
 
-from .checkpoint_holmes_vau import build_processor, generation_config_for, whole_folder, write_model_card
+from .checkpoint_holmes_vau import build_processor, generation_config_for, write_model_card
 from .configuration_holmes_vau import HolmesVAUConfig
+from .files_holmes_vau import whole_folder
 from .modeling_holmes_vau import HolmesVAUForConditionalGeneration, set_auto_map
 from .processing_holmes_vau import HolmesVAUProcessor
 from .sentencepiece_holmes_vau import convert_tokenizer

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .files_holmes_vau import write_whole
 from .report_page_holmes_vau import build_page
 from .report_picture_holmes_vau import draw_timeline
 
@@ -65,7 +66,7 @@ def write_report(analysis: dict[str, Any], frames: np.ndarray, output_dir: str |
         "report.html": _encode(build_page(analysis, picture)),  # last: where it is, the others are
     }
     folder.mkdir(parents=True, exist_ok=True)
-    return {Path(name).stem: _write_whole(folder / name, content) for name, content in contents.items()}
+    return {Path(name).stem: write_whole(folder / name, content) for name, content in contents.items()}
 
 
 def _check(analysis: dict[str, Any], frames: np.ndarray) -> None:
@@ -90,16 +91,6 @@ def _check(analysis: dict[str, Any], frames: np.ndarray) -> None:
         raise ValueError(f"`scores` must be probabilities in [0, 1], got {scores.min()} to {scores.max()}.")
     if not analysis["fps"] > 0:
         raise ValueError(f"`fps` must be positive, got {analysis['fps']}.")
-
-
-def _write_whole(path: Path, content: bytes) -> Path:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # the same folder, so the rename is atomic
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
 
 
 def _to_json(analysis: dict[str, Any]) -> str:

@@ -8,8 +8,9 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from .checkpoint_holmes_vau import build_processor, generation_config_for, whole_folder, write_model_card
+from .checkpoint_holmes_vau import build_processor, generation_config_for, write_model_card
 from .configuration_holmes_vau import HolmesVAUConfig
+from .files_holmes_vau import whole_folder
 from .modeling_holmes_vau import HolmesVAUForConditionalGeneration
 
 

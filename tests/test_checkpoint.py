@@ -4,7 +4,7 @@ from safetensors.torch import load_file
 from transformers import InternVLConfig, InternVLForConditionalGeneration, LlamaConfig
 
 from modeling_holmes_vau import HolmesVAUForConditionalGeneration, HolmesVAUProcessor, cli
-from modeling_holmes_vau.checkpoint_holmes_vau import init_from_base, whole_folder
+from modeling_holmes_vau.checkpoint_holmes_vau import init_from_base
 from modeling_holmes_vau.untrained_holmes_vau import build_small_tokenizer, small_config
 
 
@@ -34,16 +34,3 @@ def test_other_bases_are_refused(tmp_path):
     LlamaConfig().save_pretrained(tmp_path / "llama")
     with pytest.raises(ValueError, match="expected model_type 'internvl'"):
         init_from_base(tmp_path / "llama", tmp_path / "out")
-
-
-def test_folders_are_written_whole_or_not_at_all(tmp_path):
-    with pytest.raises(RuntimeError), whole_folder(tmp_path / "out") as folder:
-        (folder / "half").touch()
-        raise RuntimeError
-    assert list(tmp_path.iterdir()) == []
-    with whole_folder(tmp_path / "out") as folder:
-        (folder / "file").touch()
-        assert not (tmp_path / "out").exists()
-    assert [p.name for p in (tmp_path / "out").iterdir()] == ["file"]
-    with pytest.raises(ValueError, match="already exists"), whole_folder(tmp_path / "out"):
-        pass
