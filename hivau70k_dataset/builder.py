@@ -19,10 +19,12 @@ from typing import Any
 
 import datasets
 
-# A loading script takes along only the files it imports itself: `labels` is here for `files` and `schema`.
-from .files import AnnotationFiles, digest, read_annotation_files
 from .labels import classes_of_name
-from .schema import LEVELS, Instruction, VideoAnnotation, annotation_to_dict
+
+# A loading script takes along only the files that it imports itself: all those these import must stand here.
+from .reading import AnnotationFiles, digest, read_annotation_files
+from .records import annotation_to_dict
+from .schema import LEVELS, Instruction, VideoAnnotation
 from .videos import VideoFolder
 
 
@@ -114,7 +116,7 @@ class HIVAU70kConfig(datasets.BuilderConfig):
     """What to read.
 
     Args:
-        data_dir (`str`): Folder of the annotation files (see `files`), in any form `schema` reads.
+        data_dir (`str`): Folder of the annotation files (see `reading`), in any form `schema` reads.
         video_root (`str`, *optional*): Folder of the videos (see `videos`).
     """
 
@@ -173,11 +175,11 @@ class HIVAU70k(datasets.GeneratorBasedBuilder):
         return [
             datasets.SplitGenerator(name=split, gen_kwargs={"split": split})
             for split in self.files.splits
-            if any(True for _ in self._entries(split))
+            if any(True for _ in self.entries(split))
         ]
 
     def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
-        for key, entry in enumerate(self._entries(split)):
+        for key, entry in enumerate(self.entries(split)):
             if self.config.name == "annotations":
                 yield key, annotation_to_dict(entry)
             elif self.config.name == "detection":
@@ -199,10 +201,9 @@ class HIVAU70k(datasets.GeneratorBasedBuilder):
         """Released paths of the whole videos that `video_root` does not hold; empty without a `video_root`."""
         if self._videos is None:
             return []
-        entries = (entry for split in self.files.splits for entry in self._entries(split))
+        entries = (entry for split in self.files.splits for entry in self.entries(split))
         missing = (entry for entry in entries if self._videos.find(entry) is None)
-        paths = (f"{entry.source}/videos/{entry.split}/{_name(entry)}.mp4" for entry in missing)
-        return list(dict.fromkeys(paths))
+        return list(dict.fromkeys(entry.whole_path for entry in missing))
 
     @cached_property
     def _videos(self) -> VideoFolder | None:
@@ -212,7 +213,8 @@ class HIVAU70k(datasets.GeneratorBasedBuilder):
     def _annotation_of(self) -> dict[tuple[str, str, str], VideoAnnotation]:
         return {(entry.source, entry.split, entry.video): entry for entry in self.files.annotations}
 
-    def _entries(self, split: str) -> Iterator[VideoAnnotation | Instruction]:
+    def entries(self, split: str) -> Iterator[VideoAnnotation | Instruction]:
+        """What the rows of a split are made of."""
         name = self.config.name
         if name in ("detection", "annotations"):
             yield from (entry for entry in self.files.annotations if entry.split == split)
@@ -252,7 +254,7 @@ class HIVAU70k(datasets.GeneratorBasedBuilder):
         return {
             "video_name": entry.video,
             "source": entry.source,
-            "video": entry.path(),
+            "video": entry.whole_path,
             "n_frames": entry.n_frames,
             "fps": entry.fps,
             "duration_s": entry.duration_s,
@@ -269,7 +271,3 @@ class HIVAU70k(datasets.GeneratorBasedBuilder):
             ],
             "video_path": found.path if found else None,
         }
-
-
-def _name(entry: VideoAnnotation | Instruction) -> str:
-    return entry.video if isinstance(entry, VideoAnnotation) else entry.name

@@ -77,7 +77,7 @@ def build_instructions(annotations: Iterable[VideoAnnotation], seed: int = 0) ->
 def _segments(annotation: VideoAnnotation) -> Iterator[tuple[str, str, dict[str, str]]]:
     """Level, path and the answer of each task, of the video, its events and their clips."""
     abnormal = bool(annotation.labels)
-    yield "video", annotation.path(), _answers(annotation.parts or split_summary(annotation.summary, abnormal))
+    yield "video", annotation.whole_path, _answers(annotation.parts or split_summary(annotation.summary, abnormal))
     for i, event in enumerate(annotation.events):
         yield "event", annotation.path("event", i), _answers(event.parts or split_summary(event.summary, abnormal))
         for j, clip in enumerate(event.clips):

@@ -1,21 +1,13 @@
-"""What an annotation is: one typed form of the three levels, and how every form it is written in reads into it.
+"""What an annotation is: the typed form of the three levels of a video, and of an instruction row.
 
 A video is annotated at three levels (paper, section 3.2): clips have a caption, events and the whole video a summary
-in three parts (judgement, description, analysis). Three forms of it are read, told apart by their fields:
-
-- the released files: a dict keyed by video, `events_summary`, `*_split`; instruction rows with `prompt` and `anwser`;
-- the paper's Figures A to D: `clip_captions`, `event_summary`; `conversations` of several turns;
-- the clean form written here, one JSON object a line, which is also what the exported tables hold.
-
-The reader keeps what the files say, blemishes included; `validate` reports those.
+in three parts (judgement, description, analysis).
 """
 
-import math
 import re
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any
 
 
 SPLITS = ("train", "validation", "test")
@@ -23,7 +15,7 @@ LEVELS = ("clip", "event", "video")
 TASKS = ("caption", "judgement", "description", "analysis")
 SUMMARY_TASKS = TASKS[1:]
 
-_SEGMENT_NAME = {
+SEGMENT_NAME = {
     "clip": re.compile(r"(?P<name>.+)_E(?P<event>\d+)C(?P<clip>\d+)"),
     "event": re.compile(r"(?P<name>.+)_E(?P<event>\d+)"),
     "video": re.compile(r"(?P<name>.+)"),
@@ -94,10 +86,22 @@ class VideoAnnotation:
         """Length in seconds."""
         return self.n_frames / self.fps
 
-    def path(self, level: str = "video", event: int = 0, clip: int = 0) -> str:
+    @property
+    def whole_path(self) -> str:
+        """The path of the whole video in the released layout."""
+        return self.path("video")
+
+    def path(self, level: str, event: int = 0, clip: int = 0) -> str:
         """The path of a segment's file in the released layout."""
         suffix = {"video": "", "event": f"_E{event}", "clip": f"_E{event}C{clip}"}[level]
         return f"{self.source}/{level}s/{self.split}/{self.video}{suffix}.mp4"
+
+    def segments(self) -> Iterator[tuple[str, int, int, tuple[float, float]]]:
+        """Level, event, clip (0 where the level has none) and span of every segment below the whole video."""
+        for i, event in enumerate(self.events):
+            yield "event", i, 0, (event.start_s, event.end_s)
+            for j, clip in enumerate(event.clips):
+                yield "clip", i, j, (clip.start_s, clip.end_s)
 
     def span_s(self, level: str, event: int | None, clip: int | None) -> tuple[float, float] | None:
         """Start and end of a segment in seconds; `None` when the annotation has no such segment."""
@@ -152,6 +156,11 @@ class Instruction:
         return self._named("name")
 
     @property
+    def whole_path(self) -> str:
+        """The path of the whole video in the released layout."""
+        return f"{self.source}/videos/{self.split}/{self.name}.mp4"
+
+    @property
     def event(self) -> int | None:
         """Which event of the video, from 0; `None` for the whole video."""
         return None if self.level == "video" else int(self._named("event"))
@@ -162,390 +171,4 @@ class Instruction:
         return int(self._named("clip")) if self.level == "clip" else None
 
     def _named(self, group: str) -> str:
-        return _SEGMENT_NAME[self.level].fullmatch(PurePosixPath(self.video).stem)[group]
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Fields of a record, each checked as it is taken.
-
-
-@dataclass(frozen=True)
-class _Record:
-    """A JSON object and where it stands."""
-
-    fields: dict[str, Any]
-    file: str
-    subject: str
-
-    def fail(self, field: str, got: Any, expected: str) -> AnnotationError:
-        shown = repr(got)
-        shown = shown if len(shown) <= 80 else f"{shown[:77]}..."
-        return AnnotationError(f"{self.file}: {self.subject}: `{field}`: got {shown}, expected {expected}.")
-
-    def check_names(self, required: Iterable[str], optional: Iterable[str] = ()) -> None:
-        required, optional = set(required), set(optional)
-        if missing := sorted(required - set(self.fields)):
-            raise AnnotationError(f"{self.file}: {self.subject}: `{missing[0]}` is missing. Add the field.")
-        if unknown := sorted(set(self.fields) - required - optional):
-            known = ", ".join(sorted(required | optional))
-            raise AnnotationError(
-                f"{self.file}: {self.subject}: `{unknown[0]}` is not a known field. Known here: {known}."
-            )
-
-    def text(self, field: str, value: Any, optional: bool = False) -> str | None:
-        if value is None and optional:
-            return None
-        if not isinstance(value, str) or not value.strip():
-            raise self.fail(field, value, "a text that is not empty")
-        return value
-
-    def whole(self, field: str, value: Any, least: int) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise self.fail(field, value, f"a whole number of at least {least}")
-        return value
-
-    def number(self, field: str, value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise self.fail(field, value, "a finite number")
-        return float(value)
-
-    def list_of(self, field: str, value: Any, length: int | None = None) -> list:
-        if not isinstance(value, list):
-            raise self.fail(field, value, "a list")
-        if length is not None and len(value) != length:
-            raise AnnotationError(
-                f"{self.file}: {self.subject}: `{field}`: got {len(value)} entries, expected {length}, one for each "
-                "of what it describes."
-            )
-        return value
-
-    def texts(self, field: str, value: Any, length: int | None = None) -> list[str]:
-        return [self.text(f"{field}[{i}]", entry) for i, entry in enumerate(self.list_of(field, value, length))]
-
-    def span(self, field: str, start: Any, end: Any) -> tuple[float, float]:
-        start_s, end_s = self.number(f"{field} start", start), self.number(f"{field} end", end)
-        if not 0 <= start_s < end_s:
-            raise self.fail(field, [start, end], "0 <= start < end, in seconds")
-        return start_s, end_s
-
-    def pair(self, field: str, value: Any) -> tuple[float, float]:
-        if not isinstance(value, list) or len(value) != 2:
-            raise self.fail(field, value, "a pair [start, end] in seconds")
-        return self.span(field, *value)
-
-    def one_of(self, field: str, value: Any, allowed: Iterable[str]) -> str:
-        if value not in tuple(allowed):
-            raise self.fail(field, value, f"one of {', '.join(allowed)}")
-        return value
-
-    def within(self, field: str, value: Any) -> "_Record":
-        if not isinstance(value, dict):
-            raise self.fail(field, value, "an object")
-        return _Record(value, self.file, f"{self.subject}: `{field}`")
-
-
-def _check_name(record: _Record, name: Any) -> str:
-    record.text("video", name)
-    if "/" in name or "\\" in name or "\0" in name or name in (".", ".."):
-        raise record.fail("video", name, "a name without folders")
-    return name
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Annotations.
-
-_PARTS = ("judgement", "description", "analysis")
-_RAW_NAMES = ("n_frames", "fps", "label", "events", "clips", "video_summary")
-_RAW_SPELLINGS = (("clips_caption", "clip_captions"), ("events_summary", "event_summary"))
-_RAW_OPTIONAL = ("video", "events_summary_split", "video_summary_split")
-_CLEAN_NAMES = ("video", "source", "split", "n_frames", "fps", "labels", "events", "summary", *_PARTS)
-_CLEAN_EVENT = ("start_s", "end_s", "summary", *_PARTS, "clips")
-_CLEAN_CLIP = ("start_s", "end_s", "caption")
-
-
-def _parts(record: _Record, value: Any, field: str) -> SummaryParts:
-    inner = record.within(field, value)
-    inner.check_names(("judgement",), ("description", "analysis"))
-    return SummaryParts(
-        inner.text("judgement", inner.fields["judgement"]),
-        inner.text("description", inner.fields.get("description"), optional=True),
-        inner.text("analysis", inner.fields.get("analysis"), optional=True),
-    )
-
-
-def _clean_parts(record: _Record) -> SummaryParts | None:
-    if record.fields["judgement"] is None:
-        for name in ("description", "analysis"):
-            if record.fields[name] is not None:
-                raise record.fail(name, record.fields[name], "null where `judgement` is null")
-        return None
-    return _parts(record, {name: record.fields[name] for name in _PARTS}, "parts")
-
-
-def _clock(record: _Record) -> tuple[int, float]:
-    n_frames = record.whole("n_frames", record.fields["n_frames"], 1)
-    fps = record.number("fps", record.fields["fps"])
-    if fps <= 0:
-        raise record.fail("fps", fps, "more than 0 frames per second")
-    return n_frames, fps
-
-
-def _raw_annotation(record: _Record, name: str, source: str | None, split: str | None) -> VideoAnnotation:
-    fields = dict(record.fields)
-    names = []
-    for spellings in _RAW_SPELLINGS:
-        present = [spelling for spelling in spellings if spelling in fields]
-        if len(present) == 2:
-            raise AnnotationError(
-                f"{record.file}: {record.subject}: `{present[0]}` and `{present[1]}` are two spellings of one field. "
-                "Keep one."
-            )
-        names.append((present or spellings)[0])
-    record.check_names((*_RAW_NAMES, *names), _RAW_OPTIONAL)
-    n_frames, fps = _clock(record)
-    spans = record.list_of("events", fields["events"])
-    count = len(spans)
-    clips = record.list_of("clips", fields["clips"], count)
-    captions = record.list_of(names[0], fields[names[0]], count)
-    summaries = record.texts(names[1], fields[names[1]], count)
-    parts = [None] * count
-    if "events_summary_split" in fields:
-        split_list = record.list_of("events_summary_split", fields["events_summary_split"], count)
-        parts = [_parts(record, value, f"events_summary_split[{i}]") for i, value in enumerate(split_list)]
-    events = tuple(
-        Event(
-            *record.pair(f"events[{i}]", spans[i]),
-            _raw_clips(record, i, clips[i], captions[i], names[0]),
-            summaries[i],
-            parts[i],
-        )
-        for i in range(count)
-    )
-    video_parts = None
-    if "video_summary_split" in fields:
-        video_parts = _parts(record, fields["video_summary_split"], "video_summary_split")
-    labels = tuple(record.texts("label", fields["label"]))
-    summary = record.text("video_summary", fields["video_summary"])
-    origin = _origin(record, name, source, split)
-    return VideoAnnotation(name, *origin, n_frames, fps, labels, events, summary, video_parts)
-
-
-def _raw_clips(record: _Record, event: int, spans: Any, captions: Any, captions_name: str) -> tuple[Clip, ...]:
-    spans = record.list_of(f"clips[{event}]", spans)
-    captions = record.texts(f"{captions_name}[{event}]", captions, len(spans))
-    return tuple(
-        Clip(*record.pair(f"clips[{event}][{j}]", span), caption)
-        for j, (span, caption) in enumerate(zip(spans, captions))
-    )
-
-
-def _origin(record: _Record, name: str, source: str | None, split: str | None) -> tuple[str, str]:
-    if source is None and "_label_" in name:
-        source = "xd-violence"
-    elif source is None and name.endswith("_x264"):
-        source = "ucf-crime"
-    if source is None or split is None:
-        missing = "the source" if source is None else "the split"
-        raise AnnotationError(
-            f"{record.file}: {record.subject}: nothing tells {missing}. Name the file <source>_<split>.json "
-            "(ucf_database_test.json, mine_train.jsonl), or pass it."
-        )
-    return source, split
-
-
-def _clean_annotation(record: _Record) -> VideoAnnotation:
-    record.check_names(_CLEAN_NAMES)
-    fields = record.fields
-    n_frames, fps = _clock(record)
-    events = []
-    for i, value in enumerate(record.list_of("events", fields["events"])):
-        inner = record.within(f"events[{i}]", value)
-        inner.check_names(_CLEAN_EVENT)
-        clips = []
-        for j, clip in enumerate(inner.list_of("clips", inner.fields["clips"])):
-            leaf = inner.within(f"clips[{j}]", clip)
-            leaf.check_names(_CLEAN_CLIP)
-            span = leaf.span("start_s, end_s", leaf.fields["start_s"], leaf.fields["end_s"])
-            clips.append(Clip(*span, leaf.text("caption", leaf.fields["caption"])))
-        span = inner.span("start_s, end_s", inner.fields["start_s"], inner.fields["end_s"])
-        summary = inner.text("summary", inner.fields["summary"])
-        events.append(Event(*span, tuple(clips), summary, _clean_parts(inner)))
-    return VideoAnnotation(
-        _check_name(record, fields["video"]),
-        _check_name(record, fields["source"]),
-        record.one_of("split", fields["split"], SPLITS),
-        n_frames,
-        fps,
-        tuple(record.texts("labels", fields["labels"])),
-        tuple(events),
-        record.text("summary", fields["summary"]),
-        _clean_parts(record),
-    )
-
-
-def annotation_from_json(
-    fields: Any, file: str, subject: str, source: str | None = None, split: str | None = None
-) -> VideoAnnotation:
-    """Read the annotation of one video in any of its forms.
-
-    Args:
-        fields (`dict`): The JSON object; it names its video in `video`.
-        file (`str`): The file it comes from, for errors.
-        subject (`str`): Its place in the file, for errors.
-        source (`str`, *optional*): The benchmark, where the form itself does not tell.
-        split (`str`, *optional*): The split, where the form itself does not tell.
-
-    Raises:
-        `AnnotationError`: If a field is missing, unknown or of the wrong type, or if a time runs backwards.
-    """
-    if not isinstance(fields, dict):
-        raise AnnotationError(f"{file}: {subject}: got {type(fields).__name__}, expected an object for one video.")
-    record = _Record(fields, file, subject)
-    if "video" not in fields:
-        raise AnnotationError(f"{file}: {subject}: `video` is missing. Add the field.")
-    name = _check_name(record, fields["video"])
-    record = _Record(fields, file, f"video {name!r}")
-    if "labels" in fields or "summary" in fields:
-        return _clean_annotation(record)
-    return _raw_annotation(record, name, source, split)
-
-
-def annotation_to_dict(annotation: VideoAnnotation) -> dict[str, Any]:
-    """The clean form of an annotation: plain dicts, lists, texts and numbers, the parts beside their summary."""
-
-    def flat(entry: dict[str, Any]) -> dict[str, Any]:
-        parts = entry.pop("parts") or dict.fromkeys(_PARTS)
-        return {**entry, **parts}
-
-    record = flat(asdict(annotation))
-    record["labels"] = list(record["labels"])
-    record["events"] = [{**flat(event), "clips": list(event["clips"])} for event in record["events"]]
-    return record
-
-
-def annotation_from_dict(fields: dict[str, Any], file: str = "annotation") -> VideoAnnotation:
-    """Read the clean form, for example a row of the exported `annotations` table.
-
-    Args:
-        fields (`dict`): As `annotation_to_dict` gives it.
-        file (`str`, *optional*, defaults to `"annotation"`): What errors call the place it comes from.
-
-    Raises:
-        `AnnotationError`: If a field is missing, unknown, or of the wrong type.
-    """
-    return _clean_annotation(_Record(fields, file, f"video {fields.get('video')!r}"))
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Instructions.
-
-_ROW_NAMES = ("id", "type", "task", "video")
-_CLEAN_ROW = ("id", "level", "task", "video", "question", "answer", "turn")
-_TURN = {"from", "value"}
-
-
-def _segment_path(record: _Record, level: str) -> str:
-    path = record.text("video", record.fields["video"])
-    expected = (
-        f"{{source}}/{level}s/{{split}}/{{name}}{ {'clip': '_E0C0', 'event': '_E0', 'video': ''}[level] }.mp4, a path "
-        "inside the video folder"
-    )
-    pieces = path.split("/")
-    if "\\" in path or "\0" in path or len(pieces) != 4 or any(piece in ("", ".", "..") for piece in pieces):
-        raise record.fail("video", path, expected)
-    pure = PurePosixPath(path)
-    if pieces[1] != f"{level}s" or pieces[2] not in SPLITS or not _SEGMENT_NAME[level].fullmatch(pure.stem):
-        raise record.fail("video", path, expected)
-    return path
-
-
-def _identity(record: _Record) -> str:
-    value = record.fields["id"]
-    if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
-        raise record.fail("id", value, "a whole number or a text")
-    return str(value)
-
-
-def _raw_instruction(record: _Record) -> Instruction:
-    answer_name = "answer" if "answer" in record.fields and "anwser" not in record.fields else "anwser"
-    record.check_names((*_ROW_NAMES, "prompt", answer_name))
-    level = record.one_of("type", record.fields["type"], LEVELS)
-    task = record.one_of("task", record.fields["task"], TASKS[:1] if level == "clip" else SUMMARY_TASKS)
-    question = record.text("prompt", record.fields["prompt"])
-    answer = record.text(answer_name, record.fields[answer_name])
-    return Instruction(_identity(record), level, task, _segment_path(record, level), question, answer)
-
-
-def _conversation(record: _Record) -> list[Instruction]:
-    record.check_names(("id", "type", "video", "conversations"))
-    level = record.one_of("type", record.fields["type"], LEVELS)
-    tasks = TASKS[:1] if level == "clip" else SUMMARY_TASKS
-    turns = record.list_of("conversations", record.fields["conversations"])
-    if not turns or len(turns) % 2 or len(turns) > 2 * len(tasks):
-        raise record.fail(
-            "conversations", f"{len(turns)} turns", f"question and answer in turn, for {' then '.join(tasks)}"
-        )
-    texts = []
-    for i, turn in enumerate(turns):
-        speaker = "gpt" if i % 2 else "human"
-        inner = record.within(f"conversations[{i}]", turn)
-        inner.check_names(_TURN)
-        inner.one_of("from", inner.fields["from"], (speaker,))
-        texts.append(inner.text("value", inner.fields["value"]))
-    identity, path = _identity(record), _segment_path(record, level)
-    pairs = zip(tasks, texts[::2], texts[1::2])
-    return [Instruction(identity, level, task, path, *pair, turn) for turn, (task, *pair) in enumerate(pairs)]
-
-
-def _clean_instruction(record: _Record) -> Instruction:
-    record.check_names(_CLEAN_ROW)
-    fields = record.fields
-    level = record.one_of("level", fields["level"], LEVELS)
-    task = record.one_of("task", fields["task"], TASKS[:1] if level == "clip" else SUMMARY_TASKS)
-    question, answer = record.text("question", fields["question"]), record.text("answer", fields["answer"])
-    turn = record.whole("turn", fields["turn"], 0)
-    return Instruction(_identity(record), level, task, _segment_path(record, level), question, answer, turn)
-
-
-def instructions_from_json(fields: Any, file: str, subject: str) -> list[Instruction]:
-    """Read one instruction row in any of its forms; a conversation gives one instruction a turn.
-
-    Args:
-        fields (`dict`): The JSON object.
-        file (`str`): The file it comes from, for errors.
-        subject (`str`): Its place in the file, for errors.
-
-    Raises:
-        `AnnotationError`: If a field is missing, unknown or of the wrong type, or if the path leaves the video folder.
-    """
-    if not isinstance(fields, dict):
-        raise AnnotationError(f"{file}: {subject}: got {type(fields).__name__}, expected an object for one row.")
-    if "id" in fields:
-        subject = f"{subject}, id {fields['id']!r}"
-    if isinstance(fields.get("video"), str):
-        subject = f"{subject}, video {fields['video']!r}"
-    record = _Record(fields, file, subject)
-    if "conversations" in fields:
-        return _conversation(record)
-    if "level" in fields or "question" in fields:
-        return [_clean_instruction(record)]
-    return [_raw_instruction(record)]
-
-
-def instruction_to_dict(instruction: Instruction) -> dict[str, Any]:
-    """The clean form of an instruction row."""
-    return asdict(instruction)
-
-
-def instruction_from_dict(fields: dict[str, Any], file: str = "instruction") -> Instruction:
-    """Read the clean form out of a row, for example of an exported table, whose further columns are left aside.
-
-    Args:
-        fields (`dict`): Has at least the fields of `Instruction`.
-        file (`str`, *optional*, defaults to `"instruction"`): What errors call the place it comes from.
-
-    Raises:
-        `AnnotationError`: If a field is missing or of the wrong type.
-    """
-    kept = {name: fields[name] for name in _CLEAN_ROW if name in fields}
-    return _clean_instruction(_Record(kept, file, f"row {fields.get('id')!r}"))
+        return SEGMENT_NAME[self.level].fullmatch(PurePosixPath(self.video).stem)[group]

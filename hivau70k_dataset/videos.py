@@ -56,18 +56,15 @@ class VideoFolder:
         Raises:
             `ValueError`: If several files have the video's name and none is at its path in the release's layout.
         """
-        if isinstance(entry, Instruction):
-            if (segment := self.root / entry.video).is_file():
-                return FoundVideo(str(segment), entry.level != "video")
-            name, whole = entry.name, f"{entry.source}/videos/{entry.split}/{entry.name}.mp4"
-        else:
-            name, whole = entry.video, entry.path()
-        if (path := self.root / whole).is_file():
+        if isinstance(entry, Instruction) and (segment := self.root / entry.video).is_file():
+            return FoundVideo(str(segment), entry.level != "video")
+        if (path := self.root / entry.whole_path).is_file():
             return FoundVideo(str(path), False)
+        name = path.stem
         files = self._files.get(name, [])
         if len(files) > 1:
             raise ValueError(
                 f"Several files under {str(self.root)!r} are named {name!r}: {', '.join(files[:3])}. "
-                f"Keep one, or put the right one at {whole}."
+                f"Keep one, or put the right one at {entry.whole_path}."
             )
         return FoundVideo(files[0], False) if files else None

@@ -8,8 +8,9 @@ from typing import Any
 
 from modeling_holmes_vau.files_holmes_vau import write_whole
 
-from .files import AnnotationFiles
-from .schema import Instruction, VideoAnnotation, annotation_to_dict, instruction_to_dict
+from .reading import AnnotationFiles
+from .records import annotation_to_dict, instruction_to_dict
+from .schema import Instruction, VideoAnnotation
 
 
 def write_annotations(path: str | os.PathLike, annotations: Iterable[VideoAnnotation]) -> None:

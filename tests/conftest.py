@@ -13,10 +13,10 @@ from tests.original import write_original_checkpoint  # noqa: E402
 
 
 REFERENCE = Path(__file__).parent / "fixtures" / "reference"
-# The example videos of the original release are no part of the repository. They are looked for in $HOLMES_VAU_VIDEOS,
-# else where the project is developed.
-DEVELOPED_WITH = Path(__file__).resolve().parents[2] / "shared" / "data" / "videos"
-VIDEOS = Path(os.environ.get("HOLMES_VAU_VIDEOS", DEVELOPED_WITH))
+# What others released is no part of the repository: the example videos of the original, its annotations, ground truth.
+# It is looked for in $HOLMES_VAU_VIDEOS and $HOLMES_VAU_DATA, else where the project is developed.
+DATA = Path(os.environ.get("HOLMES_VAU_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+VIDEOS = Path(os.environ.get("HOLMES_VAU_VIDEOS", DATA / "videos"))
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +37,24 @@ def real_videos() -> Path:
     if not VIDEOS.is_dir():
         pytest.skip(f"the release's example videos are not at {VIDEOS}: set HOLMES_VAU_VIDEOS to their folder")
     return VIDEOS
+
+
+@pytest.fixture(scope="session")
+def released() -> Path:
+    """The released test annotations and instructions of HIVAU-70k."""
+    return _data("hivau70k")
+
+
+@pytest.fixture(scope="session")
+def ground_truth() -> Path:
+    """The frame-level test annotations of UCF-Crime and XD-Violence."""
+    return _data("ground_truth")
+
+
+def _data(name: str) -> Path:
+    if not (DATA / name).is_dir():
+        pytest.skip(f"no {name}/ at {DATA}: set HOLMES_VAU_DATA to the folder that holds it")
+    return DATA / name
 
 
 @pytest.fixture(scope="session")

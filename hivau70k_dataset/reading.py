@@ -18,14 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .schema import (
-    SPLITS,
-    AnnotationError,
-    Instruction,
-    VideoAnnotation,
-    annotation_from_json,
-    instructions_from_json,
-)
+from .records import annotation_from_json, instructions_from_json
+from .schema import SPLITS, AnnotationError, Instruction, VideoAnnotation
 
 
 FOLDERS = ("raw_annotations", "instruction")

@@ -1,0 +1,196 @@
+"""`python -m hivau70k_dataset export | validate | stats | cut | instructions`: parsing and printing only."""
+
+import argparse
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from modeling_holmes_vau.files_holmes_vau import whole_folder, write_whole
+
+from .reading import read_annotation_files
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of `python -m hivau70k_dataset`."""
+    parser = argparse.ArgumentParser("python -m hivau70k_dataset", description="HIVAU-70k: load, check and cut it.")
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    export = _add_command(commands, "export", "write a folder for load_dataset and the Hub")
+    export.add_argument("--output", required=True, metavar="DIR", help="folder to write; new or empty")
+    export.add_argument("--videos", metavar="DIR", help="folder of the videos; adds a Video column")
+    export.add_argument("--embed-videos", action="store_true", help="put the videos themselves into the Parquet files")
+
+    validate = _add_command(commands, "validate", "report everything wrong with annotations and videos")
+    validate.add_argument("--videos", metavar="DIR", help="folder of the videos; every file is opened")
+    validate.add_argument(
+        "--ground-truth", metavar="FILE", help="UCF-Crime test annotation to compare the events with"
+    )
+    validate.add_argument("--output", metavar="DIR", help="write report.txt and report.json there")
+    validate.add_argument("--fix", metavar="DIR", help="write a cleaned copy and changes.json there; new or empty")
+
+    stats = _add_command(commands, "stats", "count rows, durations and words (the paper's Figure 3)")
+    stats.add_argument("--output", metavar="DIR", help="write stats.md, stats.json and stats.png there")
+
+    cut = _add_command(commands, "cut", "write events and clips as files of their own, in the layout of the release")
+    cut.add_argument("--videos", required=True, metavar="DIR", help="folder of the whole videos")
+    cut.add_argument("--output", required=True, metavar="DIR", help="folder to write; what is there already is kept")
+    cut.add_argument("--levels", nargs="+", choices=("clip", "event"), default=["event", "clip"], help="(both)")
+    cut.add_argument(
+        "--mode",
+        choices=("auto", "copy", "encode"),
+        default="auto",
+        help="auto: copy where that gives exactly the wanted frames, else encode; copy: start at the keyframe before",
+    )
+    cut.add_argument("--workers", type=int, metavar="N", help="processes (one a core)")
+
+    build = _add_command(commands, "instructions", "build instruction rows from annotations (paper, appendix A.3)")
+    build.add_argument("--output", required=True, metavar="FILE", help="the .jsonl file to write")
+    build.add_argument("--seed", type=int, default=0, help="chooses the prompts (0)")
+    return parser
+
+
+def _add_command(commands, name: str, text: str) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+    parser.add_argument("--annotations", required=True, metavar="DIR", help="folder of annotation files, or one file")
+    return parser
+
+
+def run_export(args: argparse.Namespace) -> int:
+    """Write the Hub-ready folder."""
+    from .export import export
+
+    output, missing = export(args.annotations, args.output, args.videos, args.embed_videos, progress=True)
+    if missing:
+        print(f"{len(missing)} videos are missing under {args.videos}; they are listed in {output / 'README.md'}")
+    print(f"wrote {output}")
+    return 0
+
+
+def run_validate(args: argparse.Namespace) -> int:
+    """Print the report; status 1 when there is any finding."""
+    from .ground_truth import read_ucf_annotation
+    from .validate import validate
+
+    truth = read_ucf_annotation(args.ground_truth) if args.ground_truth else None
+    report = validate(args.annotations, args.videos, truth, progress=True)
+    text = report.to_text()
+    print(text)
+    if args.output:
+        folder = Path(args.output)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(folder / "report.txt", text + "\n")
+        print(f"wrote {write_whole(folder / 'report.json', _json(report.to_dict())).parent}")
+    if args.fix:
+        _write_cleaned(args.annotations, Path(args.fix))
+    return 1 if report.findings else 0
+
+
+def _write_cleaned(annotations: str, output: Path) -> None:
+    from .clean import clean
+    from .writing import write_annotation_files
+
+    unreadable: list[str] = []
+    files, changes = clean(read_annotation_files(annotations, lambda error: unreadable.append(str(error))))
+    with whole_folder(output) as folder:
+        write_annotation_files(folder, files)
+        record = {"changes": [dataclasses.asdict(change) for change in changes], "left_out": unreadable}
+        write_whole(folder / "changes.json", _json(record))
+    print(f"wrote {output}: {len(changes)} changes, {len(unreadable)} unreadable entries left out")
+
+
+def run_stats(args: argparse.Namespace) -> int:
+    """Print the table; write it and the picture."""
+    from .stats import compute_statistics, markdown_table, summarise
+
+    statistics = compute_statistics(read_annotation_files(args.annotations))
+    table = markdown_table(statistics)
+    print(table)
+    if args.output:
+        from .stats_picture import draw_statistics
+
+        folder = Path(args.output)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(folder / "stats.md", table + "\n")
+        write_whole(folder / "stats.json", _json(summarise(statistics)))
+        write_whole(folder / "stats.png", draw_statistics(statistics))
+        print(f"\nwrote {folder}")
+    return 0
+
+
+def run_cut(args: argparse.Namespace) -> int:
+    """Cut; status 1 when a video is missing or a cut failed."""
+    from .segments import Cut, cut_segments
+    from .videos import VideoFolder
+
+    files, folder, missing = read_annotation_files(args.annotations), VideoFolder(args.videos), []
+
+    def cuts() -> Iterator[Cut]:
+        for entry in files.annotations:
+            found = folder.find(entry)
+            if found is None:
+                missing.append(entry.whole_path)
+                continue
+            for level, event, clip, span in entry.segments():
+                if level in args.levels:
+                    yield Cut(Path(found.path), Path(args.output) / entry.path(level, event, clip), *span)
+
+    if not files.annotations:
+        raise ValueError(
+            f"{args.annotations} holds no hierarchical annotations, only rows: nothing tells where to cut."
+        )
+    report = cut_segments(list(cuts()), workers=args.workers, mode=args.mode, progress=True)
+    for path in missing:
+        print(f"missing: {path}", file=sys.stderr)
+    for cut, reason in report.failures:
+        print(f"failed: {cut.output}: {reason}", file=sys.stderr)
+    print(
+        f"{report.copied} copied, {report.encoded} encoded, {report.skipped} there already, "
+        f"{len(report.failures)} failed, {len(missing)} videos missing"
+    )
+    return 1 if missing or report.failures else 0
+
+
+def run_instructions(args: argparse.Namespace) -> int:
+    """Write instruction rows."""
+    from .instructions import build_instructions
+    from .writing import write_instructions
+
+    rows = build_instructions(read_annotation_files(args.annotations).annotations, args.seed)
+    if not rows:
+        raise ValueError(f"{args.annotations} holds no hierarchical annotations to build rows from.")
+    output = Path(args.output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    write_instructions(output, rows)
+    print(f"wrote {output}: {len(rows)} rows")
+    return 0
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
+COMMANDS = {
+    "export": run_export,
+    "validate": run_validate,
+    "stats": run_stats,
+    "cut": run_cut,
+    "instructions": run_instructions,
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point of `python -m hivau70k_dataset`; returns the exit status."""
+    args = build_parser().parse_args(argv)
+    sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is no reason to stop
+    try:
+        return COMMANDS[args.command](args)
+    except BrokenPipeError:  # the reader of our output went away, as in `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (ValueError, OSError, ImportError) as error:
+        print(f"error: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+    return 1
