@@ -23,10 +23,11 @@ REQUIRED = [
     "jinja2>=3.1",
     "tqdm>=4.66",
 ]
+DATA = ["datasets>=4.7", "pyarrow>=18", "pyyaml>=6", "matplotlib>=3.8"]
 TRAIN = ["accelerate>=1.10", "datasets>=4.7", "peft>=0.18", "trl>=1.0", "tensorboard>=2.14"]
 EVAL = ["evaluate>=0.4.6", "datasets>=4.7", "pycocoevalcap>=1.2", "scikit-learn>=1.4", "matplotlib>=3.8"]
 DEMO = ["matplotlib>=3.8"]
-DEV = [*DEMO, "accelerate>=1.10", "pytest>=8", "ruff>=0.12"]
+DEV = [*DEMO, *DATA, *TRAIN, "pytest>=8", "ruff>=0.12"]
 
 setup(
     name="holmes-vau",
@@ -37,8 +38,9 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     packages=["modeling_holmes_vau", "hivau70k_dataset"],
+    package_data={"hivau70k_dataset": ["README.md", "prompts.json"]},
     python_requires=">=3.11",
     install_requires=REQUIRED,
-    extras_require={"train": TRAIN, "eval": EVAL, "demo": DEMO, "dev": DEV},
+    extras_require={"data": DATA, "train": TRAIN, "eval": EVAL, "demo": DEMO, "dev": DEV},
     entry_points={"console_scripts": ["holmes-vau = modeling_holmes_vau.cli:main"]},
 )

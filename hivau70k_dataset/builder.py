@@ -7,9 +7,12 @@
     rows = builder.as_dataset(split="test")
     stream = HIVAU70k(config_name="event", data_dir="HIVAU-70k").as_streaming_dataset(split="test")
 
-On datasets 3.x this file is also a loading script: `load_dataset("hivau70k_dataset/builder.py", "event",
-data_dir="HIVAU-70k", trust_remote_code=True)`. Newer versions run no scripts: use the class, or `load_dataset` on the
-folder that `python -m hivau70k_dataset export` writes.
+On datasets 3.x (tested with 3.6.0) this file is also a loading script:
+
+    load_dataset("hivau70k_dataset/builder.py", "event", data_dir="HIVAU-70k", trust_remote_code=True)
+
+Newer versions run no scripts: use the class, or `load_dataset` on the folder that `python -m hivau70k_dataset export`
+writes. A script takes along only the files it imports itself, so all those that these import must be imported here.
 """
 
 import dataclasses
@@ -20,8 +23,6 @@ from typing import Any
 import datasets
 
 from .labels import classes_of_name
-
-# A loading script takes along only the files that it imports itself: all those these import must stand here.
 from .reading import AnnotationFiles, digest, read_annotation_files
 from .records import annotation_to_dict
 from .schema import LEVELS, Instruction, VideoAnnotation

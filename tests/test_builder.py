@@ -1,0 +1,154 @@
+"""The builder's tables: from the class, streamed, with videos, and in the form TRL takes."""
+
+import pytest
+
+from hivau70k_dataset.builder import HIVAU70k
+from hivau70k_dataset.schema import AnnotationError
+from tests.annotations import raw_annotations, write_json, write_release
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("release")
+    write_release(folder, "train")
+    return write_release(folder, "test")
+
+
+@pytest.fixture
+def build(release, tmp_path):
+    def prepare(name: str, **options):
+        builder = HIVAU70k(config_name=name, data_dir=str(release), cache_dir=str(tmp_path / "cache"), **options)
+        builder.download_and_prepare()
+        return builder
+
+    return prepare
+
+
+@pytest.mark.parametrize(
+    ("name", "rows"), [("clip", 4), ("event", 8), ("video", 5), ("all", 17), ("detection", 2), ("annotations", 2)]
+)
+def test_rows_of_each_split(build, name, rows):
+    builder = build(name)
+    assert {split: len(table) for split, table in builder.as_dataset().items()} == {"train": rows, "test": rows}
+    assert list(builder.as_streaming_dataset(split="test")) == list(builder.as_dataset(split="test"))
+
+
+def test_an_instruction_row(build):
+    row = build("clip").as_dataset(split="test")[1]
+    assert row == {
+        "id": row["id"],
+        "turn": 0,
+        "source": "ucf-crime",
+        "level": "clip",
+        "task": "caption",
+        "video": "ucf-crime/clips/test/Arson101_x264_E0C1.mp4",
+        "video_name": "Arson101_x264",
+        "event_index": 0,
+        "clip_index": 1,
+        "start_s": 4.5,
+        "end_s": 9.0,
+        "fps": 30.0,
+        "labels": ["Arson"],
+        "question": row["question"],
+        "answer": "The bin burns.",
+        "prompt": [{"role": "user", "content": row["question"]}],
+        "completion": [{"role": "assistant", "content": "The bin burns."}],
+        "video_path": None,
+        "is_cut": None,
+    }
+
+
+def test_a_detection_row(build):
+    arson, normal = build("detection").as_dataset(split="train")
+    assert arson["events"] == [
+        {"start_s": 2.0, "end_s": 9.0, "start_frame": 60, "end_frame": 270},
+        {"start_s": 12.0, "end_s": 20.5, "start_frame": 360, "end_frame": 615},
+    ]
+    assert (arson["is_abnormal"], arson["labels"], arson["n_frames"], arson["duration_s"]) == (
+        True,
+        ["Arson"],
+        900,
+        30,
+    )
+    assert (normal["is_abnormal"], normal["labels"], normal["events"]) == (False, [], [])
+
+
+def test_rows_without_annotations_keep_what_their_names_tell(tmp_path):
+    name = "v=a__#1_label_B2-B6-0"
+    row = {"id": 1, "type": "video", "task": "judgement", "prompt": "Any?", "anwser": "Yes."}
+    write_json(tmp_path / "rows.json", [{**row, "video": f"xd-violence/videos/test/{name}.mp4"}])
+    builder = HIVAU70k(config_name="all", data_dir=str(tmp_path), cache_dir=str(tmp_path / "cache"))
+    builder.download_and_prepare()
+    (row,) = builder.as_dataset(split="test")
+    assert (row["start_s"], row["fps"], row["labels"]) == (None, None, ["Shooting", "RoadAccidents"])
+
+
+def test_videos_are_found_cut_or_whole_and_the_missing_are_listed(build, tmp_path):
+    root = tmp_path / "videos"
+    whole = root / "Arson" / "Arson101_x264.mp4"  # UCF-Crime's own layout
+    clip = root / "ucf-crime" / "clips" / "test" / "Arson101_x264_E0C1.mp4"
+    for path in (whole, clip):
+        path.parent.mkdir(parents=True)
+        path.touch()
+    builder = build("clip", video_root=str(root))
+    rows = builder.as_dataset(split="test")
+    assert [(row["video_path"], row["is_cut"]) for row in rows] == [
+        (str(whole), False),
+        (str(clip), True),
+        (str(whole), False),
+        (None, None),
+    ]
+    missing = [f"ucf-crime/videos/{split}/Normal_Videos_101_x264.mp4" for split in ("train", "test")]
+    assert builder.missing_videos == missing
+    assert build("detection", video_root=str(root)).as_dataset(split="test")[0]["video_path"] == str(whole)
+
+
+def test_two_files_of_one_name_are_refused(build, tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / "videos" / folder).mkdir(parents=True)
+        (tmp_path / "videos" / folder / "Arson101_x264.mp4").touch()
+    with pytest.raises(ValueError, match="Several files under .* are named 'Arson101_x264'"):
+        build("detection", video_root=str(tmp_path / "videos"))
+    right = tmp_path / "videos" / "ucf-crime" / "videos" / "test" / "Arson101_x264.mp4"
+    right.parent.mkdir(parents=True)
+    right.touch()
+    (tmp_path / "videos" / "a" / "Arson101_x264.mp4").unlink()
+    (tmp_path / "videos" / "b" / "Arson101_x264.mp4").unlink()
+    rows = build("detection", video_root=str(tmp_path / "videos"))
+    assert rows.as_dataset(split="test")[0]["video_path"] == str(right)
+
+
+def test_bad_arguments(tmp_path):
+    with pytest.raises(ValueError, match="`data_dir` is not given"):
+        HIVAU70k(config_name="clip", cache_dir=str(tmp_path)).download_and_prepare()
+    with pytest.raises(AnnotationError, match="does not exist"):
+        HIVAU70k(config_name="clip", data_dir=str(tmp_path / "nowhere"), cache_dir=str(tmp_path))
+
+
+def test_changed_annotations_are_not_taken_from_the_cache(tmp_path):
+    def rows() -> int:
+        builder = HIVAU70k(
+            config_name="annotations", data_dir=str(tmp_path / "data"), cache_dir=str(tmp_path / "cache")
+        )
+        builder.download_and_prepare()
+        return builder.as_dataset(split="test").num_rows
+
+    path = write_release(tmp_path / "data") / "raw_annotations" / "ucf_database_test.json"
+    assert rows() == 2
+    path.write_text(path.read_text().replace("Normal_Videos_101_x264", "Normal_Videos_102_x264"))
+    write_json(path.with_name("mine_test.json"), {"camera": raw_annotations()["Arson101_x264"]})
+    assert rows() == 3
+
+
+def test_the_chat_columns_are_what_trl_takes(build):
+    trl = pytest.importorskip("trl")
+    for row in build("all").as_dataset(split="test"):
+        assert trl.data_utils.is_conversational(row)
+
+
+def test_the_released_files(released, tmp_path):
+    counts = {"clip": 2207, "event": 734, "video": 398, "all": 3339, "detection": 251, "annotations": 251}
+    for name, count in counts.items():
+        builder = HIVAU70k(config_name=name, data_dir=str(released), cache_dir=str(tmp_path))
+        builder.download_and_prepare()
+        assert {split: len(table) for split, table in builder.as_dataset().items()} == {"test": count}

@@ -1,0 +1,97 @@
+import numpy as np
+import pytest
+
+from hivau70k_dataset.ground_truth import (
+    FrameAnnotation,
+    frame_labels,
+    hivau_frame_annotations,
+    read_ucf_annotation,
+    read_xd_annotation,
+    temporal_iou,
+)
+from hivau70k_dataset.reading import read_annotation_files
+from hivau70k_dataset.schema import AnnotationError
+from tests.annotations import write_release
+
+
+def write(path, *lines):
+    path.write_text("\n".join(lines))
+    return path
+
+
+def test_both_forms_of_ucf(tmp_path):
+    official = write(
+        tmp_path / "a.txt", "Arson101_x264.mp4  Arson  10  20  30  41  ", "Normal_1_x264  Normal  -1  -1  -1  -1"
+    )
+    listed = write(
+        tmp_path / "b.txt", "Arson/Arson101_x264.mp4 50 Arson 10 20 30 41 ", "T/Normal_1_x264.mp4 9 Normal -1 -1 -1 -1"
+    )
+    short = write(tmp_path / "c.txt", "Arson101_x264 Arson 10 20")
+    assert read_ucf_annotation(official)["Arson101_x264"].spans == ((10, 20), (30, 41))
+    arson, normal = read_ucf_annotation(listed).values()
+    assert arson == FrameAnnotation("Arson101_x264", ((10, 20), (30, 41)), ("Arson",), 50)
+    assert normal == FrameAnnotation("Normal_1_x264", (), (), 9)
+    assert read_ucf_annotation(short)["Arson101_x264"].spans == ((10, 20),)
+
+
+def test_xd(tmp_path):
+    path = write(tmp_path / "a.txt", "v=a__#1_label_B4-0-0 0 15 19 30", "v=b__#1_label_G-0-0 624 912")
+    annotations = read_xd_annotation(path)
+    assert annotations["v=a__#1_label_B4-0-0"].spans == ((0, 15), (19, 30))
+    assert [entry.labels for entry in annotations.values()] == [("Riot",), ("Explosion",)]
+
+
+@pytest.mark.parametrize(
+    ("reader", "line", "message"),
+    [
+        (read_ucf_annotation, "", "the file is empty"),
+        (read_ucf_annotation, "Arson101_x264", "got 1 fields"),
+        (read_ucf_annotation, "Arson101_x264 Arson 10", "got 3 fields"),
+        (read_ucf_annotation, "Arson101_x264 Arson ten 20", "got 'ten 20', expected whole frame numbers"),
+        (read_ucf_annotation, "Arson101_x264 Arson 20 10", "got the span 20 10, expected 0 <= start < end"),
+        (read_ucf_annotation, "Arson101_x264 Arson 20 -1", "got the span 20 -1"),
+        (read_ucf_annotation, "Arson101_x264 Arson -1 -1", "class 'Arson' with 0 spans"),
+        (read_ucf_annotation, "Normal_1_x264 Normal 1 2", "class 'Normal' with 1 spans"),
+        (read_ucf_annotation, "a Arson 1 2\na Arson 1 2", "line 2: video 'a' stands there twice"),
+        (read_xd_annotation, "v=a__#1_label_G-0-0 10", "got 2 fields"),
+        (read_xd_annotation, "v=a__#1_label_G-0-0 10 20 30", "got 4 fields"),
+    ],
+)
+def test_broken_files(tmp_path, reader, line, message):
+    path = write(tmp_path / "annotation.txt", line)
+    with pytest.raises(AnnotationError) as error:
+        reader(path)
+    assert str(error.value).startswith(str(path)) and message in str(error.value)
+
+
+def test_labels_end_where_they_are_told_to():
+    annotation = FrameAnnotation("street", ((1, 3), (6, 9)), ("Arson",), 8)
+    assert frame_labels(annotation).tolist() == [0, 1, 1, 0, 0, 0, 1, 1]
+    assert frame_labels(annotation, end="inclusive").tolist() == [0, 1, 1, 1, 0, 0, 1, 1]
+    assert frame_labels(annotation, n_frames=3).tolist() == [0, 1, 1]
+    with pytest.raises(ValueError, match='`end` must be "exclusive" or "inclusive"'):
+        frame_labels(annotation, end="open")
+    with pytest.raises(ValueError, match="Pass `n_frames`"):
+        frame_labels(FrameAnnotation("street", ()))
+
+
+def test_temporal_iou():
+    left, right = np.array([0, 1, 1, 0]), np.array([0, 0, 1, 1])
+    assert temporal_iou(left, right) == pytest.approx(1 / 3)
+    assert temporal_iou(left * 0, right * 0) == 1.0 and temporal_iou(left, right * 0) == 0.0
+    with pytest.raises(ValueError, match="one length"):
+        temporal_iou(left, right[:3])
+
+
+def test_hivau_events_in_frames(tmp_path):
+    arson, normal = hivau_frame_annotations(read_annotation_files(write_release(tmp_path)).annotations).values()
+    assert arson == FrameAnnotation("Arson101_x264", ((60, 270), (360, 615)), ("Arson",), 900)
+    assert normal.spans == ()  # its ordinary stretches are no anomaly
+
+
+def test_the_released_ground_truth(ground_truth):
+    official = read_ucf_annotation(ground_truth / "ucf_temporal_annotation.txt")
+    listed = read_ucf_annotation(ground_truth / "ucf_annotation_with_frames.txt")
+    assert len(official) == len(listed) == 290 and sum(not entry.labels for entry in listed.values()) == 150
+    assert {name: entry.spans for name, entry in official.items()} == {n: entry.spans for n, entry in listed.items()}
+    assert len(read_xd_annotation(ground_truth / "xd_annotations.txt")) == 500
