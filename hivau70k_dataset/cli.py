@@ -144,12 +144,9 @@ def run_cut(args: argparse.Namespace) -> int:
     report = cut_segments(list(cuts()), workers=args.workers, mode=args.mode, progress=True)
     for path in missing:
         print(f"missing: {path}", file=sys.stderr)
-    for cut, reason in report.failures:
-        print(f"failed: {cut.output}: {reason}", file=sys.stderr)
-    print(
-        f"{report.copied} copied, {report.encoded} encoded, {report.skipped} there already, "
-        f"{len(report.failures)} failed, {len(missing)} videos missing"
-    )
+    for _, reason in report.failures:
+        print(f"failed: {reason}", file=sys.stderr)
+    print(f"{report}, {len(missing)} videos missing")
     return 1 if missing or report.failures else 0
 
 

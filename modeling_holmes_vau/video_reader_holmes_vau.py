@@ -221,6 +221,9 @@ class VideoReader(_Video):
         num_frames (`int`), fps (`float`), duration_s (`float`): Frames shown, their average rate, and when they end.
         width (`int`), height (`int`): Size in pixels as displayed, after rotation.
         timestamps_s (`np.ndarray` of shape `(num_frames,)`): Time of each frame in seconds from the first.
+        pts, start_pts (`np.ndarray`): In ticks of the file, the time of each frame, and those decoding may start at.
+        coded_size (`tuple[int, int]`), quarter_turns (`int`): Width and height before the display rotation, and that
+            rotation, counterclockwise.
 
     Raises [`VideoReadError`] if the file cannot be read; damage in its middle shows when it is read there.
     """
@@ -260,53 +263,53 @@ class VideoReader(_Video):
                 pts = [frame.pts for packet in data_packets(container, stream) for frame in stream.decode(packet)]
             if None in pts or any(b <= a for a, b in pairwise(pts)):  # no times to be had: evenly spaced ones
                 pts, ticks_per_s = list(range(len(pts))), fps
-        self._pts = np.array(pts, dtype=np.int64)  # ticks, increasing
+        self.pts = np.array(pts, dtype=np.int64)  # ticks, increasing
         # Ticks to start decoding at. None if frames are told only by counting from the beginning.
-        self._start_pts = np.sort(packets.pts[packets.is_start]) if indexed else np.array([], dtype=np.int64)
+        self.start_pts = np.sort(packets.pts[packets.is_start]) if indexed else np.array([], dtype=np.int64)
         # No frame refers to non-reference frames, so decoders may drop them. HEVC promises it within a temporal layer
         # only, so there must be just one (`numTemporalLayers` in the `hvcC` header, which begins with its version, 1).
         one_layer = len(extradata) > 21 and extradata[0] == 1 and extradata[21] >> 3 & 7 == 1
         self._droppable = indexed and (codec == "h264" or (codec == "hevc" and one_layer))
         self.num_frames = len(pts)
-        self.timestamps_s = (self._pts - pts[0]) / ticks_per_s
+        self.timestamps_s = (self.pts - pts[0]) / ticks_per_s
         self.duration_s = end / ticks_per_s if end > pts[-1] - pts[0] else float(self.timestamps_s[-1]) + 1 / fps
         # A stated rate is exact where it is right. Matroska states the nominal rate of variable-rate video.
         self.fps = fps if abs(fps * self.duration_s - len(pts)) <= 1 else len(pts) / self.duration_s
-        self._size = (first.width, first.height)
-        self._quarter_turns = round(first.rotation / 90) % 4  # counterclockwise, to the displayed picture
-        self.width, self.height = self._size[::-1] if self._quarter_turns % 2 else self._size
+        self.coded_size = (first.width, first.height)
+        self.quarter_turns = round(first.rotation / 90) % 4  # counterclockwise, to the displayed picture
+        self.width, self.height = self.coded_size[::-1] if self.quarter_turns % 2 else self.coded_size
         # decord makes room for the stated number of frames, and aborts the process where it is absurd.
         return indexed and stated in (0, len(packets.pts)) and is_decord_exact(packets, name, codec, first)
 
-    def _find_start(self, frame_idx: int) -> int:
-        """Which of `_start_pts` to decode from; 0, or -1 if there are none, is the beginning."""
-        return int(np.searchsorted(self._start_pts, self._pts[frame_idx], side="right")) - 1
+    def find_start(self, frame_idx: int) -> int:
+        """Which of `start_pts` to decode from; 0, or -1 if there are none, is the beginning."""
+        return int(np.searchsorted(self.start_pts, self.pts[frame_idx], side="right")) - 1
 
     def _split_runs(self, frame_indices: list[int]) -> Iterator[list[int]]:
         """Cut increasing frame indices where it pays to start afresh at a keyframe."""
         run = []
         for frame_idx in frame_indices:
-            start = self._find_start(frame_idx)
-            if run and start > 0 and np.searchsorted(self._pts, self._start_pts[start]) - run[-1] > SEEK_GAP_FRAMES:
+            start = self.find_start(frame_idx)
+            if run and start > 0 and np.searchsorted(self.pts, self.start_pts[start]) - run[-1] > SEEK_GAP_FRAMES:
                 yield run
                 run = []
             run.append(frame_idx)
         if run:
             yield run
 
-    def _decode_run(self, frame_indices: list[int], seek: bool = True) -> Iterator:
+    def decode_run(self, frame_indices: list[int], seek: bool = True) -> Iterator:
         """PyAV frames at increasing `frame_indices`, decoded in one go."""
-        by_number, start, number = not len(self._start_pts), self._find_start(frame_indices[0]), -1
-        wanted = deque(frame_indices if by_number else self._pts[frame_indices].tolist())
+        by_number, start, number = not len(self.start_pts), self.find_start(frame_indices[0]), -1
+        wanted = deque(frame_indices if by_number else self.pts[frame_indices].tolist())
         kept = {*wanted}
         with open_stream(self.path) as (container, stream):
             stream.thread_type, stream.codec_context.thread_count = "AUTO", self.num_threads
             packets = data_packets(container, stream)
             if seek and start > 0:
-                container.seek(int(self._start_pts[start]), stream=stream)
+                container.seek(int(self.start_pts[start]), stream=stream)
                 packet = next(packets)
-                if packet is None or packet.pts not in self._start_pts[: start + 1]:  # the file's own index is wrong
-                    yield from self._decode_run(frame_indices, seek=False)
+                if packet is None or packet.pts not in self.start_pts[: start + 1]:  # the file's own index is wrong
+                    yield from self.decode_run(frame_indices, seek=False)
                     return
                 packets = chain((packet,), packets)
             for packet in packets:
@@ -325,8 +328,8 @@ class VideoReader(_Video):
     def _decode_with_pyav(self, frame_indices: list[int]) -> Iterator[np.ndarray]:
         reformatter = VideoReformatter()  # kept: setting it up takes longer than using it
         for run in self._split_runs(frame_indices):
-            for frame in self._decode_run(run):
-                yield np.rot90(reformatter.reformat(frame, *self._size, "rgb24").to_ndarray(), self._quarter_turns)
+            for frame in self.decode_run(run):
+                yield np.rot90(reformatter.reformat(frame, *self.coded_size, "rgb24").to_ndarray(), self.quarter_turns)
 
     def _decode_with_decord(self, frame_indices: list[int]) -> Iterator[np.ndarray]:
         decord, done = import_decord(), 0

@@ -98,7 +98,7 @@ def test_cut(to_cut, tmp_path, capsys):
     argv = ["cut", "--annotations", str(source), "--videos", str(videos), "--output", str(tmp_path / "out")]
     assert main([*argv, "--workers", "1"]) == 1
     captured = capsys.readouterr()
-    assert "5 encoded, 0 there already, 0 failed, 1 videos missing" in captured.out
+    assert "5 encoded), 0 already there, 0 failed, 1 videos missing" in captured.out
     assert "missing: ucf-crime/videos/test/Arson102_x264.mp4" in captured.err
     names = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.mp4")}
     assert names == {
@@ -113,7 +113,7 @@ def test_cut(to_cut, tmp_path, capsys):
     }
     (tmp_path / "out" / "ucf-crime" / "events" / "test" / "Arson101_x264_E1.mp4").unlink()
     assert main([*argv, "--workers", "1"]) == 1
-    assert "1 encoded, 4 there already" in capsys.readouterr().out
+    assert "1 encoded), 4 already there" in capsys.readouterr().out
 
 
 def test_rows_alone_tell_nothing_to_cut(tmp_path, capsys):
