@@ -3,11 +3,11 @@
 import argparse
 import dataclasses
 import json
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from modeling_holmes_vau.cli import run_command
 from modeling_holmes_vau.files_holmes_vau import whole_folder, write_whole
 
 from .reading import read_annotation_files
@@ -181,13 +181,4 @@ COMMANDS = {
 def main(argv: list[str] | None = None) -> int:
     """Entry point of `python -m hivau70k_dataset`; returns the exit status."""
     args = build_parser().parse_args(argv)
-    sys.stdout.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is no reason to stop
-    try:
-        return COMMANDS[args.command](args)
-    except BrokenPipeError:  # the reader of our output went away, as in `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (ValueError, OSError, ImportError) as error:
-        print(f"error: {error}", file=sys.stderr)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-    return 1
+    return run_command(COMMANDS[args.command], args)

@@ -6,7 +6,7 @@ import importlib.util
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 
@@ -285,28 +285,12 @@ def run_analyze(args: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Entry point of `holmes-vau`; returns the exit status."""
-    args = build_parser().parse_args(argv)
+def run_command(run: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
+    """Run a command; the caller's mistakes become a line on stderr and status 1."""
     # A name that the terminal cannot show is no reason to lose an analysis.
     sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        for name in ("num_frames", "stride", "max_new_tokens"):
-            value = vars(args).get(name)
-            if value is not None and value < 1:
-                raise CommandError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
-        if args.command == "analyze":
-            return run_analyze(args)
-        if args.command == "convert":
-            from .convert_holmes_vau_to_hf import convert
-
-            output = convert(args.checkpoint, args.scorer, args.output, args.num_frames)
-        else:
-            from .checkpoint_holmes_vau import init_from_base
-
-            output = init_from_base(args.base, args.output, args.num_frames, args.seed)
-        print(f"wrote {output}")
-        return 0
+        return run(args)
     except CommandError as error:
         print(f"error: {error}", file=sys.stderr)
     except BrokenPipeError:  # the reader of our output went away, as in `| head`
@@ -318,6 +302,30 @@ def main(argv: list[str] | None = None) -> int:
         print("interrupted", file=sys.stderr)
         return 130
     return 1
+
+
+def _run(args: argparse.Namespace) -> int:
+    for name in ("num_frames", "stride", "max_new_tokens"):
+        value = vars(args).get(name)
+        if value is not None and value < 1:
+            raise CommandError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
+    if args.command == "analyze":
+        return run_analyze(args)
+    if args.command == "convert":
+        from .convert_holmes_vau_to_hf import convert
+
+        output = convert(args.checkpoint, args.scorer, args.output, args.num_frames)
+    else:
+        from .checkpoint_holmes_vau import init_from_base
+
+        output = init_from_base(args.base, args.output, args.num_frames, args.seed)
+    print(f"wrote {output}")
+    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point of `holmes-vau`; returns the exit status."""
+    return run_command(_run, build_parser().parse_args(argv))
 
 
 if __name__ == "__main__":

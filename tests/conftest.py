@@ -14,9 +14,8 @@ from tests.original import write_original_checkpoint  # noqa: E402
 
 REFERENCE = Path(__file__).parent / "fixtures" / "reference"
 # What others released is no part of the repository: the example videos of the original, its annotations, ground truth.
-# It is looked for in $HOLMES_VAU_VIDEOS and $HOLMES_VAU_DATA, else where the project is developed.
+# It is looked for in $HOLMES_VAU_DATA, else where the project is developed.
 DATA = Path(os.environ.get("HOLMES_VAU_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
-VIDEOS = Path(os.environ.get("HOLMES_VAU_VIDEOS", DATA / "videos"))
 
 
 @pytest.fixture(autouse=True)
@@ -34,9 +33,8 @@ def no_network(monkeypatch):
 
 @pytest.fixture(scope="session")
 def real_videos() -> Path:
-    if not VIDEOS.is_dir():
-        pytest.skip(f"the release's example videos are not at {VIDEOS}: set HOLMES_VAU_VIDEOS to their folder")
-    return VIDEOS
+    """The three example videos of the original release."""
+    return _data("videos")
 
 
 @pytest.fixture(scope="session")
