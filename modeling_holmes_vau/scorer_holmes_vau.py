@@ -22,17 +22,29 @@ def row_blocks(length: int) -> list[tuple[int, int]]:
     return [(start, min(start + BLOCK_SIZE, length)) for start in range(0, length, BLOCK_SIZE)]
 
 
-def distance_column_sums(length: int, scale: float, device: torch.device) -> torch.Tensor:
+def distance_column_sums(lengths: torch.Tensor, size: int, scale: float) -> torch.Tensor:
     """Sum over i of exp(-|i - j| / scale) for each source position j: the original normalises columns, not rows.
 
+    Args:
+        lengths (`torch.LongTensor` of shape `(B,)`): Positions of each video.
+        size (`int`): Positions of the longest; those past the end of a video get infinity, so that they count nothing.
+        scale (`float`): Distance at which the weight has fallen to 1 / e.
+
     Returns:
-        `torch.FloatTensor` of shape `(length,)`.
+        `torch.FloatTensor` of shape `(B, size)`.
     """
     decay = math.exp(-1.0 / scale)
-    position = torch.arange(length, dtype=torch.float64, device="cpu")
+    position = torch.arange(size, dtype=torch.float64, device="cpu")
+    after = lengths.to("cpu", torch.float64)[:, None] - position  # (B, size)
     # Two geometric series that share the term of distance 0: distances 0..j to the left, 0..length-1-j to the right.
-    left = (1.0 - decay ** (position + 1)) / (1.0 - decay)
-    return (left + left.flip(0) - 1.0).to(device=device, dtype=torch.float32)
+    left, right = ((1.0 - decay**terms) / (1.0 - decay) for terms in (position + 1, after))
+    sums = torch.where(after > 0, left + right - 1.0, math.inf)
+    return sums.to(device=lengths.device, dtype=torch.float32)
+
+
+def snippet_mask(lengths: torch.Tensor, size: int) -> torch.Tensor:
+    """Which of `size` positions are snippets of videos of these lengths `(B,)`, and not padding: `(B, size)`, bool."""
+    return torch.arange(size, device=lengths.device) < lengths[:, None]
 
 
 class ScorerAttention(nn.Module):
@@ -61,7 +73,14 @@ class ScorerAttention(nn.Module):
         return self.split_heads(self.k_proj(hidden)), self.split_heads(self.v_proj(hidden))
 
     def forward(
-        self, rows: torch.Tensor, around: torch.Tensor, offset: int, key: torch.Tensor, value: torch.Tensor, sums
+        self,
+        rows: torch.Tensor,
+        around: torch.Tensor,
+        offset: int,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        sums: torch.Tensor,
+        mask: torch.Tensor | None,
     ) -> torch.Tensor:
         """
         Attention output of a block of rows.
@@ -71,13 +90,14 @@ class ScorerAttention(nn.Module):
             around (`torch.Tensor` of shape `(B, window, hidden_size)`): The block and its neighbours in reach.
             offset (`int`): Position of the block's first row in `around`.
             key, value (`torch.Tensor` of shape `(B, heads, T, head_dim)`): Those of all rows.
-            sums (`torch.Tensor` of shape `(window,)`): [`distance_column_sums`] of the rows in `around`.
+            sums (`torch.Tensor` of shape `(B or 1, window)`): [`distance_column_sums`] of the rows in `around`.
+            mask (`torch.BoolTensor` of shape `(B, 1, 1, T)`, *optional*): Which rows are snippets and not padding.
         """
         query = self.split_heads(self.q_proj(rows))
         # Head by head: the CPU kernel copies the keys and values it is given.
         heads = zip(query.split(1, dim=1), key.split(1, dim=1), value.split(1, dim=1))
-        content = torch.cat([F.scaled_dot_product_attention(q, k, v) for q, k, v in heads], dim=1)
-        near = self.split_heads(self.distance_proj(around)) / sums[:, None]  # (B, heads, window, head_dim)
+        content = torch.cat([F.scaled_dot_product_attention(q, k, v, mask) for q, k, v in heads], dim=1)
+        near = self.split_heads(self.distance_proj(around)) / sums[:, None, :, None]  # (B, heads, window, head_dim)
         target = torch.arange(offset, offset + rows.shape[1], device=rows.device, dtype=torch.float32)[:, None]
         source = torch.arange(around.shape[1], device=rows.device, dtype=torch.float32)
         distance = torch.exp(-(target - source).abs() / self.distance_scale) @ near
@@ -97,17 +117,22 @@ class ScorerLayer(nn.Module):
         self.fc2 = nn.Linear(config.intermediate_size, config.hidden_size)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        """`(B, T, hidden_size)` -> the same, block by block over T."""
-        length = hidden.shape[1]
+    def forward(self, hidden: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
+        """`(B, T, hidden_size)` -> the same, block by block over T; past `lengths` `(B,)` is padding."""
+        length, mask = hidden.shape[1], None
         key, value = self.attention.keys_and_values(self.attention_norm(hidden))
-        sums = distance_column_sums(length, self.attention.distance_scale, hidden.device)
+        if lengths is not None:
+            mask = snippet_mask(lengths, length)[:, None, None]
+        every = torch.tensor([length], device=hidden.device) if lengths is None else lengths
+        sums = distance_column_sums(every, length, self.attention.distance_scale)
         output = torch.empty_like(hidden)  # filled in place: a list of blocks would be held twice when joined
         for start, stop in row_blocks(length):
             low, high = max(0, start - DISTANCE_RADIUS), min(length, stop + DISTANCE_RADIUS)
             around = self.attention_norm(hidden[:, low:high])
             rows = around[:, start - low : stop - low]
-            block = hidden[:, start:stop] + self.attention(rows, around, start - low, key, value, sums[low:high])
+            block = hidden[:, start:stop] + self.attention(
+                rows, around, start - low, key, value, sums[:, low:high], mask
+            )
             update = self.fc2(self.dropout(F.gelu(self.fc1(self.mlp_norm(block)))))
             output[:, start:stop] = block + self.dropout(update)
         return output
@@ -120,9 +145,12 @@ class MemoryBank(nn.Module):
         super().__init__()
         self.prototypes = nn.Parameter(torch.empty(config.memory_size, config.hidden_size))
 
+    def gate(self, hidden: torch.Tensor) -> torch.Tensor:
+        """How much each snippet reads of each prototype: `(B, T, hidden_size)` -> `(B, T, memory_size)`, in (0, 1)."""
+        return torch.sigmoid(hidden @ self.prototypes.T / self.prototypes.shape[1] ** 0.5)
+
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        gate = torch.sigmoid(hidden @ self.prototypes.T / self.prototypes.shape[1] ** 0.5)  # (B, T, memory_size)
-        return gate @ self.prototypes  # (B, T, hidden_size)
+        return self.gate(hidden) @ self.prototypes  # (B, T, hidden_size)
 
 
 class AnomalyScorer(nn.Module):
@@ -195,11 +223,16 @@ class AnomalyScorer(nn.Module):
             output[:, start:stop] = F.relu(convolved[:, start - low : stop - low])
         return output
 
-    def encode(self, features: torch.Tensor) -> torch.Tensor:
-        """Snippet representations before the memories: `(B, T, feature_size)` -> `(B, T, hidden_size)`."""
+    def encode(self, features: torch.Tensor, lengths: torch.Tensor | None = None) -> torch.Tensor:
+        """Snippet representations before the memories: `(B, T, feature_size)` -> `(B, T, hidden_size)`.
+
+        Videos shorter than T are padded; `lengths` `(B,)` tells their snippets, which come out as they do alone.
+        """
+        if lengths is not None:
+            features = features * snippet_mask(lengths, features.shape[1])[..., None]  # as the convolution pads
         hidden = self.embed(features)
         for layer in self.layers:
-            hidden = layer(hidden)
+            hidden = layer(hidden, lengths)
         return hidden
 
     def classify(self, hidden: torch.Tensor) -> torch.Tensor:

@@ -47,8 +47,21 @@ def test_blocks_equal_the_full_matrices(scorer, monkeypatch, length):
 def test_column_sums_are_exact():
     position = torch.arange(50, dtype=torch.float64)
     expected = torch.exp(-(position[:, None] - position).abs() / math.e).sum(0)
-    sums = scorer_holmes_vau.distance_column_sums(50, math.e, torch.device("cpu"))
-    torch.testing.assert_close(sums.double(), expected, atol=1e-6, rtol=1e-6)
+    sums = scorer_holmes_vau.distance_column_sums(torch.tensor([50, 20]), 50, math.e)
+    torch.testing.assert_close(sums[0].double(), expected, atol=1e-6, rtol=1e-6)
+    expected = torch.exp(-(position[:20, None] - position[:20]).abs() / math.e).sum(0)
+    torch.testing.assert_close(sums[1, :20].double(), expected, atol=1e-6, rtol=1e-6)
+    assert torch.isinf(sums[1, 20:]).all()
+
+
+@pytest.mark.parametrize("block_size", [256, 7])
+def test_padding_changes_nothing(scorer, monkeypatch, block_size):
+    monkeypatch.setattr(scorer_holmes_vau, "BLOCK_SIZE", block_size)
+    features, lengths = torch.randn(3, 40, 24), torch.tensor([40, 1, 23])
+    encoded = scorer.encode(features, lengths)
+    for row, length in enumerate(lengths.tolist()):
+        alone = scorer.encode(features[row : row + 1, :length])
+        torch.testing.assert_close(encoded[row, :length], alone[0], atol=2e-6, rtol=1e-5)
 
 
 def test_videos_of_a_batch_do_not_mix(scorer):

@@ -1,0 +1,121 @@
+"""The scorer's losses: UR-DMU's numbers, padding, and parts of a batch."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from modeling_holmes_vau import AnomalyScorer, AnomalyScorerConfig, HolmesVAUForConditionalGeneration
+from modeling_holmes_vau.convert_holmes_vau_to_hf import convert
+from modeling_holmes_vau.training_holmes_vau import (
+    PRESETS,
+    LossWeights,
+    frame_bce,
+    scorer_loss,
+    top_k_mask,
+    urdmu_losses,
+    video_bce,
+)
+from tests.original import read_json, recipe, write_original_checkpoint
+
+
+@torch.no_grad()
+def test_the_numbers_of_ur_dmu(tmp_path):
+    expected = read_json("scorer_losses_seed0.json")
+    original = write_original_checkpoint(tmp_path / "original", width=1024)
+    folder = convert(original, original / "anomaly_scorer.pth", tmp_path / "converted")
+    scorer = HolmesVAUForConditionalGeneration.from_pretrained(folder).anomaly_scorer.eval()
+    features = torch.from_numpy(recipe.tensor("training_features", (4, 48, 1024), 0))
+    losses = urdmu_losses(scorer, features)
+    assert losses["triplet"].item() == pytest.approx(expected["triplet_margin"], rel=1e-4)
+    assert losses["kl"].item() == pytest.approx(expected["kl_loss"], rel=1e-4)
+    for name in ("A_att", "N_att", "A_Natt", "N_Aatt"):
+        torch.testing.assert_close(losses[name], torch.tensor(expected[name]), rtol=1e-4, atol=0)
+    assert set(losses["memory_bce"]) == set(expected["memory_bce"])
+    for name, value in expected["memory_bce"].items():
+        assert losses["memory_bce"][name].item() == pytest.approx(value, rel=1e-4)
+    # The abnormal half is not noisy in its own memory: with no noise at all, training and scoring agree.
+    zeros = torch.zeros(2, 48, 512)
+    torch.testing.assert_close(urdmu_losses(scorer, features, noise=zeros)["scores"], scorer(features))
+
+
+@pytest.fixture
+def scorer():
+    torch.manual_seed(0)
+    return AnomalyScorer(AnomalyScorerConfig(feature_size=24, hidden_size=32, head_dim=8, dropout=0.0))
+
+
+def batch(pairs: int = 2, size: int = 40):
+    generator = torch.Generator().manual_seed(1)
+    features = torch.randn(2 * pairs, size, 24, generator=generator)
+    labels = torch.rand(2 * pairs, size, generator=generator)
+    labels[:pairs] = 0
+    return features, labels, torch.randn(pairs, size, 32, generator=generator)
+
+
+ALL = LossWeights(*[1.0] * 9)
+
+
+def test_padding_changes_no_term(scorer):
+    features, labels, noise = batch(pairs=1)
+    lengths = torch.tensor([17, 33])
+    _, terms = scorer_loss(scorer, features, labels, ALL, lengths, noise)
+    # Whatever stands in the padding.
+    features[0, 17:], features[1, 33:], labels[0, 17:], labels[1, 33:], noise[0, 17:] = 9.0, -9.0, 1.0, 0.5, 3.0
+    _, again = scorer_loss(scorer, features, labels, ALL, lengths, noise)
+    torch.testing.assert_close(again, terms)
+    _, alone = scorer_loss(scorer, features[:, :17], labels[:, :17], ALL, noise=noise[:, :17])
+    for name in ("normal_memory", "normal_not_abnormal", "kl"):  # of the normal video only
+        torch.testing.assert_close(alone[name], terms[name])
+
+
+def test_the_loss_of_a_batch_is_the_mean_of_its_parts(scorer):
+    features, labels, noise = batch(pairs=4)
+    lengths = torch.tensor([40, 3, 17, 28, 40, 5, 33, 16])
+    whole, _ = scorer_loss(scorer, features, labels, ALL, lengths, noise)
+    parts = []
+    for pair in range(4):
+        rows = [pair, pair + 4]
+        loss, _ = scorer_loss(scorer, features[rows], labels[rows], ALL, lengths[rows], noise[[pair]])
+        parts.append(loss)
+    torch.testing.assert_close(whole, torch.stack(parts).mean(), rtol=1e-5, atol=1e-5)
+
+
+def test_terms_by_hand():
+    scores = torch.tensor([[0.9, 0.2, 0.4, 0.7], [0.1, 0.6, 0.5, 0.5]])
+    labels = torch.tensor([[1.0, 0.0, 0.0, 1.0], [0.0, 1.0, 0.0, 0.0]])
+    lengths = torch.tensor([4, 2])
+    first = -(math.log(0.9) + math.log(0.8) + math.log(0.6) + math.log(0.7)) / 4
+    second = -(math.log(0.9) + math.log(0.6)) / 2
+    assert frame_bce(scores, labels, lengths).item() == pytest.approx((first + second) / 2)
+    assert video_bce(scores, lengths, 1.0).item() == pytest.approx(-(math.log(0.9) + math.log(0.6)) / 2)
+    long = torch.arange(40.0)[None]
+    assert top_k_mask(long, torch.tensor([40])).nonzero()[:, 1].tolist() == [37, 38, 39]
+    assert top_k_mask(long, torch.tensor([15])).nonzero()[:, 1].tolist() == [14]
+
+
+def test_weights_choose_the_terms(scorer):
+    features, labels, noise = batch()
+    only = LossWeights(frame=0.0, triplet=2.0)
+    loss, terms = scorer_loss(scorer, features, labels, only, noise=noise)
+    torch.testing.assert_close(loss, 2 * terms["triplet"])
+    loss, terms = scorer_loss(scorer, features, labels, PRESETS["paper"], noise=noise)
+    torch.testing.assert_close(loss, terms["frame"] + terms["triplet"] + terms["kl"])
+    weak = replace(PRESETS["urdmu"], frame=0.0, video=1.0)
+    loss, terms = scorer_loss(scorer, features, labels, weak, noise=noise)
+    memory = sum(terms[name] for name in terms if "memory" in name or "not" in name)
+    expected = terms["video"] + 0.1 * terms["triplet"] + 0.001 * terms["kl"] + 1e-4 * terms["distance"] + 0.1 * memory
+    torch.testing.assert_close(loss, expected)
+
+
+def test_every_weight_of_the_scorer_learns(scorer):
+    features, labels, noise = batch()
+    scorer_loss(scorer, features, labels, ALL, noise=noise)[0].backward()
+    assert all(parameter.grad.abs().sum() > 0 for parameter in scorer.parameters())
+
+
+def test_a_batch_without_two_halves_is_refused(scorer):
+    for shape in ((3, 20, 24), (20, 24), (0, 20, 24)):
+        with pytest.raises(ValueError, match="even B >= 2"):
+            urdmu_losses(scorer, torch.randn(shape))
