@@ -1,0 +1,198 @@
+"""Class tokens of the dense frames of many videos, computed once and kept on disk.
+
+A folder of features belongs to one vision tower and one way of preparing frames, told by its `settings.json`, and each
+file in it to one video, told by the digest of that video. What does not fit is refused, not used.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from .files_holmes_vau import write_whole
+from .video_processing_holmes_vau import FrameStream, dense_frame_indices
+from .video_reader_holmes_vau import VideoReadError, open_video
+
+
+FORMAT = 1
+HASH_CHUNK_BYTES = 2**20
+
+
+class StaleFeaturesError(ValueError):
+    """Features on disk that were made of another video, with another model, or in another way."""
+
+
+@dataclass(frozen=True)
+class VideoFeatures:
+    """
+    What the scorer sees of one video.
+
+    Args:
+        features (`torch.FloatTensor` of shape `(num_dense, feature_size)`): Class tokens, float32.
+        num_frames (`int`): Frames of the video.
+        fps (`float`): Frames per second.
+    """
+
+    features: torch.Tensor
+    num_frames: int
+    fps: float
+
+
+def file_digest(path: str | os.PathLike) -> str:
+    """SHA-256 of a file's content."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(HASH_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def module_digest(module: torch.nn.Module) -> str:
+    """SHA-256 of a module's weights, names and values, as they are in memory."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+class FeatureCache:
+    """
+    A folder of features.
+
+    Args:
+        folder (`str` or `os.PathLike`): Made if missing.
+        model (`HolmesVAUForConditionalGeneration`), processor (`HolmesVAUProcessor`): The checkpoint whose vision tower
+            and frame preparation the features are of.
+
+    Raises:
+        `StaleFeaturesError`: if the folder holds features of another vision tower or frame preparation.
+    """
+
+    def __init__(self, folder: str | os.PathLike, model, processor):
+        self.folder, self.model, self.processor = Path(folder), model, processor
+        tower = model.model.vision_tower
+        self.settings = {
+            "format": FORMAT,
+            "vision_tower": module_digest(tower),
+            "dtype": str(tower.dtype).removeprefix("torch."),
+            "feature_size": model.config.vision_config.hidden_size,
+            "image_size": processor.image_size,
+            "frame_stride": processor.frame_stride,
+        }
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / "settings.json"
+        if not path.is_file():
+            write_whole(path, json.dumps(self.settings, indent=2) + "\n")
+            return
+        found = json.loads(path.read_text(encoding="utf-8"))
+        for name, value in self.settings.items():
+            if found.get(name) != value:
+                raise StaleFeaturesError(
+                    f"{self.folder} holds features made with {name} {found.get(name)!r}, not {value!r}. "
+                    "Choose another folder, or delete it to make them anew."
+                )
+
+    def path(self, name: str) -> Path:
+        """The file of a video's features; `name` is its path in the layout of the release."""
+        return self.folder / Path(name).with_suffix(".safetensors")
+
+    def extract(self, name: str, video: str | os.PathLike) -> bool:
+        """
+        Make the features of a video, unless they are there and of this very file.
+
+        Memory does not grow with the length of the video, but for its class tokens.
+
+        Args:
+            name (`str`): Path of the video in the layout of the release.
+            video (`str` or `os.PathLike`): The file to read.
+
+        Returns:
+            `bool`: Whether they were made, `False` when they were there.
+
+        Raises:
+            `VideoReadError`: if the video can't be read.
+            `StaleFeaturesError`: if the features there are of another file.
+        """
+        stat = os.stat(video)
+        target = self.path(name)
+        if target.is_file():
+            with _open(target) as file:
+                made_of = file.metadata()
+            if made_of["size"] == str(stat.st_size) and made_of["mtime_ns"] == str(stat.st_mtime_ns):
+                return False
+            if made_of["sha256"] == file_digest(video):
+                return False
+            raise StaleFeaturesError(
+                f"{target} was made of another file than {video}. Delete it to make it anew, or choose another folder."
+            )
+        with open_video(video, self.processor.video_backend) as reader:
+            indices = dense_frame_indices(reader.num_frames, self.processor.frame_stride)
+            frames = FrameStream(reader, indices, self.processor.image_size, self.model.config.encode_batch_size)
+            with torch.no_grad():
+                features = torch.cat([self.model.encode_frames(chunk)[:, 0].float().cpu() for chunk in frames])
+            metadata = {
+                "sha256": file_digest(video),
+                "size": str(stat.st_size),
+                "mtime_ns": str(stat.st_mtime_ns),
+                "num_frames": str(reader.num_frames),
+                "fps": repr(float(reader.fps)),
+            }
+        if not torch.isfinite(features).all():
+            raise ValueError(f"{video}: the vision tower gives features that are not finite. Use another --dtype.")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(target, save({"features": features.contiguous()}, metadata))
+        return True
+
+    def extract_all(
+        self, videos: Iterable[tuple[str, str | os.PathLike]], process: int = 0, num_processes: int = 1
+    ) -> Iterator[tuple[str, str | None]]:
+        """
+        Make the features of every `num_processes`-th video, from the `process`-th on.
+
+        Returns:
+            Iterator of `(name, problem)`; the problem is `None`, or why the video can't be read, in one line.
+        """
+        for name, video in list(videos)[process::num_processes]:
+            try:
+                self.extract(name, video)
+                yield name, None
+            except (VideoReadError, OSError) as error:
+                yield name, str(error)
+
+    def load(self, name: str) -> VideoFeatures:
+        """
+        Read the features of a video and check them.
+
+        Raises:
+            `FileNotFoundError`: if they are not there.
+            `StaleFeaturesError`: if the file is damaged or of another shape than it should be.
+        """
+        target = self.path(name)
+        if not target.is_file():
+            raise FileNotFoundError(f"{target} is not there. Extract the features of {name} first.")
+        with _open(target) as file:
+            features, metadata = file.get_tensor("features"), file.metadata()
+        num_frames = int(metadata["num_frames"])
+        expected = (len(dense_frame_indices(num_frames, self.processor.frame_stride)), self.settings["feature_size"])
+        if tuple(features.shape) != expected or not torch.isfinite(features).all():
+            raise StaleFeaturesError(
+                f"{target} holds features {tuple(features.shape)}, expected finite {expected}. Delete it to make it anew."
+            )
+        return VideoFeatures(features, num_frames, float(metadata["fps"]))
+
+
+@contextmanager
+def _open(path: Path):
+    try:
+        with safe_open(str(path), "pt") as file:
+            yield file
+    except SafetensorError as error:
+        raise StaleFeaturesError(f"{path} is damaged ({error}). Delete it to make it anew.") from None

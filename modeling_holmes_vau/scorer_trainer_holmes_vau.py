@@ -1,0 +1,224 @@
+"""Stage 1: train the anomaly scorer on cached features, through the transformers `Trainer`."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import Dataset, SequentialSampler
+from transformers import Trainer, TrainerCallback
+
+from .scorer_holmes_vau import AnomalyScorer
+from .training_holmes_vau import LossWeights, scorer_loss
+
+
+@dataclass(frozen=True)
+class LabelledVideo:
+    """
+    One video to train on or to measure with.
+
+    Args:
+        name (`str`): For messages.
+        features (`torch.FloatTensor` of shape `(T, feature_size)`): Class tokens of the dense frames.
+        frame_labels (`np.ndarray` of shape `(num_frames,)`): 1 where a frame is abnormal.
+        is_abnormal (`bool`): The label of the video.
+        stride (`int`): Frames from one snippet to the next.
+    """
+
+    name: str
+    features: torch.Tensor
+    frame_labels: np.ndarray
+    is_abnormal: bool
+    stride: int
+
+    def snippet_labels(self) -> torch.Tensor:
+        """The share of each snippet's frames that is abnormal, `(T,)`: a snippet is a dense frame and those up to the
+        next."""
+        starts = np.arange(0, len(self.frame_labels), self.stride)
+        sums = np.add.reduceat(self.frame_labels.astype(np.float64), starts)
+        counts = np.diff(np.append(starts, len(self.frame_labels)))
+        return torch.from_numpy((sums / counts).astype(np.float32))
+
+
+class PairedSegments(Dataset):
+    """
+    Pairs of a normal and an abnormal segment, in an order and with borders that the seed and the index alone decide, so
+    that a resumed run and several processes see what one run sees.
+
+    Every normal and every abnormal video comes once before any comes again. A video of more than `max_snippets` gives a
+    segment of that length: where frames are labelled, one of an abnormal video holds abnormal snippets.
+
+    Args:
+        normal, abnormal (`Sequence[LabelledVideo]`): The training videos.
+        num_pairs (`int`): How many pairs there are.
+        max_snippets (`int`, *optional*, defaults to 200): Longest segment (UR-DMU's length).
+        frame_labels (`bool`, *optional*, defaults to `True`): Whether the labels of frames may be looked at.
+        noise_size (`int`, *optional*, defaults to 512): Width of the noise of each normal snippet.
+        seed (`int`, *optional*, defaults to 0): Of the order, the borders and the noise.
+    """
+
+    def __init__(
+        self,
+        normal: Sequence[LabelledVideo],
+        abnormal: Sequence[LabelledVideo],
+        num_pairs: int,
+        max_snippets: int = 200,
+        frame_labels: bool = True,
+        noise_size: int = 512,
+        seed: int = 0,
+    ):
+        for kind, videos in (("normal", normal), ("abnormal", abnormal)):
+            if not videos:
+                raise ValueError(f"There are no {kind} videos to train on: the scorer learns from pairs of both.")
+        self.halves = (list(normal), list(abnormal))
+        self.labels = [[video.snippet_labels() for video in videos] for videos in self.halves]
+        self.num_pairs, self.max_snippets, self.frame_labels = num_pairs, max_snippets, frame_labels
+        self.noise_size, self.seed = noise_size, seed
+
+    def __len__(self) -> int:
+        return self.num_pairs
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        item = {}
+        for half, kind in enumerate(("normal", "abnormal")):
+            videos = self.halves[half]
+            turn, place = divmod(index, len(videos))
+            chosen = int(np.random.default_rng([self.seed, half, turn]).permutation(len(videos))[place])
+            rng = np.random.default_rng([self.seed, 2 + half, index])
+            start, stop = self._segment(self.labels[half][chosen], kind == "abnormal", rng)
+            item[f"{kind}_features"] = videos[chosen].features[start:stop]
+            item[f"{kind}_labels"] = self.labels[half][chosen][start:stop]
+        generator = torch.Generator().manual_seed(int(np.random.default_rng([self.seed, 4, index]).integers(2**62)))
+        item["noise"] = torch.randn(len(item["normal_labels"]), self.noise_size, generator=generator)
+        return item
+
+    def _segment(self, labels: torch.Tensor, abnormal: bool, rng: np.random.Generator) -> tuple[int, int]:
+        length = min(len(labels), self.max_snippets)
+        low, high = 0, len(labels) - length
+        positive = labels.nonzero()[:, 0].tolist()
+        if abnormal and self.frame_labels and positive:
+            inside = int(rng.choice(positive))
+            low, high = max(low, inside - length + 1), min(high, inside)
+        start = int(rng.integers(low, high + 1))
+        return start, start + length
+
+
+def collate_pairs(items: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """Pairs -> a padded batch, normal segments first: `features` `(B, T, D)`, `labels` `(B, T)`, `lengths` `(B,)` and
+    `noise` `(B / 2, T, hidden_size)`."""
+    features = [item[f"{kind}_features"] for kind in ("normal", "abnormal") for item in items]
+    labels = [item[f"{kind}_labels"] for kind in ("normal", "abnormal") for item in items]
+    size = max(map(len, features))
+
+    def pad(rows: list[torch.Tensor]) -> torch.Tensor:
+        return torch.stack([torch.cat((row, row.new_zeros(size - len(row), *row.shape[1:]))) for row in rows])
+
+    return {
+        "features": pad(features),
+        "labels": pad(labels),
+        "lengths": torch.tensor([len(row) for row in features]),
+        "noise": pad([item["noise"] for item in items]),
+    }
+
+
+class ScorerForTraining(nn.Module):
+    """The scorer and its loss as one module, so that processes share its gradients."""
+
+    def __init__(self, scorer: AnomalyScorer, weights: LossWeights):
+        super().__init__()
+        self.scorer, self.weights = scorer, weights
+
+    def forward(
+        self, features: torch.Tensor, labels: torch.Tensor, lengths: torch.Tensor, noise: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        """See [`scorer_loss`]; returns `loss` and each term, unweighted and detached, under its name."""
+        loss, terms = scorer_loss(self.scorer, features, labels, self.weights, lengths, noise)
+        return {"loss": loss, **{name: term.detach() for name, term in terms.items()}}
+
+
+def measure(scorer: AnomalyScorer, videos: Sequence[LabelledVideo]) -> dict[str, float]:
+    """
+    Frame AUC and average precision over whole videos, each score standing for the frames up to the next.
+
+    Returns:
+        `dict`: `auc`, `ap` (step rule), and `auc_within`, the mean AUC within the videos that have both kinds of frames.
+    """
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
+    device = next(scorer.parameters()).device
+    was_training = scorer.training
+    scorer.eval()
+    scores, labels = [], []
+    with torch.no_grad():
+        for video in videos:
+            snippets = scorer(video.features[None].to(device))[0].cpu().numpy()
+            scores.append(np.repeat(snippets, video.stride)[: len(video.frame_labels)])
+            labels.append(video.frame_labels)
+    scorer.train(was_training)
+    within = [roc_auc_score(label, score) for label, score in zip(labels, scores) if 0 < label.mean() < 1]
+    truth, everything = np.concatenate(labels), np.concatenate(scores)
+    return {
+        "auc": float(roc_auc_score(truth, everything)),
+        "ap": float(average_precision_score(truth, everything)),
+        "auc_within": float(np.mean(within)) if within else math.nan,
+    }
+
+
+class ScorerTrainer(Trainer):
+    """`Trainer` that takes the pairs in their own order, logs every term of the loss, and evaluates on whole videos."""
+
+    def __init__(self, *args, validation: Sequence[LabelledVideo] = (), **kwargs):
+        super().__init__(*args, **kwargs)
+        self.validation = validation
+        self._terms: dict[str, list[float]] = {}
+
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> SequentialSampler:
+        return SequentialSampler(self.train_dataset if train_dataset is None else train_dataset)
+
+    def compute_loss(self, model, inputs, return_outputs: bool = False, num_items_in_batch=None):
+        """The loss of a batch; keeps its terms for the next log."""
+        outputs = model(**inputs)
+        for name in outputs.keys() - {"loss"}:
+            self._terms.setdefault(name, []).append(outputs[name].item())
+        return (outputs["loss"], outputs) if return_outputs else outputs["loss"]
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Adds the terms since the last log, of this process."""
+        if "loss" in logs:
+            logs = {**logs, **{f"term_{name}": float(np.mean(values)) for name, values in sorted(self._terms.items())}}
+            self._terms = {}
+        super().log(logs, start_time)
+
+    def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix: str = "eval") -> dict[str, float]:
+        """Frame AUC and AP on the validation videos."""
+        scorer = self.accelerator.unwrap_model(self.model).scorer
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in measure(scorer, self.validation).items()}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+
+class JsonLinesLog(TrainerCallback):
+    """Every log as a line of JSON. What a resumed run does again is taken out first, so that each step stands once."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        """Keeps the lines up to the step training starts from."""
+        if not state.is_world_process_zero:
+            return
+        lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.is_file() else []
+        kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= state.global_step]
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        """Appends one line."""
+        if state.is_world_process_zero:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"step": state.global_step, **logs}) + "\n")
