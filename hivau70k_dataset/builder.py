@@ -124,14 +124,16 @@ class HIVAU70kConfig(datasets.BuilderConfig):
     video_root: str | None = None
 
     def create_config_id(self, config_kwargs: dict, custom_features: datasets.Features | None = None) -> str:
-        """Names the cache: another content of the annotation files is another dataset."""
+        """Names the cache: other annotations, or other files among the videos, are another dataset."""
         if self.data_dir is not None:
             config_kwargs = {**config_kwargs, "annotations": digest(self.data_dir)}
+        if self.video_root is not None:
+            config_kwargs = {**config_kwargs, "videos": VideoFolder(self.video_root).digest()}
         return super().create_config_id(config_kwargs, custom_features=custom_features)
 
 
 class HIVAU70k(datasets.GeneratorBasedBuilder):
-    """The three-level data, from the released files, the annotation engine or the synthetic miniature.
+    """The three-level data, from the released files or from annotations of your own in any form that is read.
 
     Configurations: "clip", "event", "video" and "all" hold instruction rows, "detection" and "annotations" one row a
     video. Splits are those present. A video that is not under `video_root` keeps its row with `video_path` null;

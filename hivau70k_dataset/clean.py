@@ -26,7 +26,7 @@ class Change:
     """One change of the cleaned copy.
 
     Args:
-        code (`str`): The finding it mends, a key of `validate.MEANING`.
+        code (`str`): The finding it mends, a key of `findings.MEANING`.
         video (`str`): The video or segment.
         where (`str`): Field or row id.
         old (`Any`): Before.
@@ -96,7 +96,10 @@ def _clean_annotation(entry: VideoAnnotation, changes: list[Change]) -> VideoAnn
         name = canonical_class(label) or label
         if name != label:
             changes.append(Change("label_spelling", entry.video, "labels", label, name))
-        labels.append(name)
+        if name in labels:
+            changes.append(Change("label_spelling", entry.video, "labels", f"{name} again", None))
+        else:
+            labels.append(name)
     events = []
     for i, event in enumerate(entry.events):
         where = f"event {i}"
@@ -112,7 +115,7 @@ def _clean_annotation(entry: VideoAnnotation, changes: list[Change]) -> VideoAnn
         events.append(replace(event, clips=tuple(clips), summary=summary, parts=parts))
     return replace(
         entry,
-        labels=tuple(dict.fromkeys(labels)),
+        labels=tuple(labels),
         events=tuple(events),
         summary=_clean_text(entry.summary, entry.video, "summary", changes),
         parts=_clean_parts(entry.parts, entry.video, "video", changes),

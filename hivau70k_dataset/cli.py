@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from modeling_holmes_vau.cli import run_command
-from modeling_holmes_vau.files_holmes_vau import whole_folder, write_whole
+from modeling_holmes_vau.files_holmes_vau import check_new_folder, whole_folder, write_whole
 
 from .reading import read_annotation_files
 
@@ -36,7 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     cut = _add_command(commands, "cut", "write events and clips as files of their own, in the layout of the release")
     cut.add_argument("--videos", required=True, metavar="DIR", help="folder of the whole videos")
-    cut.add_argument("--output", required=True, metavar="DIR", help="folder to write; what is there already is kept")
+    cut.add_argument("--output", required=True, metavar="DIR", help="folder to write; files there are kept")
     cut.add_argument("--levels", nargs="+", choices=("clip", "event"), default=["event", "clip"], help="(both)")
     cut.add_argument(
         "--mode",
@@ -65,6 +65,8 @@ def run_export(args: argparse.Namespace) -> int:
     output, missing = export(args.annotations, args.output, args.videos, args.embed_videos, progress=True)
     if missing:
         print(f"{len(missing)} videos are missing under {args.videos}; they are listed in {output / 'README.md'}")
+    if args.videos and not args.embed_videos:
+        print("video_file holds paths of this machine: to publish the folder, export with --embed-videos")
     print(f"wrote {output}")
     return 0
 
@@ -74,6 +76,8 @@ def run_validate(args: argparse.Namespace) -> int:
     from .ground_truth import read_ucf_annotation
     from .validate import validate
 
+    if args.fix:
+        check_new_folder(Path(args.fix))
     truth = read_ucf_annotation(args.ground_truth) if args.ground_truth else None
     report = validate(args.annotations, args.videos, truth, progress=True)
     text = report.to_text()
@@ -111,11 +115,11 @@ def run_stats(args: argparse.Namespace) -> int:
     if args.output:
         from .stats_picture import draw_statistics
 
+        contents = {"md": table + "\n", "json": _json(summarise(statistics)), "png": draw_statistics(statistics)}
         folder = Path(args.output)
         folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / "stats.md", table + "\n")
-        write_whole(folder / "stats.json", _json(summarise(statistics)))
-        write_whole(folder / "stats.png", draw_statistics(statistics))
+        for suffix, content in contents.items():
+            write_whole(folder / f"stats.{suffix}", content)
         print(f"\nwrote {folder}")
     return 0
 
@@ -159,6 +163,9 @@ def run_instructions(args: argparse.Namespace) -> int:
     if not rows:
         raise ValueError(f"{args.annotations} holds no hierarchical annotations to build rows from.")
     output = Path(args.output)
+    if output.suffix != ".jsonl" or output.exists():
+        problem = "is there already" if output.exists() else "does not end in .jsonl"
+        raise ValueError(f"--output {output} {problem}: name a new .jsonl file.")
     output.parent.mkdir(parents=True, exist_ok=True)
     write_instructions(output, rows)
     print(f"wrote {output}: {len(rows)} rows")

@@ -111,7 +111,7 @@ def span_frame_range(video, start_s: float | None = None, end_s: float | None = 
     end = min(end, video.duration_s)
     if has_even_rate(video):
         fps = frame_rate(video)  # 27, where the times of the file, rounded to milliseconds, make it 27.00003
-        first, stop = round(Fraction(start) * fps), round(Fraction(end) * fps)
+        first, stop = round(Fraction(float(start)) * fps), round(Fraction(float(end)) * fps)
     else:
         times_s = np.append(video.timestamps_s, video.duration_s)
         first, stop = np.searchsorted((times_s[1:] + times_s[:-1]) / 2, (start, end), side="right").tolist()
@@ -292,16 +292,25 @@ def comment_of(cut: Cut, span: Span) -> str:
 
 
 def is_done(cut: Cut, video: VideoReader, span: Span, num_frames: int, durations_s: tuple[float, ...]) -> bool:
-    """Whether the output is there and right. One that says it is of other frames, as after a change of the
-    annotations, is not; one that says nothing, such as a file of the original release, may be."""
+    """Whether the output is there and right. One that can't be read is not, nor is one of ours of other frames, as
+    after a change of the annotations. One of another make, such as a file of the original release, is right when it
+    has the wanted frame count, size and duration; else it stays, and [`CutError`] says so."""
     if not cut.output.is_file():
         return False
     try:
+        is_ours = (comment := read_comment(cut.output)).startswith("frames ")
         check_file(cut.output, video, num_frames, durations_s)
-        comment = read_comment(cut.output)
-    except ValueError:
+    except VideoReadError:
         return False
-    return not comment.startswith("frames ") or comment == comment_of(cut, span)
+    except CutError as error:
+        if is_ours:
+            return False
+        problem = str(error).removeprefix(f"{cut.output}: ").rstrip(".")
+        raise CutError(
+            f"{cut.output}: is there, was not made by this command, and is not what was asked for: {problem}. "
+            "Move it away, or choose another folder."
+        ) from None
+    return not is_ours or comment == comment_of(cut, span)
 
 
 def temporary_prefix(output: Path) -> str:

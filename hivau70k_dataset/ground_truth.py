@@ -141,7 +141,10 @@ def temporal_iou(left: np.ndarray, right: np.ndarray) -> float:
 
 
 def _lines(path: str | os.PathLike) -> Iterable[tuple[str, list[str]]]:
-    text = Path(path).read_text(encoding="utf-8-sig")
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise AnnotationError(f"{path}: not UTF-8 text. Pass the annotation's .txt file.") from None
     lines = [(f"{path}: line {number}", line.split()) for number, line in enumerate(text.splitlines(), start=1)]
     lines = [(place, fields) for place, fields in lines if fields]
     if not lines:

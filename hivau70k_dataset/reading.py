@@ -18,13 +18,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .records import annotation_from_json, instructions_from_json
+from .records import RepeatedName, annotation_from_json, instructions_from_json
 from .schema import SPLITS, AnnotationError, Instruction, VideoAnnotation
 
 
 FOLDERS = ("raw_annotations", "instruction")
+OUR_REPORTS = ("report.json", "changes.json", "stats.json")  # written by commands, perhaps into the same folder
 SOURCES = {"ucf": "ucf-crime", "xd": "xd-violence"}  # as the released file names begin -> as the released paths do
 _FILE_NAME = re.compile(r"(?:(?P<source>.+?)_)?(?:database_)?(?P<split>train|validation|val|test)(?:_.*)?")
+_SPLIT_NAME = re.compile(r"(?<![^_])(?:train|validation|val|test)(?![^_])")
 _ROW_FIELDS = {"conversations", "type", "task", "level", "prompt", "question", "answer", "anwser"}
 _OBJECT_FIELDS = _ROW_FIELDS | {"events", "clips", "fps", "n_frames"}  # of one object, not of a dict keyed by video
 
@@ -66,13 +68,21 @@ def find_annotation_files(folder: str | os.PathLike) -> list[Path]:
     if not root.is_dir():
         raise AnnotationError(f"{root} does not exist. Pass the folder that holds {' and '.join(FOLDERS)}/.")
     places = [root / name for name in FOLDERS if (root / name).is_dir()] or [root]
-    files = [path for place in places for path in sorted(place.iterdir()) if path.suffix in (".json", ".jsonl")]
-    files = [path for path in files if not path.name.startswith(".")]
+    files = [path for place in places for path in _json_files(place)]
+    if root not in places and (beside := _json_files(root)):
+        raise AnnotationError(
+            f"{beside[0]} lies beside {places[0].name}/ and would not be read. Move it in there, or away."
+        )
     if not files:
         raise AnnotationError(
             f"{root} holds no annotation files (.json, .jsonl), in {' or '.join(FOLDERS)}/ or itself."
         )
     return files
+
+
+def _json_files(folder: Path) -> list[Path]:
+    files = (path for path in sorted(folder.iterdir()) if path.suffix in (".json", ".jsonl"))
+    return [path for path in files if not path.name.startswith(".") and path.name not in OUR_REPORTS]
 
 
 def read_annotation_files(folder: str | os.PathLike, on_error: OnError | None = None) -> AnnotationFiles:
@@ -86,10 +96,19 @@ def read_annotation_files(folder: str | os.PathLike, on_error: OnError | None = 
     Raises:
         `AnnotationError`: If a file can't be read, naming file, video or row, and field.
     """
-    annotations, instructions = [], []
+    annotations, instructions, seen = [], [], {}
     for path in find_annotation_files(folder):
         for entry in read_annotation_file(path, on_error):
-            (annotations if isinstance(entry, VideoAnnotation) else instructions).append(entry)
+            if isinstance(entry, Instruction):
+                instructions.append(entry)
+                continue
+            try:
+                _check_new(entry, path, seen)
+                annotations.append(entry)
+            except AnnotationError as error:
+                (on_error or _raise)(error)
+    if not annotations and not instructions and on_error is None:
+        raise AnnotationError(f"{folder} holds annotation files, but nothing stands in them.")
     return AnnotationFiles(tuple(annotations), tuple(instructions))
 
 
@@ -106,25 +125,34 @@ def read_annotation_file(
     """
     path, on_error = Path(path), on_error or _raise
     named = _FILE_NAME.fullmatch(path.stem)
+    if len(splits := set(_SPLIT_NAME.findall(path.stem))) > 1 and split is None:
+        raise AnnotationError(f"{path}: its name tells two splits, {' and '.join(sorted(splits))}. Rename it.")
     if named and split is None:
         split = {"val": "validation"}.get(named["split"], named["split"])
     if named and source is None and named["source"] and named["source"] != "merge_instruction":
         source = SOURCES.get(named["source"], named["source"])
     entries: list[VideoAnnotation | Instruction] = []
-    seen = set()
+    seen: dict[tuple, str] = {}
     for subject, fields in _load(path, on_error):
         try:
             if isinstance(fields, dict) and _ROW_FIELDS & fields.keys():
                 entries.extend(instructions_from_json(fields, str(path), subject))
                 continue
             annotation = annotation_from_json(fields, str(path), subject, source, split)
-            if annotation.video in seen:
-                raise AnnotationError(f"{path}: video {annotation.video!r} stands there twice. Keep one.")
-            seen.add(annotation.video)
+            _check_new(annotation, path, seen)
             entries.append(annotation)
         except AnnotationError as error:
             on_error(error)
     return entries
+
+
+def _check_new(annotation: VideoAnnotation, path: Path, seen: dict[tuple, str]) -> None:
+    """Remember the file an annotation is in; a second one of the same video is an error."""
+    key = (annotation.source, annotation.split, annotation.video)
+    if (earlier := seen.get(key)) is not None:
+        where = "stands there twice" if earlier == str(path) else f"is annotated in {earlier} too"
+        raise AnnotationError(f"{path}: video {annotation.video!r} {where}. Keep one.")
+    seen[key] = str(path)
 
 
 def digest(folder: str | os.PathLike) -> str:
@@ -135,13 +163,9 @@ def digest(folder: str | os.PathLike) -> str:
     return total.hexdigest()[:16]
 
 
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
-    if len(fields) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise AnnotationError(f"{twice!r} stands there twice. Keep one.")
-    return fields
+    return fields if len(fields) == len(pairs) else RepeatedName(pairs)
 
 
 def _load(path: Path, on_error: OnError) -> Iterator[tuple[str, Any]]:
@@ -161,18 +185,26 @@ def _load(path: Path, on_error: OnError) -> Iterator[tuple[str, Any]]:
         yield from _load_lines(path, text, on_error)
         return
     try:
-        whole = json.loads(text, object_pairs_hook=_no_duplicates)
-    except AnnotationError as error:
-        on_error(AnnotationError(f"{path}: {error}"))
-        return
+        whole = json.loads(text, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
         on_error(AnnotationError(f"{path}: not JSON: {error.msg} at line {error.lineno}. JSON lines end in .jsonl."))
+        return
+    except (RecursionError, ValueError) as error:  # nested too deep, or a number of thousands of digits
+        on_error(AnnotationError(f"{path}: not JSON that can be read: {error}."))
         return
     if isinstance(whole, list):
         yield from ((f"entry {index}", entry) for index, entry in enumerate(whole))
     elif isinstance(whole, dict) and not _OBJECT_FIELDS & whole.keys():
+        if isinstance(whole, RepeatedName):
+            on_error(AnnotationError(f"{path}: video {whole.name!r} stands there twice. Keep one."))
+            del whole[whole.name]
         for name, entry in whole.items():
-            yield f"video {name!r}", {"video": name, **entry} if isinstance(entry, dict) else entry
+            if isinstance(entry, dict) and entry.setdefault("video", name) != name:
+                on_error(
+                    AnnotationError(f"{path}: video {name!r}: `video`: got {entry['video']!r}, expected the same.")
+                )
+                continue
+            yield f"video {name!r}", entry
     else:
         yield "the object", whole
 
@@ -182,11 +214,11 @@ def _load_lines(path: Path, text: str, on_error: OnError) -> Iterator[tuple[str,
         if not line.strip():
             continue
         try:
-            yield f"line {number}", json.loads(line, object_pairs_hook=_no_duplicates)
+            yield f"line {number}", json.loads(line, object_pairs_hook=_object)
         except json.JSONDecodeError as error:
             hint = "Cut off while it was written?" if error.pos >= len(line.rstrip()) - 1 else "Mend the line."
             on_error(
                 AnnotationError(f"{path}: line {number} is not JSON: {error.msg} at column {error.colno}. {hint}")
             )
-        except AnnotationError as error:
-            on_error(AnnotationError(f"{path}: line {number}: {error}"))
+        except (RecursionError, ValueError) as error:
+            on_error(AnnotationError(f"{path}: line {number} is not JSON that can be read: {error}."))

@@ -9,7 +9,6 @@ Three forms are read, told apart by their fields:
 The reader keeps what the files say, blemishes included; `validate` reports those.
 """
 
-import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
@@ -21,6 +20,7 @@ from .schema import (
     SPLITS,
     SUMMARY_TASKS,
     TASKS,
+    VIDEO_SUFFIXES,
     AnnotationError,
     Clip,
     Event,
@@ -28,6 +28,22 @@ from .schema import (
     SummaryParts,
     VideoAnnotation,
 )
+
+
+MOST = 2**53  # whole numbers up to here are exact as JSON numbers
+
+
+class RepeatedName(dict):
+    """A JSON object in which a name stands twice; of the values, the last.
+
+    Args:
+        pairs (`list[tuple[str, Any]]`): As they stand there.
+    """
+
+    def __init__(self, pairs: list[tuple[str, Any]]):
+        super().__init__(pairs)
+        names = [name for name, _ in pairs]
+        self.name = next(name for name in names if names.count(name) > 1)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -43,11 +59,16 @@ class _Record:
     subject: str
 
     def fail(self, field: str, got: Any, expected: str) -> AnnotationError:
-        shown = repr(got)
+        shown = repr(got) if not isinstance(got, int) or abs(got) <= MOST else "a huge number"
         shown = shown if len(shown) <= 80 else f"{shown[:77]}..."
         return AnnotationError(f"{self.file}: {self.subject}: `{field}`: got {shown}, expected {expected}.")
 
+    def check_repeated(self) -> None:
+        if isinstance(self.fields, RepeatedName):
+            raise AnnotationError(f"{self.file}: {self.subject}: `{self.fields.name}` stands there twice. Keep one.")
+
     def check_names(self, required: Iterable[str], optional: Iterable[str] = ()) -> None:
+        self.check_repeated()
         required, optional = set(required), set(optional)
         if missing := sorted(required - set(self.fields)):
             raise AnnotationError(f"{self.file}: {self.subject}: `{missing[0]}` is missing. Add the field.")
@@ -62,15 +83,17 @@ class _Record:
             return None
         if not isinstance(value, str) or not value.strip():
             raise self.fail(field, value, "a text that is not empty")
+        if any("\ud800" <= letter <= "\udfff" for letter in value):
+            raise self.fail(field, value, "a text without halves of surrogate pairs, which is no Unicode")
         return value
 
     def whole(self, field: str, value: Any, least: int) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise self.fail(field, value, f"a whole number of at least {least}")
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MOST:
+            raise self.fail(field, value, f"a whole number from {least} to {MOST}")
         return value
 
     def number(self, field: str, value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= MOST:
             raise self.fail(field, value, "a finite number")
         return float(value)
 
@@ -189,7 +212,7 @@ def _raw_annotation(record: _Record, name: str, source: str | None, split: str |
     video_parts = None
     if "video_summary_split" in fields:
         video_parts = _parts(record, fields["video_summary_split"], "video_summary_split")
-    labels = tuple(record.texts("label", fields["label"]))
+    labels = _labels(record, "label", fields["label"])
     summary = record.text("video_summary", fields["video_summary"])
     origin = _origin(record, name, source, split)
     return VideoAnnotation(name, *origin, n_frames, fps, labels, events, summary, video_parts)
@@ -204,6 +227,13 @@ def _raw_clips(record: _Record, event: int, spans: Any, captions: Any, captions_
     )
 
 
+def _labels(record: _Record, field: str, value: Any) -> tuple[str, ...]:
+    labels = tuple(record.texts(field, value))
+    if any(label.strip().lower() == "normal" for label in labels):
+        raise record.fail(field, value, "classes of anomalies; of a normal video none, []")
+    return labels
+
+
 def _origin(record: _Record, name: str, source: str | None, split: str | None) -> tuple[str, str]:
     if source is None and "_label_" in name:
         source = "xd-violence"
@@ -215,6 +245,8 @@ def _origin(record: _Record, name: str, source: str | None, split: str | None) -
             f"{record.file}: {record.subject}: nothing tells {missing}. Name the file <source>_<split>.json "
             "(ucf_database_test.json, mine_train.jsonl), or pass it."
         )
+    if "/" in source or "\\" in source or source in (".", ".."):
+        raise AnnotationError(f"{record.file}: {record.subject}: {source!r} is no name of a source. Rename the file.")
     return source, split
 
 
@@ -241,7 +273,7 @@ def _clean_annotation(record: _Record) -> VideoAnnotation:
         record.one_of("split", fields["split"], SPLITS),
         n_frames,
         fps,
-        tuple(record.texts("labels", fields["labels"])),
+        _labels(record, "labels", fields["labels"]),
         tuple(events),
         record.text("summary", fields["summary"]),
         _clean_parts(record),
@@ -266,6 +298,7 @@ def annotation_from_json(
     if not isinstance(fields, dict):
         raise AnnotationError(f"{file}: {subject}: got {type(fields).__name__}, expected an object for one video.")
     record = _Record(fields, file, subject)
+    record.check_repeated()
     if "video" not in fields:
         raise AnnotationError(f"{file}: {subject}: `video` is missing. Add the field.")
     name = _check_name(record, fields["video"])
@@ -319,6 +352,8 @@ def _segment_path(record: _Record, level: str) -> str:
     if "\\" in path or "\0" in path or len(pieces) != 4 or any(piece in ("", ".", "..") for piece in pieces):
         raise record.fail("video", path, expected)
     pure = PurePosixPath(path)
+    if pure.suffix.lower() not in VIDEO_SUFFIXES:
+        raise record.fail("video", path, expected)
     if pieces[1] != f"{level}s" or pieces[2] not in SPLITS or not SEGMENT_NAME[level].fullmatch(pure.stem):
         raise record.fail("video", path, expected)
     return path

@@ -60,13 +60,13 @@ def _draw_rows(axes: Axes, rows: dict[str, dict[str, int]], title: str) -> None:
         if counts.any():
             axes.bar(LEVELS, counts, bottom=bottom, color=TASK_COLOURS[task], label=task)
             bottom += counts
+    if not bottom.any():
+        _say_empty(axes)
+        return
     for level, total in zip(LEVELS, bottom):
         axes.annotate(f"{int(total)}", (level, total), ha="center", va="bottom")
-    if bottom.any():
-        axes.legend(frameon=False)
-        axes.set_ylim(0, 1.12 * bottom.max())
-    else:
-        _say_empty(axes)
+    axes.legend(frameon=False)
+    axes.set_ylim(0, 1.12 * bottom.max())
 
 
 def _draw_classes(axes: Axes, classes: dict[str, int], title: str) -> None:

@@ -2,164 +2,24 @@
 
 import os
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from tqdm import tqdm
-
-from modeling_holmes_vau.video_reader_holmes_vau import VideoReadError, open_video
-
-from .ground_truth import FrameAnnotation, frame_labels, hivau_frame_annotations, temporal_iou
+from .findings import Finding, Report
+from .ground_truth import FrameAnnotation
 from .instructions import build_instructions, prompt_pools
 from .labels import canonical_class, classes_of_name, parse_judgement
 from .reading import find_annotation_files, read_annotation_file
 from .schema import AnnotationError, Instruction, VideoAnnotation
+from .validate_videos import Entries, check_ground_truth, check_videos
 from .videos import VideoFolder
 
-
-# What each finding means, in the order of the report.
-MEANING = {
-    "unreadable": "can't be read and is left out of everything below",
-    "duplicate_video": "a video annotated before, in another file",
-    "duplicate_row": "the same segment, question and answer as an earlier row",
-    "duplicate_id": "an id that an earlier row has",
-    "contradiction": "the judgement contradicts the class of the video",
-    "unclear_judgement": "the judgement says neither that there is an anomaly nor that there is none",
-    "no_known_class": "an anomaly is stated without a class that is known",
-    "other_class": "the judgement names another class than the video has",
-    "label_spelling": "a class spelt otherwise than the benchmark spells it",
-    "unknown_label": "a label that is no class of the benchmark",
-    "glued_prompts": "two prompts in one",
-    "curly_quotes": "curly quotation marks or apostrophes",
-    "non_ascii": "letters outside ASCII",
-    "white_space": "line breaks in a text, or spaces around it",
-    "odd_name": "a file name with characters that shells and URLs take for something else",
-    "event_past_end": "an event ends after the video",
-    "clip_past_end": "a clip ends after the video",
-    "event_overlap": "an event starts before the one before it ends",
-    "clip_outside_event": "a clip reaches outside its event",
-    "clip_overlap": "a clip starts within the clip before it",
-    "clip_order": "a clip starts before the clip before it",
-    "no_instructions": "an annotated video without any instruction row",
-    "missing_row": "a task of an annotated segment without its row, in a video that has rows",
-    "unknown_segment": "a row about a segment that the annotations do not have",
-    "missing_video": "no file",
-    "unreadable_video": "a file that can't be read",
-    "frame_count": "a file of another length than annotated",
-    "frame_rate": "a file of another frame rate than annotated",
-    "lost_segment": "fewer events than the ground truth has segments",
-    "extra_segment": "more events than the ground truth has segments",
-    "no_ground_truth": "an annotated video that the ground truth does not have",
-}
-KINDS = ("annotations", "instructions", "videos", "ground truth")
-RATE_TOLERANCE = 0.01  # of the annotated frame rate: 29.97 is written as 30
-EXAMPLES = 3
 
 _CURLY = re.compile("[\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f]")
 _ODD_NAME = re.compile(r"[^\w.+-]", re.ASCII)
 _NON_ASCII = re.compile(r"[^\x00-\x7f]")
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong.
-
-    Args:
-        kind (`str`): "annotations", "instructions", "videos" or "ground truth".
-        code (`str`): A key of `MEANING`.
-        file (`str`): The file it is in.
-        video (`str`): The video or segment; empty where the file as a whole is meant.
-        where (`str`): Field or row id.
-        message (`str`): What was found.
-        group (`str`, *optional*): What the report counts apart within a code.
-    """
-
-    kind: str
-    code: str
-    file: str
-    video: str
-    where: str
-    message: str
-    group: str = ""
-
-
-@dataclass
-class Report:
-    """What `validate` found.
-
-    Args:
-        findings (`list[Finding]`): Everything that is wrong.
-        spellings (`list[dict]`): Every class name in the judgements of the instruction rows, with the class it stands
-            for and how many rows have it.
-        agreement (`dict[str, float]`): Temporal IoU of each abnormal video's events with the ground truth, if given.
-        videos (`int`): Annotated videos read.
-        rows (`int`): Instruction rows read.
-    """
-
-    findings: list[Finding] = field(default_factory=list)
-    spellings: list[dict[str, Any]] = field(default_factory=list)
-    agreement: dict[str, float] = field(default_factory=dict)
-    videos: int = 0
-    rows: int = 0
-
-    def count(self, kind: str, code: str) -> int:
-        """How many findings of a kind have a code."""
-        return sum(finding.kind == kind and finding.code == code for finding in self.findings)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The report as plain JSON values."""
-        counts = Counter((finding.kind, finding.code) for finding in self.findings)
-        return {
-            "videos": self.videos,
-            "rows": self.rows,
-            "counts": {kind: {c: counts[kind, c] for c in MEANING if counts[kind, c]} for kind in KINDS},
-            "mean_temporal_iou": sum(self.agreement.values()) / len(self.agreement) if self.agreement else None,
-            "temporal_iou": self.agreement,
-            "spellings": self.spellings,
-            "findings": [asdict(finding) for finding in self.findings],
-        }
-
-    def to_text(self) -> str:
-        """The report for reading: each code with its count, its meaning and the first examples."""
-        lines = [f"{self.videos} annotated videos and {self.rows} instruction rows, {len(self.findings)} findings"]
-        grouped = defaultdict(list)
-        for finding in self.findings:
-            grouped[finding.kind, finding.code].append(finding)
-        for kind in KINDS:
-            codes = [code for code in MEANING if (kind, code) in grouped]
-            lines += ["", f"{kind}:"] if codes else []
-            for code in codes:
-                lines += _block(code, grouped[kind, code])
-        if self.agreement:
-            mean = self.to_dict()["mean_temporal_iou"]
-            lines += [
-                "",
-                f"mean temporal IoU with the ground truth: {mean:.4f} ({len(self.agreement)} abnormal videos)",
-            ]
-        if self.spellings:
-            listed = defaultdict(list)
-            for entry in self.spellings:
-                listed[entry["class"]].append(f"{entry['spelling']} ({entry['count']})")
-            lines += ["", f"class names in the judgements: {len(self.spellings)} spellings of {len(listed)} classes"]
-            lines += [f"  {name}: {', '.join(names)}" for name, names in sorted(listed.items())]
-        return "\n".join(lines)
-
-
-def _block(code: str, findings: list[Finding]) -> list[str]:
-    groups = Counter(finding.group for finding in findings if finding.group)
-    split = f" ({', '.join(f'{count} {group}' for group, count in groups.items())})" if groups else ""
-    lines = [f"{len(findings):6d}  {code}: {MEANING[code]}{split}"]
-    lines += [f"          {_place(finding)}: {finding.message}" for finding in findings[:EXAMPLES]]
-    if len(findings) > EXAMPLES:
-        lines.append(f"          and {len(findings) - EXAMPLES} more")
-    return lines
-
-
-def _place(finding: Finding) -> str:
-    return " ".join(filter(None, (finding.video or finding.file, finding.where)))
 
 
 def validate(
@@ -181,7 +41,7 @@ def validate(
     """
     report = Report()
     seen: dict[tuple, str] = {}
-    everything: list[tuple[str, VideoAnnotation | Instruction]] = []
+    everything: Entries = []
     for path in find_annotation_files(annotations):
 
         def note(error: AnnotationError, path: Path = path) -> None:
@@ -201,9 +61,9 @@ def validate(
     report.findings += _check_coverage(everything, annotated)
     report.spellings = _spellings(rows)
     if videos is not None:
-        report.findings += _check_videos(everything, annotated, VideoFolder(videos), progress)
+        report.findings += check_videos(everything, VideoFolder(videos), progress)
     if ground_truth is not None:
-        report.findings += _check_ground_truth(everything, ground_truth, report.agreement)
+        report.findings += check_ground_truth(everything, ground_truth, report.agreement)
     return report
 
 
@@ -242,10 +102,13 @@ def _check_judgement(
 def _check_row(file: str, row: Instruction, labels: Iterable[str] | None, seen: dict[tuple, str]) -> Iterator[Finding]:
     kind, where = "instructions", f"id {row.id}"
     content = (row.video, row.task, row.question, row.answer, row.turn)
-    if (earlier := seen.setdefault(content, row.id)) is not row.id:
-        yield Finding(kind, "duplicate_row", file, row.video, where, f"as id {earlier}")
-    elif (earlier := seen.setdefault((row.source, row.split, row.id, row.turn), row.video)) is not row.video:
-        yield Finding(kind, "duplicate_id", file, row.video, where, f"as in {earlier}")
+    identity = (row.source, row.split, row.id, row.turn)
+    if content in seen:
+        yield Finding(kind, "duplicate_row", file, row.video, where, f"as id {seen[content]}")
+    elif identity in seen:
+        yield Finding(kind, "duplicate_id", file, row.video, where, f"as in {seen[identity]}")
+    seen.setdefault(content, row.id)
+    seen.setdefault(identity, row.video)
     if row.question not in prompt_pools()[row.task] and len(prompts_in(row.question)) > 1:
         yield Finding(kind, "glued_prompts", file, row.video, where, repr(row.question))
     yield from _check_text(kind, file, row.video, f"{where} question", row.question)
@@ -317,9 +180,7 @@ def _check_spans(file: str, entry: VideoAnnotation) -> Iterator[Finding]:
             before = clip
 
 
-def _check_coverage(
-    everything: list[tuple[str, VideoAnnotation | Instruction]], annotated: dict[tuple, VideoAnnotation]
-) -> Iterator[Finding]:
+def _check_coverage(everything: Entries, annotated: dict[tuple, VideoAnnotation]) -> Iterator[Finding]:
     rows = [(file, entry) for file, entry in everything if isinstance(entry, Instruction)]
     asked = {(row.source, row.split, row.name) for _, row in rows}
     present = {(row.video, row.task) for _, row in rows}
@@ -352,55 +213,3 @@ def _spellings(rows: list[Instruction]) -> list[dict[str, Any]]:
         {"spelling": spelling, "class": canonical_class(spelling), "count": count}
         for spelling, count in counts.most_common()
     ]
-
-
-def _check_videos(
-    everything: list[tuple[str, VideoAnnotation | Instruction]],
-    annotated: dict[tuple, VideoAnnotation],
-    folder: VideoFolder,
-    progress: bool,
-) -> Iterator[Finding]:
-    """Look for each whole video once: of the annotations, then those that only the rows name."""
-    whole: dict[str, tuple[str, VideoAnnotation | Instruction]] = {}
-    for file, entry in sorted(everything, key=lambda pair: isinstance(pair[1], Instruction)):
-        whole.setdefault(entry.whole_path, (file, entry))
-    for path, (file, entry) in tqdm(whole.items(), "videos", unit="video", disable=not progress):
-        try:
-            found = folder.find(entry)
-            if found is None:
-                yield Finding("videos", "missing_video", file, path, "", f"not under {folder.root}")
-                continue
-            with open_video(found.path) as reader:
-                n_frames, fps = reader.num_frames, reader.fps
-        except (VideoReadError, ValueError) as error:
-            yield Finding("videos", "unreadable_video", file, path, "", str(error))
-            continue
-        if not isinstance(entry, VideoAnnotation):
-            continue
-        if n_frames != entry.n_frames:
-            message = f"the file has {n_frames} frames, the annotation {entry.n_frames}"
-            yield Finding("videos", "frame_count", file, path, "", message)
-        if abs(fps - entry.fps) > RATE_TOLERANCE * entry.fps:
-            message = f"the file runs at {fps:g} frames per second, the annotation at {entry.fps:g}"
-            yield Finding("videos", "frame_rate", file, path, "", message)
-
-
-def _check_ground_truth(
-    everything: list[tuple[str, VideoAnnotation | Instruction]],
-    ground_truth: dict[str, FrameAnnotation],
-    agreement: dict[str, float],
-) -> Iterator[Finding]:
-    for file, entry in everything:
-        if not isinstance(entry, VideoAnnotation) or not entry.labels:
-            continue
-        truth = ground_truth.get(entry.video)
-        if truth is None:
-            yield Finding("ground truth", "no_ground_truth", file, entry.video, "", "not in the ground truth")
-            continue
-        ours = hivau_frame_annotations([entry])[entry.video]
-        iou = temporal_iou(frame_labels(ours), frame_labels(truth, entry.n_frames))
-        agreement[entry.video] = iou
-        if len(ours.spans) != len(truth.spans):
-            code = "lost_segment" if len(ours.spans) < len(truth.spans) else "extra_segment"
-            message = f"{len(ours.spans)} events, {len(truth.spans)} segments, temporal IoU {iou:.3f}"
-            yield Finding("ground truth", code, file, entry.video, "", message)

@@ -1,14 +1,13 @@
 """Where the video of an annotation lies under a folder of videos, in the release's layout or in any other."""
 
+import hashlib
 import os
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from .schema import Instruction, VideoAnnotation
-
-
-VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm")
+from .schema import LEVELS, SPLITS, VIDEO_SUFFIXES, Instruction, VideoAnnotation
 
 
 @dataclass(frozen=True)
@@ -16,7 +15,7 @@ class FoundVideo:
     """A file to read for a segment.
 
     Args:
-        path (`str`): The file.
+        path (`str`): The file, absolute.
         is_cut (`bool`): Whether the file holds the segment alone, as `cut` writes it; else the whole video.
     """
 
@@ -28,7 +27,8 @@ class VideoFolder:
     """The videos under a folder.
 
     A segment is looked for as a file of its own at its path in the release's layout, then in its whole video: at that
-    video's path in the release's layout, else wherever under the folder a file has the video's name.
+    video's path in the release's layout, else wherever under the folder a file has the video's name. A file that the
+    layout gives to another source or split is never taken.
 
     Args:
         root (`str` or `os.PathLike`): The folder.
@@ -38,33 +38,67 @@ class VideoFolder:
     """
 
     def __init__(self, root: str | os.PathLike):
-        self.root = Path(root)
+        self.root = Path(root).absolute()
         if not self.root.is_dir():
             raise FileNotFoundError(
                 f"The video folder {str(root)!r} does not exist. Pass the folder that holds the videos."
             )
-        self._files = defaultdict(list)
-        for folder, _, names in sorted(os.walk(self.root, followlinks=True)):
-            for name in sorted(names):
-                stem, suffix = os.path.splitext(name)
-                if suffix.lower() in VIDEO_SUFFIXES and not name.startswith("."):
-                    self._files[stem].append(os.path.join(folder, name))
+        self._files: dict[str, dict[str, str]] = defaultdict(dict)  # name -> real path -> path, each file once
+        for path in _walk(self.root):
+            if path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".") and path.is_file():
+                self._files[path.stem].setdefault(os.path.realpath(path), str(path))
+        self._taken: dict[str, str] = {}  # file -> the video it was found for by its name
 
     def find(self, entry: VideoAnnotation | Instruction) -> FoundVideo | None:
         """The file of an annotated video or of the segment an instruction asks about; `None` when it is missing.
 
         Raises:
-            `ValueError`: If several files have the video's name and none is at its path in the release's layout.
+            `ValueError`: If several files have the video's name and none is at its path in the release's layout, or if
+                one file has the name of several videos.
         """
         if isinstance(entry, Instruction) and (segment := self.root / entry.video).is_file():
             return FoundVideo(str(segment), entry.level != "video")
-        if (path := self.root / entry.whole_path).is_file():
-            return FoundVideo(str(path), False)
-        name = path.stem
-        files = self._files.get(name, [])
+        return self.find_whole(entry)
+
+    def find_whole(self, entry: VideoAnnotation | Instruction) -> FoundVideo | None:
+        """The file of the whole video, as `find` looks for it."""
+        whole = self.root / entry.whole_path
+        if whole.is_file():
+            return FoundVideo(str(whole), False)
+        files = [path for path in self._files.get(whole.stem, {}).values() if not self._is_of_another(path)]
         if len(files) > 1:
             raise ValueError(
-                f"Several files under {str(self.root)!r} are named {name!r}: {', '.join(files[:3])}. "
+                f"Several files under {str(self.root)!r} are named {whole.stem!r}: {', '.join(files[:3])}. "
                 f"Keep one, or put the right one at {entry.whole_path}."
             )
-        return FoundVideo(files[0], False) if files else None
+        if not files:
+            return None
+        if (other := self._taken.setdefault(files[0], entry.whole_path)) != entry.whole_path:
+            raise ValueError(
+                f"{files[0]} has the name of two annotated videos, {other} and {entry.whole_path}. "
+                "Put it at the path of the one it is."
+            )
+        return FoundVideo(files[0], False)
+
+    def digest(self) -> str:
+        """A digest of where which files are, as a cache key."""
+        paths = sorted(path for files in self._files.values() for path in files.values())
+        return hashlib.sha256("\0".join(paths).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+    def _is_of_another(self, path: str) -> bool:
+        """Whether the layout of the release gives a file, which is not at the path asked for, to another video."""
+        pieces = Path(path).relative_to(self.root).parts
+        return len(pieces) == 4 and pieces[1] in {f"{level}s" for level in LEVELS} and pieces[2] in SPLITS
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    """Every file below a folder, links followed, each folder once however many links lead to it."""
+    seen = set()
+    for folder, folders, names in os.walk(root, followlinks=True):
+        status = os.stat(folder)
+        if (status.st_dev, status.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        folders.sort()
+        yield from (Path(folder, name) for name in sorted(names))

@@ -19,11 +19,19 @@ def write_whole(path: Path, content: bytes | str) -> Path:
     return path
 
 
+def check_new_folder(output: Path) -> None:
+    """Raises `ValueError` unless `output` is free to be written: not there, or an empty folder that nobody is in."""
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise ValueError(f"{output} already exists and is not an empty folder: choose another folder or remove it.")
+    if output.resolve() == Path.cwd():
+        raise ValueError(f"{output} is the folder you are in: name one that is to be made.")
+
+
 @contextmanager
 def whole_folder(output: Path) -> Iterator[Path]:
     """A temporary folder beside `output` that takes its name when all is written, and goes away when not."""
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise ValueError(f"{output} already exists and is not an empty folder: choose another --output or remove it.")
+    check_new_folder(output)
+    output = output.resolve()
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
     try:

@@ -7,6 +7,20 @@ from hivau70k_dataset.schema import AnnotationError
 from tests.annotations import raw_annotations, write_json, write_release
 
 
+@pytest.fixture
+def build_test(tmp_path):
+    """A builder of the test split alone: a file found by its name belongs to one video."""
+    write_release(tmp_path / "release", "test")
+
+    def prepare(name: str, **options):
+        folder = str(tmp_path / "release")
+        builder = HIVAU70k(config_name=name, data_dir=folder, cache_dir=str(tmp_path / "cache"), **options)
+        builder.download_and_prepare()
+        return builder
+
+    return prepare
+
+
 @pytest.fixture(scope="module")
 def release(tmp_path_factory):
     folder = tmp_path_factory.mktemp("release")
@@ -83,14 +97,14 @@ def test_rows_without_annotations_keep_what_their_names_tell(tmp_path):
     assert (row["start_s"], row["fps"], row["labels"]) == (None, None, ["Shooting", "RoadAccidents"])
 
 
-def test_videos_are_found_cut_or_whole_and_the_missing_are_listed(build, tmp_path):
+def test_videos_are_found_cut_or_whole_and_the_missing_are_listed(build_test, tmp_path):
     root = tmp_path / "videos"
     whole = root / "Arson" / "Arson101_x264.mp4"  # UCF-Crime's own layout
     clip = root / "ucf-crime" / "clips" / "test" / "Arson101_x264_E0C1.mp4"
     for path in (whole, clip):
         path.parent.mkdir(parents=True)
         path.touch()
-    builder = build("clip", video_root=str(root))
+    builder = build_test("clip", video_root=str(root))
     rows = builder.as_dataset(split="test")
     assert [(row["video_path"], row["is_cut"]) for row in rows] == [
         (str(whole), False),
@@ -98,24 +112,50 @@ def test_videos_are_found_cut_or_whole_and_the_missing_are_listed(build, tmp_pat
         (str(whole), False),
         (None, None),
     ]
-    missing = [f"ucf-crime/videos/{split}/Normal_Videos_101_x264.mp4" for split in ("train", "test")]
-    assert builder.missing_videos == missing
-    assert build("detection", video_root=str(root)).as_dataset(split="test")[0]["video_path"] == str(whole)
+    assert builder.missing_videos == ["ucf-crime/videos/test/Normal_Videos_101_x264.mp4"]
+    assert build_test("detection", video_root=str(root)).as_dataset(split="test")[0]["video_path"] == str(whole)
 
 
-def test_two_files_of_one_name_are_refused(build, tmp_path):
-    for folder in ("a", "b"):
-        (tmp_path / "videos" / folder).mkdir(parents=True)
-        (tmp_path / "videos" / folder / "Arson101_x264.mp4").touch()
+def test_a_video_that_comes_later_is_not_missed_for_the_cache(build_test, tmp_path):
+    root = tmp_path / "videos"
+    root.mkdir()
+    assert build_test("detection", video_root=str(root)).as_dataset(split="test")[0]["video_path"] is None
+    (root / "Arson101_x264.mp4").touch()
+    path = build_test("detection", video_root=str(root)).as_dataset(split="test")[0]["video_path"]
+    assert path == str(root / "Arson101_x264.mp4")
+
+
+def touch(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    return path
+
+
+def test_one_name_for_two_files_or_two_videos_is_refused(build, build_test, tmp_path):
+    root = tmp_path / "videos"
+    first, second = touch(root / "a" / "Arson101_x264.mp4"), touch(root / "b" / "Arson101_x264.mp4")
     with pytest.raises(ValueError, match="Several files under .* are named 'Arson101_x264'"):
-        build("detection", video_root=str(tmp_path / "videos"))
-    right = tmp_path / "videos" / "ucf-crime" / "videos" / "test" / "Arson101_x264.mp4"
-    right.parent.mkdir(parents=True)
-    right.touch()
-    (tmp_path / "videos" / "a" / "Arson101_x264.mp4").unlink()
-    (tmp_path / "videos" / "b" / "Arson101_x264.mp4").unlink()
-    rows = build("detection", video_root=str(tmp_path / "videos"))
-    assert rows.as_dataset(split="test")[0]["video_path"] == str(right)
+        build_test("detection", video_root=str(root))
+    second.unlink()
+    with pytest.raises(ValueError, match="has the name of two annotated videos"):  # of train and of test
+        build("detection", video_root=str(root))
+    first.unlink()
+    right = touch(root / "ucf-crime" / "videos" / "test" / "Arson101_x264.mp4")
+    rows = build("detection", video_root=str(root)).as_dataset()
+    assert (rows["test"][0]["video_path"], rows["train"][0]["video_path"]) == (str(right), None)
+
+
+def test_links_among_the_videos(build_test, tmp_path):
+    root = tmp_path / "videos"
+    video = touch(tmp_path / "elsewhere" / "Arson101_x264.mp4")
+    (root / "a").mkdir(parents=True)
+    (root / "a" / "again").symlink_to(root)  # a loop
+    (root / "here").symlink_to(video.parent)
+    (root / "there").symlink_to(video.parent)
+    (root / "Normal_Videos_101_x264.mp4").symlink_to(tmp_path / "gone.mp4")
+    builder = build_test("detection", video_root=str(root))
+    assert builder.missing_videos == ["ucf-crime/videos/test/Normal_Videos_101_x264.mp4"]
+    assert builder.as_dataset(split="test")[0]["video_path"] == str(root / "here" / "Arson101_x264.mp4")
 
 
 def test_bad_arguments(tmp_path):

@@ -59,6 +59,8 @@ def test_instructions(tmp_path):
     assert main(["instructions", "--annotations", str(source), "--output", str(output), "--seed", "1"]) == 0
     rows = read_annotation_file(output)
     assert len(rows) == 17 and rows[0].id == "Arson101_x264_judgement"
+    for refused in (output, tmp_path / "rows.json"):  # there already; not what the reader takes
+        assert main(["instructions", "--annotations", str(source), "--output", str(refused)]) == 1
 
 
 def test_export(tmp_path, capsys):

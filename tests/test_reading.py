@@ -10,9 +10,12 @@ from tests.annotations import raw_annotations, released_row, write_json, write_l
 
 def test_files_in_the_layout_of_the_release_or_in_the_folder_itself(tmp_path):
     write_release(tmp_path / "layout")
-    (tmp_path / "layout" / "notes.json").write_text("{}")
+    (tmp_path / "layout" / "changes.json").write_text("{}")  # as `validate --fix` writes it
     names = [path.name for path in find_annotation_files(tmp_path / "layout")]
     assert names == ["ucf_database_test.json", "merge_instruction_test_final.jsonl"]
+    (tmp_path / "layout" / "more_test.json").write_text("{}")
+    with pytest.raises(AnnotationError, match="more_test.json lies beside raw_annotations/"):
+        find_annotation_files(tmp_path / "layout")
     flat = tmp_path / "flat"
     write_json(flat / "ucf_database_train.json", raw_annotations())
     (flat / ".hidden.json").write_text("{}")
@@ -52,11 +55,15 @@ def test_source_and_split_come_from_the_name_of_the_file(tmp_path):
         ("a_test.json", b'{"x": ', "not JSON: .* at line 1"),
         ("a_test.json", b'{"x": 1}\n{"y": 2}', "JSON lines end in .jsonl"),
         ("a_test.json", b"\xff\xfe", "not UTF-8 text"),
-        ("a_test.json", b'{"x": {}, "x": {}}', "'x' stands there twice"),
+        ("a_test.json", b'{"x": {}, "x": {}}', "video 'x' stands there twice"),
+        ("a_test.json", b'{"x": {"fps": 1, "fps": 1}}', "video 'x': `fps` stands there twice"),
+        ("a_test.json", b'{"x": {"video": "y"}}', "video 'x': `video`: got 'y', expected the same"),
+        ("a_test.json", b"[" * 100_000, "not JSON that can be read"),
+        ("a_test.json", b"9" * 5_000, "not JSON that can be read"),
         ("a_test.json", b'{"x": 7}', "got int, expected an object for one video"),
         ("a_test.json", b"[7]", "entry 0: got int, expected an object"),
         ("a_test.json", b"7", "got int, expected an object"),
-        ("a_test.jsonl", b'{"id": 1, "id": 2}', "line 1: 'id' stands there twice"),
+        ("a_test.jsonl", b'{"id": 1, "id": 2}', "line 1: `id` stands there twice"),
         ("a_test.jsonl", b'{"id": 1,}\n', "line 1 is not JSON"),
         ("a_test.jsonl", b'{"video": "x"}', "`clips` is missing|`n_frames` is missing|`clips_caption` is missing"),
         ("a_test.jsonl", b'{"fps": 1}', "`video` is missing"),
@@ -67,6 +74,31 @@ def test_files_that_are_no_annotations(tmp_path, name, content, message):
     with pytest.raises(AnnotationError, match=message) as error:
         read_annotation_file(tmp_path / name)
     assert str(error.value).startswith(str(tmp_path / name))
+
+
+def test_two_splits_in_a_name_are_refused(tmp_path):
+    path = write_json(tmp_path / "speed_test_train.json", {})
+    with pytest.raises(AnnotationError, match="its name tells two splits, test and train"):
+        read_annotation_file(path)
+
+
+def test_a_source_that_is_no_folder_name(tmp_path):
+    with pytest.raises(AnnotationError, match="'..' is no name of a source"):
+        read_annotation_file(write_json(tmp_path / ".._test.json", {"camera": raw_annotations()["Arson101_x264"]}))
+
+
+def test_a_video_in_two_files(tmp_path):
+    for name in ("cam_test.json", "cam_test_2.json"):
+        write_json(tmp_path / name, {"v1": raw_annotations()["Arson101_x264"]})
+    with pytest.raises(AnnotationError, match=r"cam_test_2.json: video 'v1' is annotated in .*cam_test.json too"):
+        read_annotation_files(tmp_path)
+    errors = []
+    assert len(read_annotation_files(tmp_path, errors.append).annotations) == len(errors) == 1
+
+
+def test_files_in_which_nothing_stands(tmp_path):
+    with pytest.raises(AnnotationError, match="nothing stands in them"):
+        read_annotation_files(write_json(tmp_path / "cam_test.json", []))
 
 
 def test_a_line_cut_off_loses_that_line_alone(tmp_path):

@@ -147,8 +147,12 @@ BROKEN_ANNOTATIONS = {
     "split without judgement": (change("video_summary_split.judgement", ...), "`judgement` is missing"),
     "split of another name": (change("events_summary_split.0.judgment", "x"), "`judgment` is not a known field"),
     "splits of one event": (change("events_summary_split", []), "`events_summary_split`: got 0 entries, expected 2"),
+    "huge rate": (change("fps", 10**400), "`fps`: got a huge number, expected a finite number"),
+    "huge count": (change("n_frames", 10**30), "`n_frames`: got a huge number, expected a whole number"),
+    "half a letter": (change("video_summary", "\ud800"), "`video_summary`: got '\\ud800', expected a text without"),
+    "normal as a class": (change("label", ["Normal"]), "`label`: got ['Normal'], expected classes of anomalies"),
     "name with folders": (change("video", "../Arson101_x264"), "`video`: got '../Arson101_x264'"),
-    "name as number": (change("video", 7), "`video`: got 7, expected a text"),
+    "name as number": (change("video", 7), "`video`: got 7, expected the same"),
 }
 
 
@@ -183,6 +187,7 @@ BROKEN_ROWS = {
     "path of another system": ({"video": "ucf-crime\\events\\test\\x_E0.mp4"}, "a path inside the video folder"),
     "path of another level": ({"video": "ucf-crime/clips/test/Arson101_x264_E0C0.mp4"}, "got 'ucf-crime/clips"),
     "path without the event": ({"video": "ucf-crime/events/test/Arson101_x264.mp4"}, "_E0.mp4"),
+    "path without .mp4": ({"video": "ucf-crime/events/test/Arson101_x264_E0"}, "_E0.mp4"),
     "path of an unknown split": ({"video": "ucf-crime/events/dev/Arson101_x264_E0.mp4"}, "got 'ucf-crime/events/dev"),
 }
 

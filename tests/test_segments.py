@@ -280,15 +280,29 @@ def test_what_is_there_and_right_is_left_alone(tmp_path):
     assert cut(*cuts).written == 6
     cuts[0].output.write_bytes(b"not a video")
     cuts[1].output.write_bytes(cuts[1].output.read_bytes()[:-2000])
-    write(cuts[2].output, 11)  # a frame too many
-    write(cuts[3].output, 10, rate=20)  # another rate
-    shutil.copy(cuts[0].output.parent / "5.mp4", cuts[4].output)  # right in all, but of other frames
+    assert cut(Cut(source, tmp_path / "longer.mp4", 0.2, 1)).written == 1
+    shutil.copy(tmp_path / "longer.mp4", cuts[2].output)  # of ours, of more frames
+    shutil.copy(cuts[5].output, cuts[3].output)  # right in all, but of other frames
     before = [stamp(made.output) for made in cuts]
     report = cut(*cuts)
-    assert (report.written, report.skipped, report.failures) == (5, 1, ())
-    assert str(report).startswith("5 written (") and str(report).endswith("1 already there, 0 failed")
-    assert stamp(cuts[5].output) == before[5]
+    assert (report.written, report.skipped, report.failures) == (4, 2, ())
+    assert str(report).startswith("4 written (") and str(report).endswith("2 already there, 0 failed")
+    assert [stamp(made.output) for made in cuts[4:]] == before[4:]
     assert [numbers_of(read_all(made.output))[0] for made in cuts] == [0, 5, 10, 15, 20, 25]
+
+
+def test_files_of_another_make_are_never_overwritten(tmp_path):
+    source = write(tmp_path / "a.mp4")
+    cuts = [Cut(source, tmp_path / "out" / f"{i}.mp4", 0.4, 0.8) for i in range(3)]
+    cuts[0].output.parent.mkdir()
+    write(cuts[0].output, 11)  # a frame too many
+    write(cuts[1].output, 10, rate=20)  # another rate
+    write(cuts[2].output, 10)  # as asked for
+    before = [stamp(made.output) for made in cuts]
+    report = cut(*cuts)
+    assert (report.written, report.skipped, len(report.failures)) == (0, 1, 2)
+    assert "was not made by this command, and is not what was asked for: came out with 11" in report.failures[0][1]
+    assert [stamp(made.output) for made in cuts] == before
 
 
 def test_what_a_dead_run_left_is_removed(tmp_path):

@@ -31,7 +31,10 @@ def test_the_table_and_the_picture_of_one_split_or_of_rows_alone(tmp_path):
     assert "| event | 3 | 8 (3 judgement, 3 description, 2 analysis) | 3 | 7, 8.5 | " in markdown_table(full)
     rows = compute_statistics(read_annotation_files(write_lines(tmp_path / "rows.jsonl", [released_row()])))
     assert "| clip | 0 | 0 | 0 | - | - |" in markdown_table(rows)
-    for statistics in (full, rows):
+    write_release(tmp_path / "b")
+    annotations = compute_statistics(read_annotation_files(tmp_path / "b" / "raw_annotations"))
+    assert "| clip | 4 | 0 | 0 | 4.75, 8.5 | 5.5, 6 |" in markdown_table(annotations)
+    for statistics in (full, rows, annotations):
         picture = Image.open(BytesIO(draw_statistics(statistics)))
         assert picture.width > 1000 and len(set(picture.convert("L").resize((64, 16)).tobytes())) > 10
 

@@ -2,8 +2,9 @@
 
 import pytest
 
+from hivau70k_dataset.findings import MEANING
 from hivau70k_dataset.ground_truth import FrameAnnotation, read_ucf_annotation
-from hivau70k_dataset.validate import MEANING, prompts_in, validate
+from hivau70k_dataset.validate import prompts_in, validate
 from tests.annotations import raw_annotations, released_row, write_json, write_lines, write_release
 from tests.videos import write_video
 
@@ -45,7 +46,11 @@ def test_rows(tmp_path, changes, code, where):
 
 
 def test_repeated_rows_and_ids(tmp_path):
-    rows = [released_row(), released_row(id=1), released_row(prompt="Are there anomalies observed in the video clip?")]
+    rows = [
+        released_row(id="0"),
+        released_row(id="1"),
+        released_row(id="0", prompt="Are there anomalies observed in the video clip?"),
+    ]
     report = validate(write_lines(tmp_path / "rows.jsonl", rows))
     assert found(report) == {("instructions", "duplicate_row"), ("instructions", "duplicate_id")}
     assert [finding.message for finding in report.findings][0] == "as id 0"
@@ -121,6 +126,51 @@ def test_videos(tmp_path):
     write_video(root / "Normal_Videos_101_x264.mp4", num_frames=250, rate=25)
     (root / "Arson101_x264.mp4").unlink()
     assert [finding.code for finding in validate(tmp_path / "data", videos=root).findings] == ["missing_video"]
+
+
+def test_files_of_single_segments(tmp_path):
+    write_release(tmp_path / "data")
+    root = tmp_path / "videos"
+    for name, frames, rate in (("Arson101_x264_E0C0", 60, 30), ("Arson101_x264_E0C1", 60, 30)):
+        (root / "ucf-crime" / "clips" / "test").mkdir(parents=True, exist_ok=True)
+        write_video(root / "ucf-crime" / "clips" / "test" / f"{name}.mp4", num_frames=frames, rate=rate)
+    event = root / "ucf-crime" / "events" / "test" / "Arson101_x264_E0.mp4"
+    event.parent.mkdir(parents=True)
+    event.write_bytes(b"no video")
+    findings = validate(tmp_path / "data", videos=root).findings
+    assert [(finding.code, finding.video) for finding in findings if finding.code != "missing_video"] == [
+        ("unreadable_video", "ucf-crime/events/test/Arson101_x264_E0.mp4"),
+        ("segment_length", "ucf-crime/clips/test/Arson101_x264_E0C1.mp4"),
+    ]
+    assert findings[-1].message == "the file lasts 2.000 s, the annotated span 4.500 s"
+
+
+def test_rows_whose_segments_are_there_need_no_whole_video(tmp_path):
+    write_lines(tmp_path / "rows.jsonl", [released_row()])
+    event = tmp_path / "videos" / "ucf-crime" / "events" / "test" / "Arson101_x264_E0.mp4"
+    assert validate_codes(tmp_path, event.parents[3]) == ["missing_video"]
+    event.parent.mkdir(parents=True)
+    write_video(event, num_frames=5)
+    assert validate_codes(tmp_path, event.parents[3]) == []
+
+
+def validate_codes(folder, videos):
+    videos.mkdir(exist_ok=True)
+    return [finding.code for finding in validate(folder / "rows.jsonl", videos=videos).findings]
+
+
+def test_ground_truth_of_another_class_or_length(tmp_path):
+    truth = {
+        "Arson101_x264": FrameAnnotation("Arson101_x264", ((0, 60), (360, 400)), ("Explosion",), 800),
+        "Normal_Videos_101_x264": FrameAnnotation("Normal_Videos_101_x264", ((1, 2),), ("Arson",)),
+    }
+    findings = validate(write_release(tmp_path), ground_truth=truth).findings
+    assert [(finding.code, finding.message) for finding in findings] == [
+        ("truth_class", "Arson but Explosion in the ground truth"),
+        ("truth_frames", "900 frames, 800 in the ground truth"),
+        ("low_agreement", "temporal IoU 0.076"),
+        ("truth_class", "normal but Arson in the ground truth"),
+    ]
 
 
 def test_ground_truth(tmp_path):
