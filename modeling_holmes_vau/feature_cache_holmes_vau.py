@@ -69,8 +69,8 @@ class FeatureCache:
 
     Args:
         folder (`str` or `os.PathLike`): Made if missing.
-        model (`HolmesVAUForConditionalGeneration`), processor (`HolmesVAUProcessor`): The checkpoint whose vision tower
-            and frame preparation the features are of.
+        model (`HolmesVAUForConditionalGeneration`), processor (`HolmesVAUProcessor`): The checkpoint whose vision
+            tower and frame preparation the features are of.
 
     Raises:
         `StaleFeaturesError`: if the folder holds features of another vision tower or frame preparation.
@@ -184,7 +184,8 @@ class FeatureCache:
         expected = (len(dense_frame_indices(num_frames, self.processor.frame_stride)), self.settings["feature_size"])
         if tuple(features.shape) != expected or not torch.isfinite(features).all():
             raise StaleFeaturesError(
-                f"{target} holds features {tuple(features.shape)}, expected finite {expected}. Delete it to make it anew."
+                f"{target} holds features {tuple(features.shape)}, expected finite {expected}. Delete it to make it "
+                "anew."
             )
         return VideoFeatures(features, num_frames, float(metadata["fps"]))
 

@@ -46,11 +46,11 @@ class LabelledVideo:
 
 class PairedSegments(Dataset):
     """
-    Pairs of a normal and an abnormal segment, in an order and with borders that the seed and the index alone decide, so
-    that a resumed run and several processes see what one run sees.
+    Pairs of a normal and an abnormal segment, in an order and with borders that the seed and the index alone decide,
+    so that a resumed run and several processes see what one run sees.
 
-    Every normal and every abnormal video comes once before any comes again. A video of more than `max_snippets` gives a
-    segment of that length: where frames are labelled, one of an abnormal video holds abnormal snippets.
+    Every normal and every abnormal video comes once before any comes again. A video of more than `max_snippets` gives
+    a segment of that length: where frames are labelled, one of an abnormal video holds abnormal snippets.
 
     Args:
         normal, abnormal (`Sequence[LabelledVideo]`): The training videos.
@@ -145,7 +145,7 @@ def measure(scorer: AnomalyScorer, videos: Sequence[LabelledVideo]) -> dict[str,
     Frame AUC and average precision over whole videos, each score standing for the frames up to the next.
 
     Returns:
-        `dict`: `auc`, `ap` (step rule), and `auc_within`, the mean AUC within the videos that have both kinds of frames.
+        `dict`: `auc`, `ap` (step rule), and `auc_within`, the mean AUC within the videos with both kinds of frames.
     """
     from sklearn.metrics import average_precision_score, roc_auc_score
 
@@ -169,7 +169,7 @@ def measure(scorer: AnomalyScorer, videos: Sequence[LabelledVideo]) -> dict[str,
 
 
 class ScorerTrainer(Trainer):
-    """`Trainer` that takes the pairs in their own order, logs every term of the loss, and evaluates on whole videos."""
+    """`Trainer` that takes the pairs in their order, logs every term of the loss, and evaluates on whole videos."""
 
     def __init__(self, *args, validation: Sequence[LabelledVideo] = (), **kwargs):
         super().__init__(*args, **kwargs)

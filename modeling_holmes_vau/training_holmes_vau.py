@@ -48,6 +48,7 @@ class LossWeights:
 
 _MEMORY = dict.fromkeys(("abnormal_memory", "abnormal_not_normal", "normal_memory", "normal_not_abnormal"), 0.1)
 PRESETS = {
+    "default": LossWeights(),
     # Eq. 6: L_AS + L_triplet + L_KL, unweighted.
     "paper": LossWeights(triplet=1.0, kl=1.0),
     # The weights of UR-DMU's `train.py`, with its video term replaced by the frame term where frames are labelled.

@@ -1,0 +1,217 @@
+"""Stage 1: train the anomaly scorer on frame labels (paper, section 4.2), on features of the frozen vision tower.
+
+python train_scorer.py --config configs/scorer.yaml --model base --annotations DIR --videos DIR --output_dir out
+accelerate launch train_scorer.py --config configs/scorer.yaml ...
+"""
+
+import json
+import logging
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from safetensors.torch import save_file
+from tqdm import tqdm
+from transformers import AutoModel, AutoProcessor, EarlyStoppingCallback, TrainingArguments, set_seed
+from trl import TrlParser
+
+from hivau70k_dataset.ground_truth import frame_labels, hivau_frame_annotations
+from hivau70k_dataset.reading import read_annotation_files
+from hivau70k_dataset.videos import VideoFolder
+from modeling_holmes_vau.feature_cache_holmes_vau import FeatureCache
+from modeling_holmes_vau.scorer_trainer_holmes_vau import (
+    JsonLinesLog,
+    LabelledVideo,
+    PairedSegments,
+    ScorerForTraining,
+    ScorerTrainer,
+    collate_pairs,
+    measure,
+)
+from modeling_holmes_vau.training_holmes_vau import PRESETS, LossWeights
+
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class ScorerArguments:
+    """What to train on and with which loss."""
+
+    model: str = field(metadata={"help": "checkpoint whose vision tower is used and whose scorer is trained"})
+    annotations: str = field(metadata={"help": "folder of annotation files (hivau70k_dataset)"})
+    videos: str = field(metadata={"help": "folder of the videos"})
+    features_dir: str | None = field(
+        default=None, metadata={"help": "folder of the cached features (default: <output_dir>/features)"}
+    )
+    preset: Literal["default", "paper", "urdmu"] = field(default="default", metadata={"help": "weights of the loss"})
+    loss_weights: dict | str | None = field(
+        default=None, metadata={"help": 'weights that differ from the preset, as JSON: {"kl": 0.01}'}
+    )
+    supervision: Literal["frame", "video"] = field(
+        default="frame", metadata={"help": "frame: labels of frames; video: labels of whole videos alone"}
+    )
+    max_snippets: int = field(default=200, metadata={"help": "longest training segment, in snippets (UR-DMU: 200)"})
+    validation_share: float = field(
+        default=0.1, metadata={"help": "share of the training videos to validate on where there is no such split"}
+    )
+    patience: int = field(
+        default=10, metadata={"help": "evaluations without a better validation AUC before training stops; 0: never"}
+    )
+    scratch: bool = field(default=True, metadata={"help": "start from a fresh scorer, not from the checkpoint's"})
+    scorer_dropout: float | None = field(default=None, metadata={"help": "dropout of the scorer (checkpoint's: 0.5)"})
+
+
+@dataclass
+class ScorerTrainingArguments(TrainingArguments):
+    """Training arguments with the paper's defaults; `per_device_train_batch_size` counts pairs of videos."""
+
+    learning_rate: float = field(default=1e-4, metadata={"help": "paper, section 5.1"})
+    optim: str = field(default="adamw_torch", metadata={"help": "without weight decay it is Adam"})
+    lr_scheduler_type: str = field(default="constant", metadata={"help": "schedule of the learning rate"})
+    max_steps: int = field(default=1000, metadata={"help": "optimisation steps"})
+    per_device_train_batch_size: int = field(default=32, metadata={"help": "pairs of a normal and an abnormal video"})
+    logging_steps: float = field(default=10, metadata={"help": "steps between logs"})
+    eval_strategy: str = field(default="steps", metadata={"help": "when to validate"})
+    eval_steps: float | None = field(default=50, metadata={"help": "steps between validations"})
+    save_steps: float = field(default=50, metadata={"help": "steps between checkpoints"})
+    save_total_limit: int | None = field(default=2, metadata={"help": "checkpoints kept"})
+    load_best_model_at_end: bool = field(default=True, metadata={"help": "end with the best validated scorer"})
+    metric_for_best_model: str | None = field(default="eval_auc", metadata={"help": "what is best"})
+    greater_is_better: bool | None = field(default=True, metadata={"help": "higher is better"})
+    report_to: list[str] | str | None = field(default="tensorboard", metadata={"help": "where logs go"})
+    remove_unused_columns: bool = field(default=False, metadata={"help": "the batches are made here"})
+
+
+def load_checkpoint(args: ScorerArguments):
+    """The checkpoint to train in, its scorer fresh unless `--scratch false`."""
+    model = AutoModel.from_pretrained(args.model, trust_remote_code=True).eval()
+    processor = AutoProcessor.from_pretrained(args.model, trust_remote_code=True)
+    model.requires_grad_(False)
+    scorer = model.anomaly_scorer.requires_grad_(True)
+    if args.scratch:
+        scorer.reset_parameters()
+    if args.scorer_dropout is not None:
+        scorer.config.dropout = args.scorer_dropout
+        for module in scorer.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = args.scorer_dropout
+    return model, processor
+
+
+def read_videos(args: ScorerArguments, model, processor) -> tuple[list[LabelledVideo], list[LabelledVideo]]:
+    """Features and labels of the training and the validation videos; features that are not cached are made first.
+
+    Videos that are missing or can't be read are named, counted and left out.
+    """
+    files = read_annotation_files(args.annotations)
+    folder, cache = VideoFolder(args.videos), FeatureCache(args.features_dir, model, processor)
+    entries = {entry.whole_path: entry for entry in files.annotations if entry.split in ("train", "validation")}
+    found = {path: folder.find(entry) for path, entry in entries.items()}
+    problems = {path: "not under the folder of videos" for path in entries if found[path] is None}
+    state = PartialState()
+    model.to(state.device)
+    to_read = [(path, video.path) for path, video in found.items() if video is not None]
+    results = cache.extract_all(to_read, state.process_index, state.num_processes)
+    total = len(to_read[state.process_index :: state.num_processes])
+    for path, problem in tqdm(results, "features", total, unit="video", disable=not state.is_main_process):
+        if problem is not None:
+            problems[path] = problem
+    state.wait_for_everyone()
+    for path, problem in problems.items():
+        logger.warning(f"left out: {path}: {problem}")
+    if problems:
+        logger.warning(f"{len(problems)} of {len(entries)} videos are left out")
+    videos = {"train": [], "validation": []}
+    for path, entry in entries.items():
+        if found[path] is not None and cache.path(path).is_file():
+            loaded = cache.load(path)
+            labels = frame_labels(hivau_frame_annotations([entry])[entry.video], loaded.num_frames)
+            video = LabelledVideo(path, loaded.features, labels, bool(entry.labels), processor.frame_stride)
+            videos[entry.split].append(video)
+    return videos["train"], videos["validation"]
+
+
+def hold_out(videos: list[LabelledVideo], share: float, seed: int) -> tuple[list[LabelledVideo], list[LabelledVideo]]:
+    """Split off a share of the normal and of the abnormal videos, at least one of each, to validate on."""
+    rng, kept, held = np.random.default_rng(seed), [], []
+    for is_abnormal in (False, True):
+        group = [video for video in videos if video.is_abnormal == is_abnormal]
+        chosen = set(rng.permutation(len(group))[: max(1, round(share * len(group)))].tolist())
+        held += [video for i, video in enumerate(group) if i in chosen]
+        kept += [video for i, video in enumerate(group) if i not in chosen]
+    return kept, held
+
+
+def choose_weights(args: ScorerArguments) -> LossWeights:
+    """The preset and what differs from it; with video labels alone, the video term gets the frame term's weight."""
+    weights = PRESETS[args.preset]
+    changes = json.loads(args.loss_weights) if isinstance(args.loss_weights, str) else args.loss_weights or {}
+    known = [field.name for field in fields(LossWeights)]
+    if unknown := sorted(set(changes) - set(known)):
+        raise ValueError(f"`loss_weights` has {unknown[0]!r}, expected some of {', '.join(known)}.")
+    weights = replace(weights, **changes)
+    if args.supervision == "video":
+        weights = replace(weights, frame=0.0, video=weights.frame)
+    return weights
+
+
+def save(model, processor, output: Path) -> None:
+    """Write the checkpoint with the trained scorer, and the scorer alone."""
+    model.config.warning = None
+    model.save_pretrained(output / "checkpoint")
+    processor.save_pretrained(output / "checkpoint")
+    state = {name: tensor.contiguous() for name, tensor in model.anomaly_scorer.state_dict().items()}
+    save_file(state, output / "anomaly_scorer.safetensors", metadata={"format": "pt"})
+    logger.info(f"wrote {output / 'checkpoint'} and {output / 'anomaly_scorer.safetensors'}")
+
+
+def main(argv: list[str] | None = None) -> dict[str, float]:
+    """Extract features, train, write the checkpoint; returns the validation figures of the scorer that is written."""
+    args, training_args = TrlParser((ScorerArguments, ScorerTrainingArguments)).parse_args_and_config(argv)
+    logging.basicConfig(level=logging.INFO if training_args.process_index == 0 else logging.ERROR)
+    set_seed(training_args.seed)
+    output = Path(training_args.output_dir)
+    args.features_dir = args.features_dir or str(output / "features")
+    model, processor = load_checkpoint(args)
+    train, validation = read_videos(args, model, processor)
+    if not validation:
+        train, validation = hold_out(train, args.validation_share, training_args.seed)
+    pairs_per_step = (
+        training_args.per_device_train_batch_size
+        * training_args.world_size
+        * training_args.gradient_accumulation_steps
+    )
+    pairs = PairedSegments(
+        [video for video in train if not video.is_abnormal],
+        [video for video in train if video.is_abnormal],
+        num_pairs=training_args.max_steps * pairs_per_step,
+        max_snippets=args.max_snippets,
+        frame_labels=args.supervision == "frame",
+        noise_size=model.anomaly_scorer.config.hidden_size,
+        seed=training_args.seed,
+    )
+    trainer = ScorerTrainer(
+        ScorerForTraining(model.anomaly_scorer, choose_weights(args)),
+        training_args,
+        train_dataset=pairs,
+        eval_dataset=validation,
+        data_collator=collate_pairs,
+        callbacks=[JsonLinesLog(output / "log.jsonl")],
+        validation=validation,
+    )
+    if args.patience:
+        trainer.add_callback(EarlyStoppingCallback(args.patience))
+    trainer.train(resume_from_checkpoint=training_args.resume_from_checkpoint)
+    metrics = measure(model.anomaly_scorer, validation)
+    if trainer.is_world_process_zero():
+        logger.info(f"validation: {metrics}")
+        save(model, processor, output)
+    return metrics
+
+
+if __name__ == "__main__":
+    main()
