@@ -6,7 +6,8 @@ accelerate launch train_scorer.py --config configs/scorer.yaml ...
 
 import json
 import logging
-from dataclasses import dataclass, field, fields, replace
+import os
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Literal
 
@@ -16,12 +17,14 @@ from accelerate import PartialState
 from safetensors.torch import save_file
 from tqdm import tqdm
 from transformers import AutoModel, AutoProcessor, EarlyStoppingCallback, TrainingArguments, set_seed
+from transformers.trainer_utils import get_last_checkpoint
 from trl import TrlParser
 
 from hivau70k_dataset.ground_truth import frame_labels, hivau_frame_annotations
-from hivau70k_dataset.reading import read_annotation_files
+from hivau70k_dataset.reading import digest, read_annotation_files
 from hivau70k_dataset.videos import VideoFolder
 from modeling_holmes_vau.feature_cache_holmes_vau import FeatureCache
+from modeling_holmes_vau.files_holmes_vau import write_whole
 from modeling_holmes_vau.scorer_trainer_holmes_vau import (
     JsonLinesLog,
     LabelledVideo,
@@ -159,6 +162,27 @@ def choose_weights(args: ScorerArguments) -> LossWeights:
     return weights
 
 
+def find_checkpoint(args: ScorerArguments, training_args: ScorerTrainingArguments) -> str | None:
+    """Where to go on: the last checkpoint of the output folder, if a run of the same settings left one."""
+    output = Path(training_args.output_dir)
+    names = ("seed", "learning_rate", "max_steps", "per_device_train_batch_size", "world_size", "max_grad_norm")
+    settings = {**asdict(args), **{name: getattr(training_args, name) for name in names}}
+    settings["model"], settings["annotations"] = os.path.abspath(args.model), digest(args.annotations)
+    settings["weights"] = asdict(choose_weights(args))
+    path = output / "settings.json"
+    last = get_last_checkpoint(str(output)) if output.is_dir() else None
+    if last is not None and path.is_file() and (found := json.loads(path.read_text())) != settings:
+        name = next(name for name in settings if found.get(name) != settings[name])
+        raise ValueError(
+            f"{output} holds a run with {name} {found.get(name)!r}, this one has {settings[name]!r}. "
+            "Choose another --output_dir, or delete it."
+        )
+    if training_args.process_index == 0:
+        output.mkdir(parents=True, exist_ok=True)
+        write_whole(path, json.dumps(settings, indent=2) + "\n")
+    return training_args.resume_from_checkpoint or last
+
+
 def save(model, processor, output: Path) -> None:
     """Write the checkpoint with the trained scorer, and the scorer alone."""
     model.config.warning = None
@@ -205,7 +229,7 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     )
     if args.patience:
         trainer.add_callback(EarlyStoppingCallback(args.patience))
-    trainer.train(resume_from_checkpoint=training_args.resume_from_checkpoint)
+    trainer.train(resume_from_checkpoint=find_checkpoint(args, training_args))
     metrics = measure(model.anomaly_scorer, validation)
     if trainer.is_world_process_zero():
         logger.info(f"validation: {metrics}")
