@@ -1,0 +1,352 @@
+"""What `eval/detection.py` reports: metrics of scores and baselines on the same frames, their tables and pictures."""
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import evaluate
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from sklearn.metrics import precision_recall_curve, roc_auc_score, roc_curve
+
+from modeling_holmes_vau.files_holmes_vau import write_whole
+
+
+METRICS = Path(__file__).resolve().parent / "metrics"
+THRESHOLDS = (0.3, 0.5, 0.7)  # temporal IoU
+SCORES = "scores"  # the row of what is evaluated; the others are baselines
+FRAME_COLUMNS = {
+    "auc": "AUC",
+    "ap": "AP, trapezoid",
+    "ap_step": "AP, step",
+    "auc_abnormal": "AUC, abnormal videos",
+    "auc_within": "AUC within a video",
+}
+MAX_POINTS = 2000  # of a drawn curve
+COLOURS = {
+    SCORES: "#b5484f",
+    "chance": "#9a9a9a",
+    "video length": "#72b7b2",
+    "centre": "#f2a541",
+    "video labels": "#4c78a8",
+    "ground truth": "#333333",
+}
+
+
+@dataclass(frozen=True)
+class CountedVideo:
+    """One video as it is counted.
+
+    Args:
+        name (`str`): Name without folder and extension.
+        classes (`tuple[str, ...]`): Its classes; empty when normal, or when the annotation names none.
+        abnormal (`bool`): Whether it is annotated as abnormal.
+        labels (`np.ndarray`), scores (`np.ndarray`): Of each counted frame, both of shape `(counted,)`.
+        n_frames (`int`), annotated_frames (`int`, *optional*): Of the video, and what the annotation says.
+        stride (`int`): How many frames a score stands for.
+        fps (`float`, *optional*): Frames per second.
+        spans (`list[tuple[int, int]]`): Annotated events, first frame and the frame after the last.
+        events (`list[list[float]]`, *optional*): Predicted events, `[start_s, end_s, peak_score]`.
+        event_rule (`tuple[float, ...]`, *optional*): Thresholds and least length of `find_events` that made them.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    abnormal: bool
+    labels: np.ndarray
+    scores: np.ndarray
+    n_frames: int
+    annotated_frames: int | None
+    stride: int
+    fps: float | None
+    spans: list[tuple[int, int]]
+    events: list[list[float]] | None
+    event_rule: tuple[float, ...] | None
+
+
+def centre_prior(video: CountedVideo) -> np.ndarray:
+    """1 - |2t/T - 1| at frame t of T: events are near the middle."""
+    count = len(video.labels)
+    return 1 - np.abs(2 * np.arange(count) / count - 1)
+
+
+def constant(value: float, video: CountedVideo) -> np.ndarray:
+    """One score for every frame."""
+    return np.full(len(video.labels), float(value))
+
+
+BASELINES: dict[str, Callable[[CountedVideo], np.ndarray]] = {
+    "chance": lambda video: constant(0.5, video),
+    "video length": lambda video: constant(1 / len(video.labels), video),
+    "centre": centre_prior,
+    "video labels": lambda video: constant(video.abnormal, video),
+    "ground truth": lambda video: video.labels.astype(float),
+}
+MEANING = {
+    "chance": "0.5 everywhere",
+    "video length": "1 / length, one constant a video: shorter videos score higher",
+    "centre": "1 - |2t/T - 1|: the middle of a video scores highest",
+    "video labels": "knows which videos are abnormal, and scores all their frames 1: no localisation",
+    "ground truth": "the labels themselves: the upper bound; as events, those that touch are one",
+}
+
+
+def rows(videos: list[CountedVideo]) -> Iterator[tuple[str, list[np.ndarray]]]:
+    """The scores of each row of the report, one row after the other."""
+    yield SCORES, [video.scores for video in videos]
+    for name, baseline in BASELINES.items():
+        yield name, [baseline(video) for video in videos]
+
+
+def build_report(videos: list[CountedVideo], options: dict[str, str], problems: dict[str, str]) -> dict[str, Any]:
+    """Compute everything that the report says.
+
+    Args:
+        videos (`list[CountedVideo]`): At least one with abnormal and one with normal frames.
+        options (`dict[str, str]`): What was evaluated and how.
+        problems (`dict[str, str]`): The videos that could not be counted, and why.
+
+    Returns:
+        `dict`: `options`, `videos`, `frames`, `problems`, `other_length` (videos whose annotation tells another number
+        of frames), `rows` (metrics of scores and baselines) and `classes`.
+    """
+    frame_metric = evaluate.load(str(METRICS / "frame_anomaly"), keep_in_memory=True)
+    event_metric = evaluate.load(str(METRICS / "event_detection"), keep_in_memory=True)
+    labels = [video.labels for video in videos]
+    table = {}
+    for name, scores in rows(videos):
+        result = frame_metric.compute(predictions=scores, references=labels)
+        table[name] = {column: result[column] for column in FRAME_COLUMNS}
+        table[name]["events"] = _event_metrics(event_metric, name, videos, scores)
+    differ = {video.name: [video.annotated_frames, video.n_frames] for video in videos if _differs(video)}
+    abnormal = sum(video.abnormal for video in videos)
+    return {
+        "options": {**options, "frame_stride": sorted({video.stride for video in videos})},
+        "videos": {
+            "counted": len(videos),
+            "abnormal": abnormal,
+            "normal": len(videos) - abnormal,
+            "missing": len(problems),
+        },
+        "frames": {"counted": sum(map(len, labels)), "abnormal": int(sum(label.sum() for label in labels))},
+        "problems": problems,
+        "other_length": differ,
+        "rows": table,
+        "classes": _class_metrics(frame_metric, videos),
+    }
+
+
+def _differs(video: CountedVideo) -> bool:
+    return video.annotated_frames is not None and video.annotated_frames != video.n_frames
+
+
+def _event_metrics(metric, name: str, videos: list[CountedVideo], scores: list[np.ndarray]) -> dict | None:
+    """Of the predicted events; those of baselines are found in their scores by the same rule. `None` without fps."""
+    if any(video.fps is None for video in videos):
+        return None
+    predicted = []
+    for video, values in zip(videos, scores):
+        if name == SCORES and video.events is not None:
+            predicted.append(video.events)
+        else:
+            predicted.append(_events_of_frames(video, values))
+    references = [[[first / video.fps, last / video.fps] for first, last in video.spans] for video in videos]
+    return metric.compute(predictions=predicted, references=references, thresholds=THRESHOLDS)
+
+
+def _events_of_frames(video: CountedVideo, scores: np.ndarray) -> list[list[float]]:
+    from modeling_holmes_vau.pipeline_holmes_vau import find_events  # brings transformers along
+
+    starts = np.flatnonzero(np.diff(scores, prepend=np.nan))  # of runs of one score; the first differs from nan
+    times_s = (starts / video.fps).tolist()
+    found = find_events(scores[starts].tolist(), times_s, len(scores) / video.fps, *(video.event_rule or ()))
+    return [list(event.values()) for event in found]
+
+
+def _class_metrics(metric, videos: list[CountedVideo]) -> dict[str, dict[str, Any]]:
+    """Of each class: its videos against the frames of all normal videos, and within its videos; `None` without."""
+    normal = [video for video in videos if not video.abnormal]
+    classes = {}
+    for name in sorted({name for video in videos for name in video.classes}):
+        own = [video for video in videos if name in video.classes]
+        labels = [video.labels for video in own]
+        entry = {"videos": len(own), "abnormal_frames": int(sum(map(np.sum, labels)))}
+        entry |= dict.fromkeys(("auc", "auc_video_labels", "auc_within", "auc_within_centre"))
+        if normal and entry["abnormal_frames"]:
+            truth = np.concatenate([video.labels for video in own + normal])
+            marked = [constant(video.abnormal, video) for video in own + normal]
+            entry["auc"] = float(roc_auc_score(truth, np.concatenate([video.scores for video in own + normal])))
+            entry["auc_video_labels"] = float(roc_auc_score(truth, np.concatenate(marked)))
+        if entry["abnormal_frames"] and not all(label.all() for label in labels):
+            for column, scores in (("auc_within", lambda video: video.scores), ("auc_within_centre", centre_prior)):
+                entry[column] = metric.compute(predictions=list(map(scores, own)), references=labels)["auc_within"]
+        classes[name] = entry
+    return classes
+
+
+# ---- tables ---------------------------------------------------------------------------------------------------------
+
+
+def markdown(report: dict[str, Any]) -> str:
+    """The report as Markdown tables."""
+    options, videos, frames = report["options"], report["videos"], report["frames"]
+    share = frames["abnormal"] / frames["counted"]
+    lines = [
+        "# Frame-level anomaly detection",
+        "",
+        *(
+            f"- {key}: {', '.join(map(str, value)) if isinstance(value, list) else value}"
+            for key, value in options.items()
+        ),
+        f"- videos: {videos['counted']} ({videos['abnormal']} abnormal, {videos['normal']} normal)",
+        f"- frames: {frames['counted']:,}, of which {frames['abnormal']:,} ({share:.1%}) abnormal",
+    ]
+    if videos["missing"]:
+        lines.append(f"- **missing: {videos['missing']} videos are not counted**; `report.json` names them")
+    if report["other_length"]:
+        lines.append(f"- {len(report['other_length'])} videos have another length than their annotation says")
+    return "\n".join([*lines, "", *_frame_table(report), "", *_event_table(report), "", *_class_table(report), ""])
+
+
+def _frame_table(report: dict[str, Any]) -> list[str]:
+    lines = _table_head("", *FRAME_COLUMNS.values())
+    for name, row in report["rows"].items():
+        lines.append(_table_row(_bold(name), *(row[column] for column in FRAME_COLUMNS)))
+    return [*lines, "", "Baselines:", "", *(f"- {name}: {meaning}" for name, meaning in MEANING.items())]
+
+
+def _event_table(report: dict[str, Any]) -> list[str]:
+    if report["rows"][SCORES]["events"] is None:
+        return ["Events are not counted: neither the scores nor the annotation tell the frames per second."]
+    names = [f"{kind}@{threshold:g}" for threshold in THRESHOLDS for kind in ("precision", "recall", "f1")]
+    lines = _table_head("events", "found", "annotated", *(name.replace("f1", "F1") for name in names))
+    for name, row in report["rows"].items():
+        events = row["events"]
+        counts = (str(events["num_predictions"]), str(events["num_events"]))
+        lines.append(_table_row(_bold(name), *counts, *(events[column] for column in names)))
+    return lines
+
+
+def _class_table(report: dict[str, Any]) -> list[str]:
+    columns = {
+        "auc": "AUC against normal videos",
+        "auc_video_labels": "the same, video labels",
+        "auc_within": "AUC within a video",
+        "auc_within_centre": "the same, centre",
+    }
+    lines = _table_head("class", "videos", *columns.values())
+    for name, entry in report["classes"].items():
+        lines.append(_table_row(name, str(entry["videos"]), *(entry.get(column) for column in columns)))
+    return lines if report["classes"] else ["The annotation names no classes."]
+
+
+def _bold(name: str) -> str:
+    return f"**{name}**" if name == SCORES else name
+
+
+def _table_head(*names: str) -> list[str]:
+    return [_table_row(*names), "|---|" + "---:|" * (len(names) - 1)]
+
+
+def _table_row(*cells: str | float | None) -> str:
+    texts = ("–" if cell is None else cell if isinstance(cell, str) else f"{cell:.4f}" for cell in cells)
+    return f"| {' | '.join(texts)} |"
+
+
+# ---- pictures -------------------------------------------------------------------------------------------------------
+
+
+def draw_curves(videos: list[CountedVideo], report: dict[str, Any]) -> tuple[bytes, bytes]:
+    """The ROC and the precision-recall curves of the scores and of the baselines, as PNG."""
+    truth = np.concatenate([video.labels for video in videos])
+    figures = [Figure(figsize=(6.5, 7.2), layout="constrained") for _ in range(2)]
+    roc, pr = (figure.subplots() for figure in figures)
+    for name, scores in list(rows(videos))[::-1]:  # the scores on top
+        if name == "ground truth":
+            continue  # the corner
+        flat, row = np.concatenate(scores), report["rows"][name]
+        style = {"color": COLOURS[name], "linewidth": 2.4 if name == SCORES else 1.5}
+        false, true, _ = roc_curve(truth, flat)
+        keep = _thin(false)
+        roc.plot(false[keep], true[keep], label=f"{name}: {row['auc']:.3f}", **style)
+        precision, recall, _ = precision_recall_curve(truth, flat)
+        precision, recall = precision[-2::-1], recall[-2::-1]  # by recall, without the made-up point at 0
+        keep = _thin(recall)
+        # The step rule: a recall between two points has the precision of the next.
+        steps = np.r_[0.0, recall[keep]], np.r_[precision[keep][:1], precision[keep]]
+        pr.plot(*steps, drawstyle="steps-pre", label=f"{name}: {row['ap_step']:.3f}", **style)
+    chance = f"abnormal frames: {truth.mean():.1%}"
+    _finish(roc, f"ROC over all frames ({chance})", "false positive rate", "true positive rate", "AUC")
+    _finish(pr, f"Precision and recall over all frames ({chance})", "recall", "precision", "AP, step rule")
+    return tuple(_png(figure) for figure in figures)
+
+
+def _thin(values: np.ndarray) -> np.ndarray:
+    """Positions among increasing values that are enough to draw them."""
+    if len(values) <= MAX_POINTS:
+        return np.arange(len(values))
+    grid = np.linspace(values[0], values[-1], MAX_POINTS)
+    return np.unique(np.r_[0, np.searchsorted(values, grid).clip(max=len(values) - 1), len(values) - 1])
+
+
+def _finish(axes: Axes, title: str, xlabel: str, ylabel: str, legend: str) -> None:
+    axes.set(title=title, xlabel=xlabel, ylabel=ylabel, xlim=(-0.01, 1.01), ylim=(-0.01, 1.02), aspect="equal")
+    axes.grid(color="#e6e6e6")
+    axes.spines[["top", "right"]].set_visible(False)
+    handles, names = axes.get_legend_handles_labels()
+    place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.11), "ncols": 2}  # below: curves may be anywhere
+    axes.legend(handles[::-1], names[::-1], title=legend, frameon=False, **place)
+
+
+def draw_classes(report: dict[str, Any]) -> bytes:
+    """Two bars a class, as PNG: its videos against normal ones, and within its videos."""
+    names = list(report["classes"])[::-1]
+    figure = Figure(figsize=(11, 2.2 + 0.38 * max(3, len(names))), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    _draw_bars(left, report["classes"], "auc", "auc_video_labels", "video labels, no localisation", COLOURS[SCORES])
+    _draw_bars(right, report["classes"], "auc_within", "auc_within_centre", "centre, blind", "#d98f6c")
+    left.set_title("AUC of a class against all normal videos")
+    right.set_title("AUC within a video, mean of a class")
+    left.set_yticks(range(len(names)), [f"{name} ({report['classes'][name]['videos']})" for name in names])
+    if not names:
+        left.text(0.5, 0.55, "the annotation names no classes", ha="center", transform=left.transAxes)
+    return _png(figure)
+
+
+def _draw_bars(axes: Axes, classes: dict[str, dict], column: str, baseline: str, meaning: str, colour: str) -> None:
+    entries = list(classes.values())[::-1]
+    axes.barh(range(len(entries)), [entry[column] or 0.0 for entry in entries], color=colour, label=SCORES, height=0.7)
+    for place, entry in enumerate(entries):
+        text = "none" if entry[column] is None else f"{entry[column]:.3f}"
+        axes.text(1.03, place, text, va="center", fontsize=9.5)
+    marks = [(entry[baseline], place) for place, entry in enumerate(entries) if entry[baseline] is not None]
+    values, places = zip(*marks) if marks else ((), ())
+    axes.scatter(values, places, marker="|", s=170, color="#222222", linewidth=2, zorder=3, label=meaning)
+    axes.axvline(0.5, color="#9a9a9a", linestyle="--", linewidth=1, label="chance")
+    middle, height = (len(entries) - 1) / 2, max(3, len(entries)) + 0.2  # a lone bar is no thicker than others
+    axes.set(xlim=(0, 1.14), xticks=np.linspace(0, 1, 6), ylim=(middle - height / 2, middle + height / 2))
+    axes.spines[["top", "right"]].set_visible(False)
+    if entries:
+        axes.legend(loc="upper center", bbox_to_anchor=(0.44, 0), borderaxespad=2.4, ncols=3, frameon=False)
+
+
+def _png(figure: Figure) -> bytes:
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=110)
+    return picture.getvalue()
+
+
+def write_report(videos: list[CountedVideo], report: dict[str, Any], output: Path) -> str:
+    """Write tables and pictures; returns the tables."""
+    text = markdown(report)
+    roc, pr = draw_curves(videos, report)
+    write_whole(output / "roc.png", roc)
+    write_whole(output / "pr.png", pr)
+    write_whole(output / "classes.png", draw_classes(report))
+    write_whole(output / "report.md", text)
+    write_whole(output / "report.json", json.dumps(report, indent=2, ensure_ascii=False) + "\n")
+    return text

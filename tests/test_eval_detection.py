@@ -1,0 +1,404 @@
+"""Frame-level detection from videos or scores to the report: values by hand, resuming, what a mistake says."""
+
+import doctest
+import io
+import json
+import shutil
+import subprocess
+import sys
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from eval import detection
+from hivau70k_dataset.ground_truth import FrameAnnotation, read_ucf_annotation
+from modeling_holmes_vau import find_events
+from modeling_holmes_vau.video_processing_holmes_vau import resize_frames
+from modeling_holmes_vau.video_reader_holmes_vau import open_video
+from tests.annotations import write_json
+from tests.videos import write_video
+
+
+UCF = (
+    "Arson/Arson101_x264.mp4 64 Arson 16 32 -1 -1",
+    "Testing_Normal_Videos_Anomaly/Normal_1_x264.mp4 40 Normal -1 -1 -1 -1",
+)
+ARSON, NORMAL = [0.1, 0.45, 0.4, 0.2], [0.3, 0.5, 0.7]  # the last stands for 8 frames
+
+
+@pytest.fixture(autouse=True)
+def no_pictures(request, monkeypatch):
+    """Drawing takes half of the time; only the tests of the pictures draw."""
+    if "pictures" not in request.node.name:
+        from eval import detection_report
+
+        monkeypatch.setattr(detection_report, "draw_curves", lambda videos, report: (b"", b""))
+        monkeypatch.setattr(detection_report, "draw_classes", lambda report: b"")
+
+
+def write_lines(path: Path, *lines: str) -> Path:
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def write_scores(folder: Path, **arrays) -> Path:
+    """One file a video: scores, or a dict of arrays."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, scores in arrays.items():
+        np.savez(folder / f"{name}.npz", **(scores if isinstance(scores, dict) else {"scores": scores}))
+    return folder
+
+
+def evaluate_scores(tmp_path: Path, *options: str, scores: Path, annotations: Path, protocol="ucf-crime", status=0):
+    """Run on scores; the report."""
+    output = tmp_path / f"report{len(list(tmp_path.iterdir()))}"
+    argv = ["--scores", scores, "--annotations", annotations, "--protocol", protocol, "--output", output, *options]
+    assert detection.main([str(arg) for arg in argv]) == status
+    return json.loads((output / "report.json").read_text())
+
+
+@pytest.fixture
+def ucf(tmp_path) -> dict[str, Path]:
+    scores = write_scores(tmp_path / "scores", Arson101_x264=ARSON, Normal_1_x264=NORMAL)
+    return {"scores": scores, "annotations": write_lines(tmp_path / "ucf.txt", *UCF)}
+
+
+def test_values_by_hand(tmp_path, ucf):
+    report = evaluate_scores(tmp_path, **ucf)
+    row = report["rows"]["scores"]
+    assert report["frames"] == {"counted": 64 + 32, "abnormal": 16}
+    assert report["videos"] == {"counted": 2, "abnormal": 1, "normal": 1, "missing": 0}
+    assert row["auc"] == pytest.approx(4 / 5)  # 0.45 against 0.1, 0.4, 0.2, 0.3 and 0.5
+    assert row["ap_step"] == pytest.approx(1 / 2)  # 16 right among the 32 best
+    assert row["ap"] == pytest.approx(1 / 4)  # a line from precision 0 at recall 0
+    assert row["auc_abnormal"] == row["auc_within"] == 1.0
+    assert row["events"] is None and report["rows"]["centre"]["events"] is None  # nothing tells the fps
+    arson = report["classes"]["Arson"]
+    assert (arson["videos"], arson["abnormal_frames"], arson["auc"]) == (1, 16, pytest.approx(4 / 5))
+    assert arson["auc_within"] == 1.0 and arson["auc_video_labels"] == pytest.approx(1 - 48 / 80 / 2)
+
+
+def test_all_frames_and_inclusive_spans(tmp_path, ucf):
+    report = evaluate_scores(tmp_path, "--length", "frames", **ucf)
+    assert report["rows"]["scores"]["auc"] == pytest.approx(16 * 4 / (16 * 5 + 8))
+    report = evaluate_scores(tmp_path, "--interval-end", "inclusive", **ucf)
+    # 16 frames at 0.45 beat 63 of 79; the 17th, at 0.4, beats 48 and ties with 15
+    assert report["rows"]["scores"]["auc"] == pytest.approx((16 * 63 + 48 + 7.5) / (17 * 79))
+
+
+def test_a_score_a_frame_is_the_same(tmp_path, ucf):
+    snippets = evaluate_scores(tmp_path, **ucf)["rows"]
+    frames = {"Arson101_x264": np.repeat(ARSON, 16), "Normal_1_x264": np.repeat(NORMAL, 16)[:40]}
+    scores = write_scores(tmp_path / "frames", **frames)
+    assert evaluate_scores(tmp_path, scores=scores, annotations=ucf["annotations"])["rows"] == snippets
+
+
+@pytest.mark.parametrize(
+    ("count", "n_frames", "length", "expected"),
+    [
+        (3, 40, "snippets", 32),
+        (2, 40, "snippets", 32),
+        (3, 40, "frames", 40),
+        (40, 40, "snippets", 32),
+        (40, 40, "frames", 40),
+        (2, 32, "frames", 32),
+        (1, 10, "snippets", 10),
+        (2, 40, "frames", "leave the last of 40 frames without"),
+        (4, 40, "snippets", r"got 4 scores for 40 frames, expected 40 \(one a frame\) or 3"),
+    ],
+)
+def test_spread(count, n_frames, length, expected):
+    assert doctest.testmod(detection) == (0, 2)
+    scores = np.arange(count, dtype=float)
+    if isinstance(expected, str):
+        with pytest.raises(ValueError, match=expected):
+            detection.spread(scores, n_frames, 16, length)
+        return
+    spread = detection.spread(scores, n_frames, 16, length)
+    wanted = np.arange(expected) if count == n_frames else np.arange(expected) // 16
+    assert spread.tolist() == wanted.tolist()
+
+
+def hivau(**videos) -> dict:
+    """Annotations of a dict keyed by video: n_frames, fps, classes, events in seconds."""
+    return {
+        name: {
+            "n_frames": n_frames,
+            "fps": fps,
+            "label": labels,
+            "events": events,
+            "clips": [[event] for event in events],
+            "clips_caption": [["A street."] for _ in events],
+            "events_summary": ["A street." for _ in events],
+            "video_summary": "A street.",
+        }
+        for name, (n_frames, fps, labels, events) in videos.items()
+    }
+
+
+def count_pairs(scores: np.ndarray, labels: np.ndarray) -> float:
+    """AUC as the share of (abnormal, normal) pairs in the right order, ties counting half."""
+    pairs = list(product(scores[labels == 1], scores[labels == 0]))
+    return sum((a > n) + 0.5 * (a == n) for a, n in pairs) / len(pairs)
+
+
+def test_baselines_equal_brute_force(tmp_path):
+    annotations = hivau(
+        a=(90, 10.0, ["Car Accident", "Theft"], [[2.0, 4.0], [6.0, 7.5]]),
+        b=(48, 10.0, ["Theft"], [[0.0, 1.6]]),
+        c=(130, 10.0, [], [[1.0, 2.0]]),
+    )
+    path = write_json(tmp_path / "ucf_database_test.json", annotations)
+    scores = write_scores(tmp_path / "scores", a=np.linspace(0, 1, 6), b=[0.2, 0.9, 0.4], c=np.full(9, 0.1))
+    report = evaluate_scores(tmp_path, scores=scores, annotations=path, protocol="hivau")
+    lengths = (80, 48, 128)
+    labels = [np.zeros(length, int) for length in lengths]
+    labels[0][20:40] = labels[0][60:75] = labels[1][:16] = 1
+    rows, truth = report["rows"], np.concatenate(labels)
+    for name, baseline in {
+        "chance": [np.full(length, 0.5) for length in lengths],
+        "video length": [np.full(length, 1 / length) for length in lengths],
+        "centre": [np.array([1 - abs(2 * t / length - 1) for t in range(length)]) for length in lengths],
+        "video labels": [np.full(length, float(video < 2)) for video, length in enumerate(lengths)],
+        "ground truth": labels,
+    }.items():
+        assert rows[name]["auc"] == pytest.approx(count_pairs(np.concatenate(baseline), truth)), name
+        assert rows[name]["auc_abnormal"] == pytest.approx(
+            count_pairs(np.concatenate(baseline[:2]), np.concatenate(labels[:2]))
+        )
+        within = np.mean([count_pairs(baseline[video], labels[video]) for video in (0, 1)])
+        assert rows[name]["auc_within"] == pytest.approx(within)
+        if name == "centre":
+            assert report["classes"]["RoadAccidents"]["auc_within_centre"] == pytest.approx(
+                count_pairs(baseline[0], labels[0])
+            )
+    assert report["classes"].keys() == {"RoadAccidents", "Stealing"}  # spelt as the benchmarks do
+    assert [report["classes"][name]["videos"] for name in ("RoadAccidents", "Stealing")] == [1, 2]
+    assert rows["ground truth"]["events"]["f1@0.7"] == 1.0 and rows["ground truth"]["events"]["num_events"] == 3
+    whole = rows["video labels"]["events"]  # 16 of the 48 frames of b; 20 of the 80 of a
+    assert (whole["num_predictions"], whole["recall@0.3"], whole["recall@0.5"]) == (2, 1 / 3, 0.0)
+    assert rows["chance"]["events"]["num_predictions"] == 3 and rows["video length"]["events"]["num_predictions"] == 0
+    # a: at least 0.3 from frame 32 on; b: its last two snippets
+    assert rows["scores"]["events"]["num_predictions"] == 2
+    assert rows["scores"]["events"]["recall@0.3"] == pytest.approx(1 / 3)  # 60-75 of 32-80: 15 / 48
+
+
+def test_perfect_video_labels_on_ucf_crime(tmp_path, ground_truth):
+    annotations = ground_truth / "ucf_annotation_with_frames.txt"
+    scores = {
+        name: np.full(-(-truth.n_frames // 16), float(bool(truth.labels)))
+        for name, truth in read_ucf_annotation(annotations).items()
+    }
+    report = evaluate_scores(tmp_path, scores=write_scores(tmp_path / "s", **scores), annotations=annotations)
+    row = report["rows"]["scores"]
+    assert row["auc"] == pytest.approx(0.816, abs=5e-4) and row["ap_step"] == pytest.approx(0.182, abs=5e-4)
+    assert row == report["rows"]["video labels"] and row["auc_within"] == 0.5
+    assert len(report["classes"]) == 13 and report["videos"]["counted"] == 290
+
+
+def test_xd_takes_videos_without_a_line_as_normal(tmp_path, capsys):
+    videos = tmp_path / "videos"
+    for folder in ("train", "test"):
+        (videos / folder).mkdir(parents=True)
+    riot, calm, other = "v=a__#1_label_B4-0-0", "v=b.2__#1_label_A", "v=c__#1_label_A"
+    write_video(videos / "test" / f"{riot}.mp4", 50)
+    write_video(videos / "test" / f"{calm}.mp4", 40)
+    write_video(videos / "train" / f"{other}.mp4", 16)
+    path = write_lines(tmp_path / "annotations.txt", f"{riot} 16 32")
+    scores = write_scores(tmp_path / "scores", **{riot: [0.2, 0.3, 0.1, 0.9], calm: [0.1, 0.4, 0.0]})
+    report = evaluate_scores(
+        tmp_path, "--videos", str(videos), scores=scores, annotations=path, protocol="xd-violence"
+    )
+    assert report["videos"] == {"counted": 2, "abnormal": 1, "normal": 1, "missing": 0}
+    assert report["frames"] == {"counted": 48 + 32, "abnormal": 16} and list(report["classes"]) == ["Riot"]
+    assert report["rows"]["scores"]["auc"] == pytest.approx(3 / 4)  # 0.3 against 0.2, 0.1, 0.1 and 0.4
+    shutil.rmtree(videos / "test")  # then nothing tells the number of frames
+    report = tmp_path / "none"
+    argv = ["--scores", scores, "--annotations", path, "--protocol", "xd-violence", "--output", report]
+    assert detection.main([str(arg) for arg in argv]) == 1
+    assert "pass --videos, or an array `n_frames`" in capsys.readouterr().err
+
+
+@pytest.fixture
+def filmed(tmp_path) -> dict[str, Path]:
+    """Two videos and their annotations in the release's layout."""
+    videos = tmp_path / "videos" / "ucf-crime" / "videos" / "test"
+    videos.mkdir(parents=True)
+    write_video(videos / "Arson1_x264.mp4", 100)
+    write_video(videos / "Normal_1_x264.mp4", 40)
+    annotations = hivau(Arson1_x264=(100, 25.0, ["Arson"], [[1.0, 2.0]]), Normal_1_x264=(41, 25.0, [], []))
+    path = write_json(tmp_path / "annotations" / "raw_annotations" / "ucf_database_test.json", annotations)
+    return {"videos": tmp_path / "videos", "annotations": path.parents[1], "output": tmp_path / "out"}
+
+
+def run_model(model: Path, filmed: dict[str, Path], *options: str) -> int:
+    pairs = [(f"--{name}", str(value)) for name, value in {"model": model, "device": "cpu", **filmed}.items()]
+    return detection.main([*(arg for pair in pairs for arg in pair), *options])
+
+
+def test_scores_of_a_model(filmed, checkpoint56, model56, processor56, capsys):
+    assert run_model(checkpoint56, filmed) == 0
+    assert "| **scores** |" in capsys.readouterr().out
+    path = filmed["videos"] / "ucf-crime" / "videos" / "test" / "Arson1_x264.mp4"
+    with open_video(path) as reader:
+        frames = resize_frames(reader.read(range(0, 100, 16)), processor56.image_size)
+    expected = model56.score_frames(frames)
+    with np.load(filmed["output"] / "scores" / "Arson1_x264.npz") as file:
+        np.testing.assert_allclose(file["scores"], expected.numpy(), atol=1e-5)
+        assert file["frame_indices"].tolist() == list(range(0, 100, 16))
+        assert (int(file["n_frames"]), float(file["fps"]), int(file["frame_stride"])) == (100, 25.0, 16)
+        config = model56.config
+        rule = (config.event_threshold, config.event_low_threshold, config.event_min_length_s)
+        events = find_events(expected, [i / 25 for i in range(0, 100, 16)], 4.0, *rule)
+        assert file["events"][:, :2].tolist() == [[event["start_s"], event["end_s"]] for event in events]
+    report = json.loads((filmed["output"] / "report.json").read_text())
+    labels = np.zeros(96 + 32)
+    labels[25:50] = 1
+    calm = np.load(filmed["output"] / "scores" / "Normal_1_x264.npz")["scores"]
+    scores = np.concatenate([np.repeat(expected.numpy(), 16)[:96], np.repeat(calm, 16)[:32]])
+    assert report["rows"]["scores"]["auc"] == pytest.approx(count_pairs(scores, labels), abs=1e-6)
+    assert report["rows"]["scores"]["events"]["num_events"] == 1
+    assert report["other_length"] == {"Normal_1_x264": [41, 40]}
+
+
+def test_resumes_and_refuses_other_settings(filmed, checkpoint56, tmp_path, monkeypatch, capsys):
+    from modeling_holmes_vau import cli
+
+    loads, load = [], cli.load_checkpoint
+    monkeypatch.setattr(cli, "load_checkpoint", lambda *args: loads.append(args) or load(*args))
+    assert run_model(checkpoint56, filmed) == 0
+    folder = filmed["output"] / "scores"
+    first = (filmed["output"] / "report.json").read_text()
+    times = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    (folder / "Normal_1_x264.npz").unlink()
+    assert run_model(checkpoint56, filmed) == 0
+    after = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert after.keys() == times.keys() and after["Arson1_x264.npz"] == times["Arson1_x264.npz"]
+    assert len(loads) == 2 and (filmed["output"] / "report.json").read_text() == first
+    assert run_model(checkpoint56, filmed, "--interval-end", "inclusive") == 0
+    assert len(loads) == 2  # a new report needs no model
+    moved = shutil.copytree(checkpoint56, tmp_path / "moved")
+    assert run_model(moved, filmed) == 0 and len(loads) == 2
+    capsys.readouterr()
+    assert run_model(moved, filmed, "--dtype", "bfloat16") == 1
+    said = capsys.readouterr().err
+    assert "made with dtype auto, now asked for with dtype bfloat16; choose another" in said and said.count("\n") == 1
+    config = json.loads((moved / "config.json").read_text())
+    write_json(moved / "config.json", {**config, "event_threshold": 0.9})
+    assert run_model(moved, filmed) == 1 and "holds scores made with digest" in capsys.readouterr().err
+    (filmed["output"] / "settings.json").unlink()
+    assert run_model(checkpoint56, filmed) == 1 and "no settings.json to tell whose" in capsys.readouterr().err
+    assert after == {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} and len(loads) == 2
+
+
+def test_missing_and_broken_videos_are_counted(filmed, checkpoint56, capsys):
+    annotations = filmed["annotations"] / "raw_annotations" / "ucf_database_test.json"
+    entries = json.loads(annotations.read_text())
+    entries |= hivau(Arson2_x264=(80, 25.0, ["Arson"], [[0.0, 1.0]]), Arson3_x264=(80, 25.0, ["Arson"], [[0.0, 1.0]]))
+    write_json(annotations, entries)
+    (filmed["videos"] / "Arson3_x264.mp4").write_bytes(b"no video")
+    assert run_model(checkpoint56, filmed) == 1
+    report = json.loads((filmed["output"] / "report.json").read_text())
+    assert report["videos"] == {"counted": 2, "abnormal": 1, "normal": 1, "missing": 2}
+    assert report["problems"]["Arson2_x264"].startswith("missing: no file of that name")
+    assert "Arson3_x264.mp4: not a video" in report["problems"]["Arson3_x264"]
+    assert "missing: 2 videos are not counted" in (filmed["output"] / "report.md").read_text()
+    said = capsys.readouterr().err
+    assert "error: Arson2_x264: missing" in said and "Traceback" not in said
+
+
+def test_scores_that_do_not_fit_are_counted(tmp_path, ucf, capsys):
+    lines = [f"Arson/Arson{i}_x264.mp4 64 Arson 16 32 -1 -1" for i in range(5)]
+    write_lines(ucf["annotations"], *UCF, *lines)
+    write_scores(ucf["scores"], Arson0_x264=[0.1] * 9, Arson1_x264=[[0.1] * 4], Arson2_x264={"other": [0.1] * 4})
+    (ucf["scores"] / "Arson3_x264.npz").write_bytes(b"PK no zip")
+    report = evaluate_scores(tmp_path, **ucf, status=1)
+    problems = report["problems"]
+    assert report["videos"]["counted"] == 2 and report["videos"]["missing"] == len(problems) == 5
+    assert "got 9 scores for 64 frames" in problems["Arson0_x264"]
+    assert "expected finite numbers of shape (n,)" in problems["Arson1_x264"]
+    assert "got the arrays other, expected one named `scores`" in problems["Arson2_x264"]
+    assert "not an .npz" in problems["Arson3_x264"] and "missing" in problems["Arson4_x264"]
+    assert report["rows"] == evaluate_scores(tmp_path, **ucf, status=1)["rows"]
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"scores": "nowhere"}, "--scores nowhere: no such folder"),
+        ({"annotations": "nowhere.txt"}, "--annotations nowhere.txt: no such file"),
+        ({"videos": "nowhere"}, "--videos nowhere: no such folder"),
+        ({"protocol": "hivau", "annotations": "nowhere"}, "nowhere does not exist"),
+        ({"output": "{file}"}, "is a file; pass a folder"),
+        ({"scores": "{empty}"}, "none of the 2 test videos has scores"),
+        ({"scores": None, "model": "nowhere/at/all"}, "--model scores videos: pass --videos"),
+        ({"scores": None, "model": "{empty}", "videos": "{empty}"}, "a folder without config.json"),
+    ],
+)
+def test_mistakes_are_one_line(tmp_path, ucf, changes, message, capsys):
+    (tmp_path / "empty").mkdir()
+    options = {**ucf, "protocol": "ucf-crime", "output": tmp_path / "out", **changes}
+    options = {name: str(value) for name, value in options.items() if value is not None}
+    options = {
+        name: value.format(file=ucf["annotations"], empty=tmp_path / "empty") for name, value in options.items()
+    }
+    assert detection.main([arg for name, value in options.items() for arg in (f"--{name}", value)]) == 1
+    said = capsys.readouterr().err
+    assert message in said.splitlines()[-1] and "Traceback" not in said
+    assert not (tmp_path / "out" / "report.json").exists()
+
+
+def test_one_kind_of_frames_and_other_splits(tmp_path, ucf, capsys):
+    write_lines(ucf["annotations"], UCF[1])
+    argv = ["--scores", str(ucf["scores"]), "--output", str(tmp_path / "out"), "--annotations"]
+    assert detection.main([*argv, str(ucf["annotations"]), "--protocol", "ucf-crime"]) == 1
+    assert "Every frame has the same label" in capsys.readouterr().err
+    path = write_json(tmp_path / "ucf_database_train.json", hivau(a=(90, 10.0, [], [])))
+    assert detection.main([*argv, str(path)]) == 1
+    assert "no videos of the split 'test'; it has train" in capsys.readouterr().err
+
+
+def test_reads_truth_of_both_forms_of_ucf(tmp_path):
+    path = write_lines(tmp_path / "official.txt", "Arson101_x264.mp4  Arson  16  32  -1  -1")
+    args = detection.build_parser().parse_args(
+        ["--scores", "s", "--output", "o", "--protocol", "ucf-crime", "--annotations", str(path)]
+    )
+    video = detection.read_tests(args)["Arson101_x264"]
+    assert video.truth == FrameAnnotation("Arson101_x264", ((16, 32),), ("Arson",))
+    assert video.entry.whole_path == "ucf-crime/videos/test/Arson101_x264.mp4"
+
+
+@pytest.mark.parametrize("classes", [1, 0])
+def test_pictures(tmp_path, ucf, classes):
+    if classes:
+        evaluate_scores(tmp_path, **ucf)
+    else:  # a name that tells no class
+        path = write_lines(tmp_path / "annotations.txt", "film 16 32")
+        scores = write_scores(tmp_path / "xd", film={"scores": ARSON, "n_frames": 64})
+        report = evaluate_scores(tmp_path, scores=scores, annotations=path, protocol="xd-violence")
+        assert report["classes"] == {} and report["videos"]["abnormal"] == 1
+    output = next(tmp_path.glob("report*"))
+    for name in ("roc", "pr", "classes"):
+        picture = np.asarray(Image.open(io.BytesIO((output / f"{name}.png").read_bytes())).convert("RGB"))
+        assert min(picture.shape[:2]) > 250 and len(np.unique(picture.reshape(-1, 3), axis=0)) > 50
+        evaluated = np.abs(picture.astype(int) - (0xB5, 0x48, 0x4F)).max(-1) < 8  # its colour
+        assert evaluated.sum() >= 300 * (classes or name != "classes"), name
+
+
+def test_help_needs_nothing_heavy(tmp_path):
+    script = Path(detection.__file__)
+    code = (
+        "import runpy, sys\n"
+        f"sys.argv = ['detection.py', '--help']\n"
+        "try:\n"
+        f"    runpy.run_path({str(script)!r}, run_name='__main__')\n"
+        "except SystemExit as stop:\n"
+        "    assert not stop.code\n"
+        "print({'torch', 'transformers', 'evaluate', 'matplotlib'} & set(sys.modules))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert "--interval-end" in out and out.endswith("set()\n")

@@ -1,0 +1,105 @@
+"""Features on disk: made once, of this very video and model, or refused."""
+
+import json
+import os
+
+import pytest
+import torch
+from safetensors.torch import load_file, save
+
+from modeling_holmes_vau import VideoReadError
+from modeling_holmes_vau.feature_cache_holmes_vau import FeatureCache, StaleFeaturesError
+from tests.videos import write_video
+
+
+NAME = "mine/videos/train/a.mp4"
+
+
+@pytest.fixture
+def video(tmp_path):
+    return write_video(tmp_path / "a.mp4", num_frames=70)
+
+
+@pytest.fixture
+def cache(tmp_path, model56, processor56):
+    return FeatureCache(tmp_path / "features", model56, processor56)
+
+
+def test_features_are_the_class_tokens_the_scorer_sees(cache, video, model56, processor56):
+    assert cache.extract(NAME, video) is True
+    loaded = cache.load(NAME)
+    assert (loaded.num_frames, loaded.fps, len(loaded.features)) == (70, 25.0, 5)
+    inputs = processor56(videos=str(video), text="?", return_tensors="pt")
+    dense = inputs["pixel_values_videos"][inputs["video_dense_mask"]]
+    with torch.no_grad():
+        expected = model56.encode_frames(dense)[:, 0]
+    torch.testing.assert_close(loaded.features, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_what_is_there_is_not_made_again(cache, video, monkeypatch):
+    cache.extract(NAME, video)
+    before = os.stat(cache.path(NAME)).st_mtime_ns
+    assert cache.extract(NAME, video) is False
+    os.utime(video, (1, 1))  # copied anew: the same content
+    assert cache.extract(NAME, video) is False
+    assert os.stat(cache.path(NAME)).st_mtime_ns == before
+
+
+def test_features_of_another_video_are_refused(cache, video):
+    cache.extract(NAME, video)
+    write_video(video, num_frames=71)
+    with pytest.raises(StaleFeaturesError, match="was made of another file than"):
+        cache.extract(NAME, video)
+
+
+def test_features_of_another_model_or_preparation_are_refused(cache, model56, processor56, monkeypatch):
+    monkeypatch.setattr(processor56, "frame_stride", 8)
+    with pytest.raises(StaleFeaturesError, match="made with frame_stride 16, not 8"):
+        FeatureCache(cache.folder, model56, processor56)
+    monkeypatch.undo()
+    weight = model56.model.vision_tower.embeddings.cls_token
+    with torch.no_grad():
+        weight += 1
+    try:
+        with pytest.raises(StaleFeaturesError, match="made with vision_tower"):
+            FeatureCache(cache.folder, model56, processor56)
+    finally:
+        with torch.no_grad():
+            weight -= 1
+    settings = json.loads((cache.folder / "settings.json").read_text())
+    assert settings["feature_size"] == 64 and settings["frame_stride"] == 16
+
+
+def test_damaged_features_are_refused(cache, video):
+    cache.extract(NAME, video)
+    whole = cache.path(NAME).read_bytes()
+    cache.path(NAME).write_bytes(whole[:-8])
+    with pytest.raises(StaleFeaturesError, match="is damaged"):
+        cache.load(NAME)
+    metadata = {"num_frames": "70", "fps": "25.0"}
+    for features in (torch.zeros(4, 64), torch.full((5, 64), torch.nan)):
+        cache.path(NAME).write_bytes(save({"features": features}, metadata))
+        with pytest.raises(StaleFeaturesError, match=r"expected finite \(5, 64\)"):
+            cache.load(NAME)
+    with pytest.raises(FileNotFoundError, match="Extract the features"):
+        cache.load("mine/videos/train/b.mp4")
+
+
+def test_processes_share_the_work_and_unreadable_videos_are_named(cache, tmp_path):
+    videos = []
+    for i in range(5):
+        path = write_video(tmp_path / f"{i}.mp4", num_frames=20) if i != 3 else tmp_path / "3.mp4"
+        path.touch()
+        videos.append((f"mine/videos/train/{i}.mp4", path))
+    done = [list(cache.extract_all(videos, process, 2)) for process in range(2)]
+    assert [[name[-5] for name, _ in part] for part in done] == [["0", "2", "4"], ["1", "3"]]
+    problems = {name: problem for part in done for name, problem in part if problem}
+    assert list(problems) == ["mine/videos/train/3.mp4"] and "3.mp4" in problems["mine/videos/train/3.mp4"]
+    assert sorted(path.stem for path in (cache.folder / "mine/videos/train").iterdir()) == ["0", "1", "2", "4"]
+    with pytest.raises(VideoReadError):
+        cache.extract(*videos[3])
+
+
+def test_files_are_plain_safetensors(cache, video):
+    cache.extract(NAME, video)
+    assert load_file(cache.path(NAME))["features"].dtype == torch.float32

@@ -1,0 +1,221 @@
+"""Stage 1 from videos to a checkpoint: what learns, how a run goes on, several processes."""
+
+import copy
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import train_scorer
+from modeling_holmes_vau import AnomalyScorer, AnomalyScorerConfig, HolmesVAUForConditionalGeneration
+from modeling_holmes_vau.scorer_trainer_holmes_vau import LabelledVideo, PairedSegments, collate_pairs, measure
+from tests.annotations import raw_annotations, write_json
+from tests.videos import write_video
+
+
+ROOT = Path(__file__).parents[1]
+
+
+def video(name: str, length: int, events: list[tuple[int, int]], num_frames: int | None = None) -> LabelledVideo:
+    labels = np.zeros(num_frames or 16 * length, np.uint8)
+    for start, stop in events:
+        labels[start:stop] = 1
+    features = torch.full((length, 4), float(hash(name) % 97))
+    return LabelledVideo(name, features + torch.arange(length)[:, None], labels, bool(events), stride=16)
+
+
+def test_snippet_labels_are_shares_of_frames():
+    labels = video("a", 4, [(8, 20), (60, 64)], num_frames=60).snippet_labels()
+    assert labels.tolist() == [0.5, 0.25, 0.0, 0.0]
+    assert video("a", 4, [(56, 60)], num_frames=60).snippet_labels().tolist() == [0.0, 0.0, 0.0, pytest.approx(4 / 12)]
+
+
+@pytest.fixture
+def pairs():
+    normal = [video(f"n{i}", 10 + i, []) for i in range(3)]
+    abnormal = [video(f"a{i}", 300, [(16 * 150, 16 * 160)]) for i in range(4)]
+    return PairedSegments(normal, abnormal, num_pairs=24, max_snippets=20, noise_size=6, seed=1)
+
+
+def test_pairs_depend_on_the_index_alone(pairs):
+    items = [pairs[i] for i in range(len(pairs))]
+    for i in (23, 0, 7):
+        assert all(torch.equal(pairs[i][name], items[i][name]) for name in items[i])
+    first = {item["normal_features"][0, 0].item() for item in items[:3]}
+    assert len(first) == 3  # each normal video once before any comes again
+    assert not torch.equal(items[0]["noise"][:5], items[3]["noise"][:5])
+
+
+def test_segments_of_abnormal_videos_hold_the_event(pairs):
+    for i in range(len(pairs)):
+        item = pairs[i]
+        assert len(item["abnormal_labels"]) == 20 and item["abnormal_labels"].sum() > 0
+        assert item["normal_labels"].sum() == 0 and len(item["noise"]) == len(item["normal_labels"])
+    blind = PairedSegments(*pairs.halves, num_pairs=40, max_snippets=20, frame_labels=False, noise_size=6)
+    assert sum(blind[i]["abnormal_labels"].sum() == 0 for i in range(40)) > 20
+
+
+def test_a_batch_is_padded_normal_first(pairs):
+    batch = collate_pairs([pairs[0], pairs[1]])
+    assert batch["features"].shape == (4, 20, 4) and batch["noise"].shape == (2, 20, 6)
+    assert batch["lengths"].tolist()[2:] == [20, 20]
+    assert (batch["features"][0, batch["lengths"][0] :] == 0).all()
+
+
+def test_pairs_need_both_kinds():
+    with pytest.raises(ValueError, match="no abnormal videos"):
+        PairedSegments([video("n", 5, [])], [], num_pairs=1)
+
+
+def test_measure_over_whole_videos():
+    scorer = AnomalyScorer(AnomalyScorerConfig(feature_size=4, hidden_size=16, head_dim=4))
+    videos = [video("a", 12, [(40, 90)]), video("n", 7, [])]
+    result = measure(scorer, videos)
+    scores = [scorer.eval()(v.features[None])[0].repeat_interleave(16).tolist() for v in videos]
+    pairs = [(a, b) for a, y in zip(scores[0], videos[0].frame_labels) for b in scores[0] if y]
+    positive = [s for s, y in zip(scores[0], videos[0].frame_labels) if y]
+    negative = [s for s, y in zip(scores[0] + scores[1], [*videos[0].frame_labels, *videos[1].frame_labels]) if not y]
+    pairs = [(a > b) + 0.5 * (a == b) for a in positive for b in negative]
+    assert result["auc"] == pytest.approx(sum(pairs) / len(pairs))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Four abnormal and four normal videos; the abnormal ones turn dark while it burns."""
+    folder, records, base = tmp_path_factory.mktemp("data"), {}, raw_annotations()
+    (folder / "videos").mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(4):
+        frames = rng.integers(100, 200, (120, 32, 32, 3), dtype=np.uint8)
+        write_video(folder / "videos" / f"Normal_Videos_{i}_x264.mp4", frames=frames)
+        records[f"Normal_Videos_{i}_x264"] = {**copy.deepcopy(base["Normal_Videos_101_x264"]), "n_frames": 120}
+        frames = frames.copy()
+        frames[50:100] //= 4
+        write_video(folder / "videos" / f"Arson{i}_x264.mp4", frames=frames)
+        arson = {**copy.deepcopy(base["Arson101_x264"]), "n_frames": 120, "fps": 25.0, "events": [[2.0, 4.0]]}
+        arson.update(clips=[[[2.0, 4.0]]], clips_caption=[["It burns."]], events_summary=arson["events_summary"][:1])
+        arson["events_summary_split"] = arson["events_summary_split"][:1]
+        records[f"Arson{i}_x264"] = arson
+    write_json(folder / "annotations" / "raw_annotations" / "ucf_database_train.json", records)
+    return folder
+
+
+@pytest.fixture
+def argv(data, checkpoint56, tmp_path):
+    def build(output: str, **changes) -> list[str]:
+        options = {
+            "model": checkpoint56,
+            "annotations": data / "annotations",
+            "videos": data / "videos",
+            "features_dir": data / "features",
+            "output_dir": tmp_path / output,
+            "max_steps": 6,
+            "per_device_train_batch_size": 2,
+            "eval_steps": 3,
+            "save_steps": 3,
+            "logging_steps": 1,
+            "validation_share": 0.25,
+            "use_cpu": True,
+            "report_to": "none",
+            "disable_tqdm": True,
+            **changes,
+        }
+        return [f"--{name}={value}" for name, value in options.items()]
+
+    return build
+
+
+def losses(folder: Path) -> dict[int, float]:
+    lines = map(json.loads, (folder / "log.jsonl").read_text().splitlines())
+    return {line["step"]: line["loss"] for line in lines if "loss" in line}
+
+
+def test_the_scorer_learns_and_nothing_else_moves(argv, checkpoint56, tmp_path):
+    metrics = train_scorer.main(argv("out", max_steps=40, eval_steps=20, save_steps=20, learning_rate=1e-3))
+    assert metrics["auc"] > 0.9
+    assert list(losses(tmp_path / "out")) == [*range(1, 41)]
+    before = HolmesVAUForConditionalGeneration.from_pretrained(checkpoint56).state_dict()
+    after = HolmesVAUForConditionalGeneration.from_pretrained(tmp_path / "out" / "checkpoint").state_dict()
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert moved == {name for name in before if name.startswith("anomaly_scorer.")}
+    alone = load_file(tmp_path / "out" / "anomaly_scorer.safetensors")
+    assert all(torch.equal(after[f"anomaly_scorer.{name}"], weight) for name, weight in alone.items())
+
+
+def test_a_killed_run_goes_on_to_the_same_end(argv, tmp_path, monkeypatch):
+    train_scorer.main(argv("whole"))
+
+    class Killed(Exception):
+        pass
+
+    def die(self, args, state, control, logs=None, **kwargs):
+        original(self, args, state, control, logs, **kwargs)
+        if state.global_step == 5:
+            raise Killed
+
+    original = train_scorer.JsonLinesLog.on_log
+    monkeypatch.setattr(train_scorer.JsonLinesLog, "on_log", die)
+    with pytest.raises(Killed):
+        train_scorer.main(argv("killed"))
+    monkeypatch.undo()
+    train_scorer.main(argv("killed"))
+    assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
+    whole, killed = (load_file(tmp_path / name / "anomaly_scorer.safetensors") for name in ("whole", "killed"))
+    assert all(torch.equal(whole[name], killed[name]) for name in whole)
+    with pytest.raises(ValueError, match="holds a run with learning_rate 0.0001, this one has 0.01"):
+        train_scorer.main(argv("killed", learning_rate=0.01))
+
+
+def test_two_processes_make_the_steps_of_one(argv, tmp_path):
+    train_scorer.main(argv("one", scorer_dropout=0, max_steps=4))
+    launch = [
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        "--multi_gpu",
+        "--num_processes=2",
+        "--num_machines=1",
+    ]
+    launch += ["--mixed_precision=no", "--dynamo_backend=no", str(ROOT / "train_scorer.py")]
+    two = argv("two", scorer_dropout=0, max_steps=4, per_device_train_batch_size=1)
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    subprocess.run([*launch, *two], check=True, capture_output=True, env=env, cwd=tmp_path, timeout=300)
+    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), abs=1e-4)
+
+
+def test_video_labels_alone(argv, tmp_path):
+    train_scorer.main(argv("weak", supervision="video", preset="urdmu", max_steps=3))
+    line = json.loads((tmp_path / "weak" / "log.jsonl").read_text().splitlines()[0])
+    weights = train_scorer.PRESETS["urdmu"]
+    names = (
+        "triplet",
+        "kl",
+        "distance",
+        "abnormal_memory",
+        "abnormal_not_normal",
+        "normal_memory",
+        "normal_not_abnormal",
+    )
+    expected = line["term_video"] + sum(getattr(weights, name) * line[f"term_{name}"] for name in names)
+    assert line["loss"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_missing_videos_are_named_and_left_out(argv, data, tmp_path, caplog):
+    videos = tmp_path / "some"
+    videos.mkdir()
+    for path in sorted((data / "videos").iterdir())[1:]:
+        (videos / path.name).symlink_to(path)
+    train_scorer.main(argv("out", videos=videos, features_dir=tmp_path / "features", max_steps=1))
+    assert "left out: ucf-crime/videos/train/Arson0_x264.mp4: not under the folder of videos" in caplog.text
+    assert "1 of 8 videos are left out" in caplog.text
+
+
+def test_loss_weights_that_are_none_are_refused(argv):
+    with pytest.raises(ValueError, match="`loss_weights` has 'triplets', expected some of frame, video, triplet"):
+        train_scorer.main(argv("out", loss_weights='{"triplets": 1}'))
