@@ -14,7 +14,7 @@ $(STAMP): setup.py constraints.txt
 setup: $(STAMP)
 
 demo/street.mp4: $(STAMP)
-	$(BIN)/python -m hivau70k_dataset.miniature --output $@
+	$(BIN)/python -m hivau70k_dataset.demo --output $@
 
 demo: demo/street.mp4
 	$(BIN)/holmes-vau analyze demo/street.mp4 --output demo/analysis

@@ -1,4 +1,4 @@
-"""`python -m hivau70k_dataset export | validate | stats | cut | instructions`: parsing and printing only."""
+"""`python -m hivau70k_dataset export | validate | stats | cut | instructions | miniature`: parsing and printing."""
 
 import argparse
 import dataclasses
@@ -10,12 +10,17 @@ from pathlib import Path
 from modeling_holmes_vau.cli import run_command
 from modeling_holmes_vau.files_holmes_vau import check_new_folder, whole_folder, write_whole
 
+from .miniature import add_arguments as add_miniature_arguments
+from .miniature import run as render
 from .reading import read_annotation_files
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of `python -m hivau70k_dataset`."""
-    parser = argparse.ArgumentParser("python -m hivau70k_dataset", description="HIVAU-70k: load, check and cut it.")
+    parser = argparse.ArgumentParser(
+        "python -m hivau70k_dataset",
+        description="HIVAU-70k: check, count, export and cut it, and render a miniature of it.",
+    )
     commands = parser.add_subparsers(dest="command", required=True)
 
     export = _add_command(commands, "export", "write a folder for load_dataset and the Hub")
@@ -49,6 +54,13 @@ def build_parser() -> argparse.ArgumentParser:
     build = _add_command(commands, "instructions", "build instruction rows from annotations (paper, appendix A.3)")
     build.add_argument("--output", required=True, metavar="FILE", help="the .jsonl file to write")
     build.add_argument("--seed", type=int, default=0, help="chooses the prompts (0)")
+    add_miniature_arguments(
+        commands.add_parser(
+            "miniature",
+            help="render a synthetic three-level benchmark that needs no download",
+            description="Render a synthetic three-level benchmark: videos, annotations and instruction rows.",
+        )
+    )
     return parser
 
 
@@ -172,6 +184,12 @@ def run_instructions(args: argparse.Namespace) -> int:
     return 0
 
 
+def run_miniature(args: argparse.Namespace) -> int:
+    """Render the miniature."""
+    render(args)
+    return 0
+
+
 def _json(value: object) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
@@ -182,6 +200,7 @@ COMMANDS = {
     "stats": run_stats,
     "cut": run_cut,
     "instructions": run_instructions,
+    "miniature": run_miniature,
 }
 
 

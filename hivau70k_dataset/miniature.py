@@ -1,156 +1,206 @@
-"""A synthetic stand-in for surveillance video: real mp4 files whose truth is known to the frame.
-
-A scene is a fixed camera over a street (drawn once), actors that move on it, and at most one event, which is a process
-in time. Everything is placed in metres on the street and projected, so that sizes and occlusions come out right.
-"""
+"""The miniature set: hundreds of rendered videos with annotations at all three levels, in the layout of HIVAU-70k."""
 
 import argparse
-import math
+import json
+import multiprocessing
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass
-from fractions import Fraction
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 import av
-import numpy as np
 from tqdm import tqdm
 
-from .miniature_explosion import Event
-from .miniature_street import StreetScene
+from modeling_holmes_vau.files_holmes_vau import write_whole
+
+from .demo import write_video
+from .instructions import build_instructions
+from .miniature_plan import SPLITS, VideoPlan, build_plan, build_stage
+from .miniature_text import SOURCE, annotate
+from .schema import VideoAnnotation
+from .writing import write_annotations, write_instructions
 
 
-EVENT_SPAN = (0.4, 0.65)  # where the event lies, as shares of the video
-MIN_DURATION_S, MIN_FPS, MIN_SIDE_PX = 4.0, 1.0, 64
+DEFAULT_RECIPE = {"train": 600, "test": 120}  # videos of each split; seed 0, 112 pixels
+DEFAULT_SIZE = 112
+MIN_SIZE, MAX_SIZE = 64, 1024
+SETTINGS_FILE = ".miniature.json"
+DRAWING_VERSION = 1  # counts up when the same seed no longer gives the same videos
 
 
-@dataclass(frozen=True)
-class SceneTruth:
-    """What a rendered video shows: its events, its timing and one sentence in plain words."""
-
-    events: tuple[Event, ...]
-    fps: float
-    num_frames: int
-    caption: str
-
-
-def render_demo_video(
-    path: str | os.PathLike,
+def render_miniature(
+    output: str | os.PathLike,
+    split: str = "train",
+    videos: int = 24,
     seed: int = 0,
-    duration_s: float = 40.0,
-    fps: float = 25.0,
-    width: int = 640,
-    height: int = 360,
-    explosion: bool = True,
-    progress: bool = False,
-) -> SceneTruth:
-    """Render a surveillance video of a street, H.264 in mp4, in which a parked car explodes.
+    size: int = DEFAULT_SIZE,
+    workers: int | None = None,
+    progress: bool = True,
+) -> list[VideoAnnotation]:
+    """Render one split of the miniature set, and write its annotations and instruction rows.
 
-    The file appears whole or not at all. The same arguments give the same frames.
+    Video `i` depends on `(seed, split, i, size)` alone: fewer videos are the first ones of more. A call that was
+    interrupted can be repeated: it renders what is missing.
 
     Args:
-        path (`str` or `os.PathLike`): The .mp4 file to write; an existing one is replaced.
-        seed (`int`, *optional*, defaults to 0): Chooses houses, people, cars, and the details of the explosion.
-        duration_s (`float`, *optional*, defaults to 40.0): Length in seconds, at least 4.
-        fps (`float`, *optional*, defaults to 25.0): Frames per second, at least 1.
-        width (`int`, *optional*, defaults to 640): In pixels, even, at least 64.
-        height (`int`, *optional*, defaults to 360): In pixels, even, at least 64.
-        explosion (`bool`, *optional*, defaults to `True`): `False` renders the same street on an ordinary day.
-        progress (`bool`, *optional*, defaults to `False`): Show a progress bar.
+        output (`str` or `os.PathLike`): The folder to write; new, empty, or begun with the same seed and size.
+        split (`str`, *optional*, defaults to `"train"`): "train" or "test"; their places have different layouts.
+        videos (`int`, *optional*, defaults to 24): How many.
+        seed (`int`, *optional*, defaults to 0): Another seed, another set.
+        size (`int`, *optional*, defaults to 112): Side of the square picture in pixels, even, 64 to 1024.
+        workers (`int`, *optional*): Processes; one a core by default.
+        progress (`bool`, *optional*, defaults to `True`): Show a progress bar.
 
     Returns:
-        `SceneTruth`: The event (none on an ordinary day), the timing, and a sentence on what is seen.
+        `list[VideoAnnotation]`: The annotations as written, in the order of the videos.
 
     Example:
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
-    ...     truth = render_demo_video(f"{folder}/street.mp4", duration_s=4, fps=5, width=128, height=72)
-    >>> truth.num_frames, [event.label for event in truth.events]
-    (20, ['Explosion'])
+    ...     annotations = render_miniature(folder, "test", videos=1, size=64, workers=1, progress=False)
+    >>> annotations[0].video, annotations[0].labels
+    ('Normal_000_mini', ())
     """
-    path = Path(path)
-    _check_arguments(path, seed, duration_s, fps, width, height)
-    rng = np.random.default_rng(seed)
-    num_frames = round(duration_s * fps)
-    start_s, end_s = (round(duration_s * (share + rng.uniform(-0.01, 0.01)), 2) for share in EVENT_SPAN)
-    event = Event("Explosion", start_s, end_s) if explosion else None
-    scene = StreetScene(width, height, duration_s, event, rng)
-    frames = (scene.frame(index, index / fps) for index in range(num_frames))
-    shown = tqdm(frames, "rendering", num_frames, unit="frame", disable=not progress)
-    _write_video(path, shown, fps, width, height)
-    return SceneTruth((event,) if event else (), float(fps), num_frames, _caption(event))
+    output = Path(output)
+    _check_arguments(split, videos, seed, size, workers)
+    _claim_folder(output, split, videos, {"drawing": DRAWING_VERSION, "seed": seed, "size": size})
+    folder = output / "videos" / SOURCE / "videos" / split
+    folder.mkdir(parents=True, exist_ok=True)
+    plans = [build_plan(seed, split, index) for index in range(videos)]
+    missing = [plan.index for plan in plans if not _finished(folder, plan, size)]
+    jobs = [(str(folder), seed, split, index, size) for index in missing]
+    bar = tqdm(_rendered(jobs, workers), f"rendering {split}", len(jobs), unit="video", disable=not progress)
+    for _ in bar:
+        pass
+    for left in folder.glob(".*.partial.mp4"):  # of a run that was killed; all videos are there by now
+        left.unlink(missing_ok=True)
+    annotations = [annotate(plan) for plan in plans]
+    for name in ("instruction", "raw_annotations"):
+        (output / name).mkdir(exist_ok=True)
+    # The annotations come last: where they are, the split is complete.
+    write_instructions(output / "instruction" / f"{SOURCE}_{split}.jsonl", build_instructions(annotations, seed))
+    write_annotations(_annotation_file(output, split), annotations)
+    return annotations
 
 
-def _check_arguments(path: Path, seed: int, duration_s: float, fps: float, width: int, height: int) -> None:
-    if path.suffix.lower() != ".mp4":
-        raise ValueError(f"`path` must name an .mp4 file, got {str(path)!r}. End the name in .mp4.")
-    if not path.parent.is_dir():
-        raise ValueError(f"The folder of `path` does not exist: {str(path.parent)!r}. Create it first.")
+def _annotation_file(output: Path, split: str) -> Path:
+    return output / "raw_annotations" / f"{SOURCE}_{split}.jsonl"
+
+
+def _check_arguments(split: str, videos: int, seed: int, size: int, workers: int | None) -> None:
+    if split not in SPLITS:
+        raise ValueError(f"`split` must be one of {', '.join(SPLITS)}, got {split!r}. Pass one of them.")
+    if videos < 1:
+        raise ValueError(f"`videos` must be 1 or more, got {videos}. Say how many videos to render.")
     if seed < 0:
         raise ValueError(f"`seed` must be 0 or more, got {seed}. Pass a non-negative whole number.")
-    if not MIN_DURATION_S <= duration_s < math.inf:
+    if not MIN_SIZE <= size <= MAX_SIZE or size % 2:
         raise ValueError(
-            f"`duration_s` must be at least {MIN_DURATION_S:g} seconds, got {duration_s}. "
-            "A shorter video has no room for ordinary life before and after the event."
+            f"`size` must be an even number of pixels from {MIN_SIZE} to {MAX_SIZE}, got {size}. "
+            "112 is what the small models read."
         )
-    if not MIN_FPS <= fps < math.inf:
-        raise ValueError(
-            f"`fps` must be at least {MIN_FPS:g} frame per second, got {fps}. Surveillance runs at 10 to 30."
-        )
-    for name, side in (("width", width), ("height", height)):
-        if side < MIN_SIDE_PX or side % 2:
+    if workers is not None and workers < 1:
+        raise ValueError(f"`workers` must be 1 or more, got {workers}. Leave it out for one process a core.")
+
+
+def _claim_folder(output: Path, split: str, videos: int, settings: dict[str, int]) -> None:
+    """Make sure that nothing else lies in the folder, and note what it is for."""
+    note = output / SETTINGS_FILE
+    if note.is_file():
+        found = json.loads(note.read_text(encoding="utf-8"))
+        if found != settings:
             raise ValueError(
-                f"`{name}` must be an even number of pixels, at least {MIN_SIDE_PX}, got {side}. "
-                "H.264 stores colour at half resolution; round to an even number."
+                f"{str(output)!r} holds a miniature set made with {found}, asked for is {settings}. "
+                "Pass the same seed and size, or another output folder."
             )
+    elif output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise ValueError(
+            f"`output` must be a new or empty folder, or one begun by this command, got {str(output)!r}. "
+            "Pass another folder."
+        )
+    else:
+        output.mkdir(parents=True, exist_ok=True)
+        write_whole(note, json.dumps(settings) + "\n")
+    complete = _annotation_file(output, split)
+    if complete.is_file() and (count := len(complete.read_text(encoding="utf-8").splitlines())) > videos:
+        raise ValueError(
+            f"{str(output)!r} already holds {count} {split} videos, asked for are {videos}. "
+            f"Ask for {count} or more, or pass another output folder."
+        )
 
 
-def _caption(event: Event | None) -> str:
-    street = "A fixed camera shows a street with shops: people walk on both pavements, cars pass in both directions."
-    if event is None:
-        return f"{street} Nothing unusual happens."
-    return (
-        f"{street} At {event.start_s:g} s a parked car explodes with a flash and a fireball that throws debris. "
-        "People run away and cars stop. The wreck burns under a column of dark smoke until about "
-        f"{event.end_s:g} s and smoulders on."
+def _finished(folder: Path, plan: VideoPlan, size: int) -> bool:
+    """Whether the video's file is there and is what the plan says."""
+    path = folder / f"{plan.name}.mp4"
+    if not path.is_file():
+        return False
+    try:
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            return (stream.frames, stream.width, stream.height) == (plan.n_frames, size, size)
+    except (av.FFmpegError, IndexError):
+        return False
+
+
+def _rendered(jobs: list[tuple[str, int, str, int, int]], workers: int | None) -> Iterator[None]:
+    """Do the jobs in as many processes; one item for each that is done."""
+    workers = min(workers or _cores(), len(jobs))
+    if workers <= 1:
+        yield from map(_render, jobs)
+        return
+    # Spawned, not forked: a fork of a process with threads (decoding, torch) can hang.
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _finish_on_interrupt) as pool:
+        futures = [pool.submit(_render, job) for job in jobs]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _finish_on_interrupt() -> None:
+    """Ctrl-C reaches every process of the terminal; this one finishes its video, and the parent gives it no other."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _render(job: tuple[str, int, str, int, int]) -> None:
+    folder, seed, split, index, size = job
+    plan = build_plan(seed, split, index)
+    stage = build_stage(plan, size)
+    frames = (stage.frame(number, number / plan.fps) for number in range(plan.n_frames))
+    write_video(Path(folder) / f"{plan.name}.mp4", frames, plan.fps, size, size)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `python -m hivau70k_dataset miniature`."""
+    parser.add_argument("--output", required=True, metavar="DIR", help="folder to write; a begun one is completed")
+    parser.add_argument("--split", choices=SPLITS, help="which split (train)")
+    parser.add_argument("--videos", type=int, metavar="N", help="how many videos (24)")
+    parser.add_argument("--seed", type=int, help="another seed, another set (0)")
+    parser.add_argument("--size", type=int, metavar="PIXELS", help=f"side of the square picture ({DEFAULT_SIZE})")
+    parser.add_argument(
+        "--recipe", choices=("default",), help="default: the fixed set, 600 train and 120 test videos; no other option"
     )
+    parser.add_argument("--workers", type=int, metavar="N", help="processes (one a core)")
 
 
-def _write_video(path: Path, frames: Iterable[np.ndarray], fps: float, width: int, height: int) -> None:
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial.mp4")
-    try:
-        with av.open(str(partial), "w", format="mp4", options={"movflags": "faststart"}) as container:
-            stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
-            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-            # One thread and no macroblock tree: with either, x264's choices vary from run to run on the same frames.
-            stream.thread_count = 1
-            stream.options = {"crf": "23", "preset": "veryfast", "x264-params": "mbtree=0"}
-            for frame in frames:
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-            container.mux(stream.encode())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def main(argv: list[str] | None = None) -> None:
-    """Command line: renders one video and prints its truth."""
-    description = "Render a surveillance video of a street in which a parked car explodes."
-    parser = argparse.ArgumentParser("python -m hivau70k_dataset.miniature", description=description)
-    parser.add_argument("--output", required=True, help="the .mp4 file to write")
-    parser.add_argument("--seed", type=int, default=0, help="another seed, another street (default: %(default)s)")
-    parser.add_argument("--duration_s", type=float, default=40.0, help="length in seconds (default: %(default)s)")
-    parser.add_argument("--normal", action="store_true", help="an ordinary day: no explosion")
-    args = parser.parse_args(argv)
-    try:
-        Path(args.output).parent.mkdir(parents=True, exist_ok=True)
-        truth = render_demo_video(args.output, args.seed, args.duration_s, explosion=not args.normal, progress=True)
-    except (ValueError, OSError) as error:
-        parser.error(str(error))
-    events = ", ".join(f"{event.label} from {event.start_s:g} s to {event.end_s:g} s" for event in truth.events)
-    print(f"{args.output}: {truth.num_frames} frames at {truth.fps:g} fps; {events or 'no abnormal event'}")
-
-
-if __name__ == "__main__":
-    main()
+def run(args: argparse.Namespace) -> None:
+    """Render what the options say and print what was written."""
+    splits = {args.split or "train": 24 if args.videos is None else args.videos}
+    seed, size = args.seed or 0, DEFAULT_SIZE if args.size is None else args.size
+    if args.recipe:
+        given = [name for name in ("split", "videos", "seed", "size") if vars(args)[name] is not None]
+        if given:
+            raise ValueError(f"--recipe {args.recipe} fixes --{given[0]}, got both. Leave one of them out.")
+        splits = DEFAULT_RECIPE
+    for split, videos in splits.items():
+        annotations = render_miniature(args.output, split, videos, seed, size, args.workers)
+        minutes = sum(annotation.duration_s for annotation in annotations) / 60
+        abnormal = sum(bool(annotation.labels) for annotation in annotations)
+        print(f"{args.output}: {len(annotations)} {split} videos, {abnormal} of them abnormal, {minutes:.0f} minutes")

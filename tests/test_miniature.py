@@ -1,170 +1,225 @@
-import re
-import subprocess
-import sys
+import json
+from dataclasses import asdict
 
 import av
 import numpy as np
 import pytest
 
-from hivau70k_dataset import render_demo_video
-from hivau70k_dataset.miniature import Event, SceneTruth, StreetScene, main
+from hivau70k_dataset import miniature
+from hivau70k_dataset.instructions import build_instructions
+from hivau70k_dataset.labels import classes_of_name, parse_judgement
+from hivau70k_dataset.miniature import render_miniature
+from hivau70k_dataset.miniature_captions import CAPTIONS
+from hivau70k_dataset.miniature_figures import FRAMES, RATES, Pose, pose_of
+from hivau70k_dataset.miniature_layouts import FIRST_TEST_LAYOUT, KINDS, TRAIN_LAYOUTS, make_layout
+from hivau70k_dataset.miniature_plan import CLASSES, CRIMES, LOOK_ALIKES, build_plan, build_stage, first_class
+from hivau70k_dataset.miniature_text import annotate
+from hivau70k_dataset.miniature_words import GISTS
+from hivau70k_dataset.reading import read_annotation_files
 
 
-SMALL = {"duration_s": 6.0, "fps": 10.0, "width": 320, "height": 180}
-
-
-def read_frames(path) -> np.ndarray:
-    with av.open(str(path)) as container:
-        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory) -> tuple[np.ndarray, SceneTruth]:
-    path = tmp_path_factory.mktemp("demo") / "demo.mp4"
-    truth = render_demo_video(path, seed=0, **SMALL)
-    return read_frames(path), truth
+SMALL = {"split": "test", "seed": 5, "size": 64, "progress": False}
 
 
 @pytest.fixture(scope="module")
-def ordinary(tmp_path_factory) -> tuple[np.ndarray, SceneTruth]:
-    path = tmp_path_factory.mktemp("ordinary") / "ordinary.mp4"
-    truth = render_demo_video(path, seed=0, explosion=False, **SMALL)
-    return read_frames(path), truth
+def plans():
+    return [build_plan(0, split, index) for split, count in (("train", 600), ("test", 120)) for index in range(count)]
 
 
-def test_same_seed_same_frames_and_other_seed_other_frames(tmp_path, demo):
-    frames, truth = demo
-    assert render_demo_video(tmp_path / "again.mp4", seed=0, **SMALL) == truth
-    np.testing.assert_array_equal(read_frames(tmp_path / "again.mp4"), frames)
-    render_demo_video(tmp_path / "other.mp4", seed=1, **SMALL)
-    assert np.abs(read_frames(tmp_path / "other.mp4")[0].astype(int) - frames[0]).mean() > 10
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("miniature")
+    return folder, render_miniature(folder, videos=3, workers=1, **SMALL)
 
 
-def test_event_lies_inside_the_video(demo):
-    _, truth = demo
-    (event,) = truth.events
-    assert event.label == "Explosion"
-    assert event.start_s == pytest.approx(0.40 * 6, abs=0.1) and event.end_s == pytest.approx(0.65 * 6, abs=0.1)
-    assert f"{event.start_s:g} s" in truth.caption and "explodes" in truth.caption
+def videos_in(folder) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.rglob("*.mp4"))}
 
 
-def test_flash_comes_with_the_event_and_smoke_stays_after_it(demo):
-    frames, truth = demo
-    (event,) = truth.events
-    first = int(np.ceil(event.start_s * truth.fps))
-    red = frames[..., 0].mean(axis=(1, 2))
-    assert event.start_s <= np.argmax(red) / truth.fps <= event.end_s
-    assert np.argmax(np.diff(red)) + 1 == first  # the first frame of the event is the jump
-    assert red[first] - red[first - 1] > 30
-    middle = frames[:, 40:110, 110:230].astype(float).mean(axis=(1, 2, 3))  # where the column of smoke stands
-    assert middle[-1] < middle[:first].min() - 5
+def test_rendering_depends_neither_on_the_workers_nor_on_how_many_videos(tmp_path, rendered):
+    folder, annotations = rendered
+    fewer = render_miniature(tmp_path, videos=2, workers=2, **SMALL)
+    assert fewer == annotations[:2]
+    mine, theirs = videos_in(tmp_path), videos_in(folder)
+    assert set(mine) == {f"{annotation.video}.mp4" for annotation in annotations[:2]}
+    assert all(theirs[name] == content for name, content in mine.items())
 
 
-def test_ordinary_day_has_no_event_and_no_flash(ordinary):
-    frames, truth = ordinary
-    assert truth.events == () and "Nothing unusual" in truth.caption
-    red = frames[..., 0].mean(axis=(1, 2))
-    assert np.abs(np.diff(red)).max() < 3 and np.ptp(red) < 10
+def test_files_hold_what_the_annotations_say(rendered):
+    folder, annotations = rendered
+    for annotation in annotations:
+        path = folder / "videos" / annotation.whole_path
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            count = sum(1 for _ in container.decode(video=0))
+            assert (count, float(stream.average_rate)) == (annotation.n_frames, annotation.fps)
+            assert (stream.width, stream.height, stream.codec_context.name) == (64, 64, "h264")
+    files = read_annotation_files(folder)
+    assert list(files.annotations) == annotations
+    assert list(files.instructions) == build_instructions(annotations, seed=5)
 
 
-def test_people_and_cars_move_on_a_fixed_street(ordinary):
-    frames, _ = ordinary
-    change = np.abs(np.diff(frames.astype(int), axis=0)).mean(axis=3)
-    assert (change.max(axis=0) > 40).mean() > 0.05  # what passes
-    assert np.median(change) < 4  # the street itself, but for noise and shaking
+def test_a_second_call_renders_only_what_is_missing(tmp_path, rendered, monkeypatch):
+    folder, annotations = rendered
+    drawn = []
+    monkeypatch.setattr(miniature, "_render", lambda job, render=miniature._render: drawn.append(job) or render(job))
+    before = videos_in(folder)
+    assert render_miniature(folder, videos=3, workers=1, **SMALL) == annotations and drawn == []
+    lost = folder / "videos" / annotations[1].whole_path
+    lost.unlink()
+    (folder / "videos" / annotations[2].whole_path).write_bytes(b"cut short")
+    (lost.parent / ".killed.123.partial.mp4").write_bytes(b"half")
+    render_miniature(folder, videos=3, workers=1, **SMALL)
+    assert [job[3] for job in drawn] == [1, 2] and videos_in(folder) == before
 
 
-def test_people_run_away_and_cars_stop_short_of_the_explosion():
-    scene = StreetScene(128, 72, 40.0, Event("Explosion", 16.0, 26.0), np.random.default_rng(3))
-    centre = scene.explosion.centre
-    at_start, later = (np.array([actor.place(time_s) for actor in scene.actors]) for time_s in (16.0, 26.0))
-    people = np.array([type(actor).__name__ == "Person" for actor in scene.actors])
-    assert people.sum() > 20
-    gain = np.abs(later - centre)[people, 0] - np.abs(at_start - centre)[people, 0]
-    assert gain.min() > 20  # metres in ten seconds: they run
-    assert np.linalg.norm((at_start - centre)[people], axis=1).min() > 4
-    stopping = [actor for actor in scene.actors if getattr(actor, "brake_s", np.inf) < 30]
-    assert len(stopping) > 4
-    for actor in stopping:
-        halted = actor.place(39.0)
-        np.testing.assert_array_equal(halted, actor.place(40.0))
-        assert (centre - halted)[0] * np.sign(actor.velocity_mps) >= 8.9
-
-
-@pytest.mark.parametrize("size", [(320, 180), (180, 240)])
-def test_frame_count_rate_size_and_codec(tmp_path, size):
-    path = tmp_path / "clip.mp4"
-    truth = render_demo_video(str(path), duration_s=4.0, fps=29.97, width=size[0], height=size[1])
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        assert (stream.width, stream.height, stream.codec_context.name, stream.pix_fmt) == (*size, "h264", "yuv420p")
-        assert float(stream.average_rate) == pytest.approx(29.97, abs=1e-3)
-    assert truth.num_frames == len(read_frames(path)) == 120
-
-
-def test_a_failure_leaves_no_partial_file_and_keeps_the_old_one(tmp_path, monkeypatch):
+def test_an_interrupted_call_leaves_no_half_video_and_no_annotations(tmp_path, monkeypatch):
     def fail_late(self, index, time_s):
-        if index == 5:
+        if index == 20:
             raise RuntimeError("camera lost")
-        return np.zeros((72, 128, 3), np.uint8)
+        return np.zeros((64, 64, 3), np.uint8)
 
-    path = tmp_path / "clip.mp4"
-    path.write_bytes(b"old")
-    monkeypatch.setattr(StreetScene, "frame", fail_late)
+    monkeypatch.setattr(miniature.build_stage(build_plan(5, "test", 0), 64).__class__, "frame", fail_late)
     with pytest.raises(RuntimeError, match="camera lost"):
-        render_demo_video(path, duration_s=4.0, fps=5.0, width=128, height=72)
-    assert [file.name for file in tmp_path.iterdir()] == ["clip.mp4"]
-    assert path.read_bytes() == b"old"
+        render_miniature(tmp_path, videos=1, workers=1, **SMALL)
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [".miniature.json"]
+
+
+def test_folders_made_otherwise_are_refused(tmp_path, rendered):
+    folder, _ = rendered
+    with pytest.raises(
+        ValueError, match="made with .*'seed': 5, 'size': 64.*asked for is .*'seed': 6.*another output"
+    ):
+        render_miniature(folder, videos=3, workers=1, **SMALL | {"seed": 6})
+    with pytest.raises(ValueError, match="already holds 3 test videos, asked for are 2.*Ask for 3 or more"):
+        render_miniature(folder, videos=2, workers=1, **SMALL)
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ValueError, match="must be a new or empty folder.*got .*Pass another folder"):
+        render_miniature(tmp_path, videos=1, workers=1, **SMALL)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"width": 321}, "`width` must be an even number of pixels.*got 321"),
-        ({"height": 2}, "`height` must be an even number of pixels.*got 2"),
-        ({"duration_s": 1.0}, "`duration_s` must be at least 4 seconds, got 1.0"),
-        ({"duration_s": float("nan")}, "`duration_s` must be at least"),
-        ({"fps": 0.0}, "`fps` must be at least 1 frame per second, got 0.0"),
-        ({"fps": -25.0}, "`fps` must be at least"),
-        ({"fps": float("inf")}, "`fps` must be at least"),
+        ({"split": "val"}, "`split` must be one of train, test, got 'val'"),
+        ({"videos": 0}, "`videos` must be 1 or more, got 0"),
         ({"seed": -1}, "`seed` must be 0 or more, got -1"),
+        ({"size": 113}, "`size` must be an even number of pixels from 64 to 1024, got 113"),
+        ({"workers": 0}, "`workers` must be 1 or more, got 0"),
     ],
 )
 def test_bad_arguments_are_explained(tmp_path, arguments, message):
     with pytest.raises(ValueError, match=message):
-        render_demo_video(tmp_path / "clip.mp4", **arguments)
-    assert not list(tmp_path.iterdir())
+        render_miniature(tmp_path / "new", **arguments)
+    assert not (tmp_path / "new").exists()
 
 
-def test_bad_paths_are_explained(tmp_path):
-    with pytest.raises(ValueError, match="must name an .mp4 file"):
-        render_demo_video(tmp_path / "clip.avi")
-    with pytest.raises(ValueError, match="does not exist.*Create it first"):
-        render_demo_video(tmp_path / "nowhere" / "clip.mp4")
+def parse(*words: str):
+    parser = miniature.argparse.ArgumentParser()
+    miniature.add_arguments(parser)
+    return parser.parse_args(words)
 
 
-def test_command_line_names_the_file_and_the_truth(tmp_path, capsys, monkeypatch):
-    path = tmp_path / "clip.mp4"
-    main(["--output", str(path), "--seed", "3", "--duration_s", "4"])
-    out, err = capsys.readouterr()
-    assert re.fullmatch(rf"{re.escape(str(path))}: 100 frames at 25 fps; Explosion from 1\.\d+ s to 2\.\d+ s\n", out)
-    assert "100/100" in err  # the progress bar
-    assert read_frames(path).shape == (100, 360, 640, 3)
-    monkeypatch.setattr(StreetScene, "frame", lambda self, index, time_s: np.zeros((360, 640, 3), np.uint8))
-    main(["--output", str(path), "--duration_s", "4", "--normal"])
-    assert capsys.readouterr().out == f"{path}: 100 frames at 25 fps; no abnormal event\n"
+def test_command_renders_the_recipe_and_refuses_to_bend_it(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(miniature, "DEFAULT_RECIPE", {"train": 1, "test": 1})
+    monkeypatch.setattr(miniature, "DEFAULT_SIZE", 64)
+    miniature.run(parse("--output", str(tmp_path), "--recipe", "default", "--workers", "1"))
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].startswith(f"{tmp_path}: 1 train videos, ") and printed[1].startswith(
+        f"{tmp_path}: 1 test videos, "
+    )
+    assert json.loads((tmp_path / ".miniature.json").read_text())["seed"] == 0
+    with pytest.raises(ValueError, match="--recipe default fixes --seed, got both"):
+        miniature.run(parse("--output", str(tmp_path), "--recipe", "default", "--seed", "1"))
 
 
-def test_command_line_reports_bad_input_in_one_line():
-    command = [
-        sys.executable,
-        "-W",
-        "error::RuntimeWarning",
-        "-m",
-        "hivau70k_dataset.miniature",
-        "--output",
-        "clip.avi",
-    ]
-    result = subprocess.run(command, capture_output=True, text=True)
-    assert result.returncode == 2
-    assert "must name an .mp4 file" in result.stderr and "Traceback" not in result.stderr
+def test_classes_are_balanced_and_every_script_is_played(plans):
+    firsts = [first_class(0, "train", index) for index in range(180)]
+    assert {name: firsts.count(name) for name in CLASSES} == dict.fromkeys(CLASSES, 10) and firsts.count("") == 80
+    played = {act.label or act.kind for plan in plans for act in plan.acts}
+    assert played == {*CLASSES, *(script.__name__ for scripts in LOOK_ALIKES.values() for script, _ in scripts)}
+    facts = {phase.fact for plan in plans for act in plan.acts for phase in act.phases}
+    assert facts | {name for name in CAPTIONS if name.startswith("ambient/")} == set(CAPTIONS)
+    anomalies = sum(len(plan.events) for plan in plans)
+    look_alikes = sum(len(plan.acts) - len(plan.events) for plan in plans)
+    assert 0.8 < look_alikes / anomalies < 1.5
+    inside = [plan for plan in plans if plan.events and len(plan.acts) > len(plan.events)]
+    assert len(inside) > 50  # look-alikes in the normal stretches of abnormal videos too
+    counts = [len(plan.events) for plan in plans]
+    assert set(counts) == {0, 1, 2, 3} and counts.count(1) > 4 * counts.count(2) > counts.count(3) > 0
+
+
+def test_events_lie_in_their_videos_in_order_and_nowhere_in_particular(plans):
+    places = []
+    for plan in plans:
+        assert 20 <= plan.duration_s <= 180 and 10 <= plan.fps <= 30
+        ends = 0.0
+        for act in plan.acts:
+            assert ends <= act.phases[0].start_s and act.phases[-1].end_s <= plan.duration_s
+            for before, after in zip(act.phases, act.phases[1:]):
+                assert before.start_s < before.end_s <= after.start_s + 1e-9
+            ends = act.phases[-1].end_s
+        for act in plan.events:
+            start_s, end_s = act.phases[0].start_s, act.phases[-1].end_s
+            assert 4 <= end_s - start_s <= 25, (plan.name, start_s, end_s)
+            places.append(0.5 * (start_s + end_s) / plan.duration_s)
+    thirds = np.histogram(places, (0, 1 / 3, 2 / 3, 1))[0] / len(places)
+    assert thirds.min() > 0.2 and thirds[1] < 0.5
+
+
+def test_train_and_test_share_no_layout(plans):
+    numbers = {split: {plan.layout.number for plan in plans if plan.split == split} for split in ("train", "test")}
+    assert max(numbers["train"]) < TRAIN_LAYOUTS <= FIRST_TEST_LAYOUT <= min(numbers["test"])
+    assert len(numbers["train"]) > 50 and len(numbers["test"]) > 10
+    assert make_layout("shop", 3) == make_layout("shop", 3) and make_layout("shop", 3) != make_layout("shop", 1000)
+    assert {plan.layout.kind for plan in plans if plan.split == "test"} == set(KINDS)
+
+
+@pytest.mark.parametrize("label", CLASSES)
+def test_each_anomaly_changes_the_picture_while_it_happens_and_not_before(plans, label):
+    plan = next(p for p in plans if p.labels == (label,) and len(p.events) == 1 and p.events[0].start_s > 1)
+    act = plan.events[0]
+    stages = build_stage(plan, 112), build_stage(plan, 112, events=False)
+
+    def gap(time_s: float) -> float:
+        index = round(time_s * plan.fps)
+        one, two = (stage.frame(index, time_s).astype(int) for stage in stages)
+        return float((np.abs(one - two).max(axis=2) > 30).mean())
+
+    assert gap(0.5 * act.start_s) == gap(act.start_s - 0.1) == 0.0
+    for phase in act.phases:
+        moments = np.linspace(phase.start_s, phase.end_s, 7)[1:-1]
+        assert max(gap(float(time_s)) for time_s in moments) > 0.008, phase.fact
+
+
+def test_words_follow_the_truth(plans):
+    for plan in plans[::3]:
+        annotation = annotate(plan)
+        assert classes_of_name(annotation.video) == plan.labels[:1]
+        verdict = parse_judgement(annotation.parts.judgement)
+        assert (verdict.abnormal, set(verdict.classes)) == (bool(plan.labels), set(plan.labels))
+        assert (annotation.parts.analysis is None) == (not plan.labels)
+        acts = plan.events or None
+        for event, act in zip(annotation.events, acts or annotation.events):
+            assert len(event.clips) == (len(act.phases) if acts else len(event.clips)) > 0
+            assert event.summary.startswith(f"{event.parts.judgement} {event.parts.description}")
+        text = json.dumps(asdict(annotation))
+        assert text.isascii() and not set("[]{}|") & set(annotation.summary) and "  " not in text
+
+
+def test_another_draw_words_the_same_truth_differently(plans):
+    plan = next(plan for plan in plans if plan.labels == ("Robbery",))
+    draws = [annotate(plan, draw) for draw in range(6)]
+    assert len({annotation.summary for annotation in draws}) == 6
+    assert len({annotation.events[0].clips[0].caption for annotation in draws}) > 3
+    spans = {tuple((clip.start_s, clip.end_s) for clip in annotation.events[0].clips) for annotation in draws}
+    assert len(spans) == 1
+    robber = plan.events[0].phases[0].slots["a"]
+    assert all(robber.coat in annotation.events[0].parts.description for annotation in draws)
+
+
+def test_every_class_has_its_words_and_every_action_its_pose():
+    assert {name.split("/")[0] for name in GISTS} == set(CRIMES)
+    assert all(isinstance(pose_of(action, 0.3), Pose) for action in [*FRAMES, *RATES])
+    with pytest.raises(ValueError, match="No pose is known for the action 'fly'"):
+        pose_of("fly", 0.0)

@@ -5,8 +5,8 @@ import math
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw
 
-from .miniature_actors import make_prop, parked, pedestrians, traffic
-from .miniature_camera import (
+from .demo_actors import make_prop, parked, pedestrians, traffic
+from .demo_camera import (
     BAY_Z,
     FACADE_Z,
     FAR_KERB_Z,
@@ -20,7 +20,7 @@ from .miniature_camera import (
     cloud,
     smooth,
 )
-from .miniature_explosion import GLARE_COLOUR, LIGHT_COLOUR, Event, Explosion
+from .demo_explosion import GLARE_COLOUR, LIGHT_COLOUR, Event, Explosion
 
 
 SKY, HAZE = (196, 204, 212), (178, 186, 194)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-from .miniature_camera import LANES, MIDDLE_Z, PARKED_Z, Camera, Draw
+from .demo_camera import LANES, MIDDLE_Z, PARKED_Z, Camera, Draw
 
 
 RGB = tuple[int, int, int]

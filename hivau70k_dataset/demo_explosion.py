@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from .miniature_camera import SUPERSAMPLE, Camera, Draw, cloud, smooth
+from .demo_camera import SUPERSAMPLE, Camera, Draw, cloud, smooth
 
 
 GRAVITY_MPS2 = 9.81
