@@ -13,6 +13,7 @@ from modeling_holmes_vau.files_holmes_vau import check_new_folder, whole_folder,
 from .miniature import add_arguments as add_miniature_arguments
 from .miniature import run as render
 from .reading import read_annotation_files
+from .schema import SPLITS
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -54,6 +55,18 @@ def build_parser() -> argparse.ArgumentParser:
     build = _add_command(commands, "instructions", "build instruction rows from annotations (paper, appendix A.3)")
     build.add_argument("--output", required=True, metavar="FILE", help="the .jsonl file to write")
     build.add_argument("--seed", type=int, default=0, help="chooses the prompts (0)")
+    table = commands.add_parser(
+        "from-csv",
+        help="turn a table of abnormal spans of your own videos into annotations",
+        description="Turn a table video,start_s,end_s,label into annotations; a normal video has a row with just its "
+        "name.",
+    )
+    table.add_argument("--csv", required=True, metavar="FILE", help="columns video,start_s,end_s,label")
+    table.add_argument("--videos", required=True, metavar="DIR", help="folder of the videos")
+    table.add_argument("--output", required=True, metavar="DIR", help="folder to write; new or empty")
+    table.add_argument("--source", default="mine", metavar="NAME", help="what to call the collection (mine)")
+    table.add_argument("--split", choices=SPLITS, default="train", help="which split it is (train)")
+
     add_miniature_arguments(
         commands.add_parser(
             "miniature",
@@ -184,6 +197,21 @@ def run_instructions(args: argparse.Namespace) -> int:
     return 0
 
 
+def run_from_csv(args: argparse.Namespace) -> int:
+    """Write the annotations of a table."""
+    from .reading import AnnotationFiles
+    from .spans import annotations_from_csv
+    from .writing import write_annotation_files
+
+    check_new_folder(Path(args.output))
+    annotations = annotations_from_csv(args.csv, args.videos, args.source, args.split, progress=True)
+    with whole_folder(Path(args.output)) as folder:
+        write_annotation_files(folder, AnnotationFiles(tuple(annotations), ()))
+    abnormal = sum(bool(entry.labels) for entry in annotations)
+    print(f"wrote {args.output}: {len(annotations)} videos, {abnormal} of them abnormal")
+    return 0
+
+
 def run_miniature(args: argparse.Namespace) -> int:
     """Render the miniature."""
     render(args)
@@ -200,6 +228,7 @@ COMMANDS = {
     "stats": run_stats,
     "cut": run_cut,
     "instructions": run_instructions,
+    "from-csv": run_from_csv,
     "miniature": run_miniature,
 }
 

@@ -1,0 +1,289 @@
+"""A small vision tower from scratch: single frames of annotated videos -> the words of their clips' captions.
+
+It stands in for InternVL's pretraining where no weights can be had. Only the train split is read. The checkpoint it
+writes has the trained tower and random weights otherwise; `train_scorer.py` goes on from it.
+
+    python -m modeling_holmes_vau.pretrain_vision_holmes_vau --annotations mini --videos mini/videos --output vision
+"""
+
+import argparse
+import json
+import math
+import re
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from hivau70k_dataset.reading import read_annotation_files
+from hivau70k_dataset.schema import VideoAnnotation
+from hivau70k_dataset.videos import VideoFolder
+
+from .checkpoint_holmes_vau import build_processor, generation_config_for, write_model_card
+from .configuration_holmes_vau import HolmesVAUConfig
+from .files_holmes_vau import check_new_folder, whole_folder
+from .modeling_holmes_vau import IMAGE_MEAN, IMAGE_STD, HolmesVAUForConditionalGeneration
+from .untrained_holmes_vau import build_small_tokenizer
+from .video_processing_holmes_vau import resize_frames
+from .video_reader_holmes_vau import open_video
+
+
+IMAGE_SIZE, PATCH_SIZE = 112, 14
+VISION = {"hidden_size": 192, "num_hidden_layers": 5, "num_attention_heads": 6, "intermediate_size": 384}
+SCORER = {"hidden_size": 128, "head_dim": 32, "intermediate_size": 128, "classifier_hidden_size": 64}
+TEXT = {"hidden_size": 192, "num_hidden_layers": 4, "num_attention_heads": 6, "num_key_value_heads": 6}
+
+CLIP_STRIDE, OTHER_STRIDE = 4, 16  # frames read of a clip, and of what no clip describes
+MIN_CLIPS = 20  # a word of fewer clips is not learned
+ABNORMAL_SHARE = 0.8  # a word of whose clips this share is abnormal is absent where no event is
+STOP_WORDS = frozenset(
+    "a an and are as at before by for from his her in into is it of off on one out the their then to "
+    "while who with up down another that them this".split()
+)
+SHIFT_PX, LIGHT = 8, 0.25  # augmentation: how far frames are moved, how much brighter or darker
+MAX_WORD_WEIGHT = 4.0
+WARNING = "only the vision tower of this model is trained: scores, events and answer mean nothing"
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Frames and what is known of the words that describe them.
+
+    Args:
+        pixels (`np.ndarray` of shape `(N, 3, S, S)`): uint8.
+        clips (`np.ndarray` of shape `(N,)`): Which clip each frame belongs to; -1 for none.
+        held_out (`np.ndarray` of shape `(N,)`): Whether the frame is of a video that is only measured with.
+    """
+
+    pixels: np.ndarray
+    clips: np.ndarray
+    held_out: np.ndarray
+
+
+def words_of(caption: str) -> set[str]:
+    """The content words of a caption, in lower case."""
+    return {word for word in re.findall(r"[a-z]+", caption.lower()) if word not in STOP_WORDS}
+
+
+def build_targets(videos: list[VideoAnnotation]) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """
+    The words to learn, and which clip has which.
+
+    Returns:
+        `tuple[list[str], np.ndarray, np.ndarray]`: The words; `(clips, words)` uint8; and `(words,)`, whether a word
+        is one of abnormal clips, which frames outside of events do not show.
+    """
+    clips = [(words_of(clip.caption), bool(v.labels)) for v in videos for event in v.events for clip in event.clips]
+    counts, abnormal = Counter(), Counter()
+    for words, is_abnormal in clips:
+        counts.update(words)
+        abnormal.update(words if is_abnormal else ())
+    vocabulary = sorted(word for word, count in counts.items() if count >= MIN_CLIPS)
+    position = {word: i for i, word in enumerate(vocabulary)}
+    targets = np.zeros((len(clips), len(vocabulary)), np.uint8)
+    for row, (words, _) in zip(targets, clips):
+        row[[position[word] for word in words if word in position]] = 1
+    return vocabulary, targets, np.array([abnormal[word] >= ABNORMAL_SHARE * counts[word] for word in vocabulary])
+
+
+def read_frames(videos: list[VideoAnnotation], folder: VideoFolder, held_out_every: int = 10) -> Frames:
+    """Read every few frames of each video, with the clip each belongs to; every tenth video is held out."""
+    pixels, clips, held_out, number = [], [], [], 0
+    for place, entry in enumerate(tqdm(videos, "reading", unit="video")):
+        found = folder.find(entry)
+        spans = [clip for event in entry.events for clip in event.clips]
+        if found is None:
+            raise ValueError(f"{entry.whole_path} is not under {folder.root}: every annotated video is needed.")
+        with open_video(found.path) as reader:
+            of_frame = np.full(reader.num_frames, -1)
+            for i, span in enumerate(spans):
+                of_frame[round(span.start_s * entry.fps) : round(span.end_s * entry.fps)] = number + i
+            index = np.arange(reader.num_frames)
+            kept = index[np.where(of_frame >= 0, index % CLIP_STRIDE == 0, index % OTHER_STRIDE == 0)]
+            pixels.append(resize_frames(reader.read(kept.tolist()), IMAGE_SIZE).contiguous().numpy())
+        clips.append(of_frame[kept])
+        held_out.append(np.full(len(kept), place % held_out_every == held_out_every - 1))
+        number += len(spans)
+    return Frames(np.concatenate(pixels), np.concatenate(clips), np.concatenate(held_out))
+
+
+def augment(pixels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Mirror, move and light frames `(B, 3, S, S)`, floats in [0, 1], each its own way."""
+    count, _, _, size = pixels.shape
+    mirrored = torch.rand(count, generator=generator) < 0.5
+    pixels = torch.where(mirrored[:, None, None, None], pixels.flip(-1), pixels)
+    padded = F.pad(pixels, [SHIFT_PX] * 4, mode="replicate")
+    offsets = torch.randint(0, 2 * SHIFT_PX + 1, (count, 2), generator=generator).tolist()
+    moved = torch.stack([frame[:, y : y + size, x : x + size] for frame, (y, x) in zip(padded, offsets)])
+    gain = 1 + LIGHT * (2 * torch.rand(count, 1, 1, 1, generator=generator) - 1)
+    return (moved * gain).clamp(0, 1)
+
+
+def build_model() -> tuple[HolmesVAUForConditionalGeneration, object]:
+    """The small model, all of it random, and its tokenizer."""
+    tokenizer = build_small_tokenizer()
+    config = HolmesVAUConfig(
+        vision_config={**VISION, "image_size": IMAGE_SIZE, "patch_size": PATCH_SIZE, "attention_bias": True},
+        text_config={
+            **TEXT,
+            "model_type": "llama",
+            "vocab_size": len(tokenizer),
+            "intermediate_size": 3 * TEXT["hidden_size"],
+            "bos_token_id": tokenizer.bos_token_id,
+            "eos_token_id": tokenizer.convert_tokens_to_ids("<|im_end|>"),
+            "tie_word_embeddings": False,
+        },
+        scorer_config=SCORER,
+        image_token_id=tokenizer.convert_tokens_to_ids("<IMG_CONTEXT>"),
+        image_seq_length=(IMAGE_SIZE // PATCH_SIZE) ** 2 // 4,
+        tie_word_embeddings=False,
+        warning=WARNING,
+    )
+    model = HolmesVAUForConditionalGeneration(config)
+    model.generation_config = generation_config_for(tokenizer)
+    return model, tokenizer
+
+
+class WordModel(nn.Module):
+    """The vision tower and a linear layer from its class token to words."""
+
+    def __init__(self, tower: nn.Module, width: int, num_words: int):
+        super().__init__()
+        self.tower, self.head = tower, nn.Linear(width, num_words)
+        self.register_buffer("mean", torch.tensor(IMAGE_MEAN)[:, None, None])
+        self.register_buffer("std", torch.tensor(IMAGE_STD)[:, None, None])
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Frames `(B, 3, S, S)` in [0, 1] -> logits `(B, words)`."""
+        with torch.autocast("cpu", torch.bfloat16):
+            token = self.tower(pixel_values=(pixels - self.mean) / self.std).last_hidden_state[:, 0]
+        return self.head(token.float())
+
+
+def average_precision(scores: np.ndarray, labels: np.ndarray) -> float:
+    """Mean over words of the average precision over frames `(N, words)`, of the words that some frame has."""
+    order = np.argsort(-scores, axis=0)
+    hits = np.take_along_axis(labels, order, axis=0).astype(np.float64)
+    precision = hits.cumsum(0) / np.arange(1, len(hits) + 1)[:, None]
+    present = hits.sum(0) > 0
+    return float(((precision * hits).sum(0)[present] / hits.sum(0)[present]).mean())
+
+
+def train(
+    model: WordModel, frames: Frames, targets: np.ndarray, is_abnormal: np.ndarray, args: argparse.Namespace, log: Path
+) -> None:
+    """Train; after each epoch write a line with loss and held-out average precision, and the state to resume."""
+    rows = np.flatnonzero(~frames.held_out)
+    steps = len(rows) // args.batch_size
+    optimizer = torch.optim.AdamW(model.parameters(), lr=args.learning_rate, weight_decay=0.05)
+    warmup = max(1, steps * args.epochs // 20)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer,
+        lambda step: min(1, (step + 1) / warmup) * 0.5 * (1 + math.cos(math.pi * step / (steps * args.epochs))),
+    )
+    share = targets.mean(0)
+    weight = torch.from_numpy(np.sqrt((1 - share) / share).clip(1, MAX_WORD_WEIGHT).astype(np.float32))
+    state, first = log.with_name("state.pt"), 0
+    if state.is_file():
+        saved = torch.load(state)
+        model.load_state_dict(saved["model"])
+        optimizer.load_state_dict(saved["optimizer"])
+        schedule.load_state_dict(saved["schedule"])
+        first = saved["epoch"]
+    for epoch in range(first, args.epochs):
+        start = time.perf_counter()
+        order = np.random.default_rng([args.seed, epoch]).permutation(rows)
+        generator = torch.Generator().manual_seed(args.seed * 1000 + epoch)
+        total = 0.0
+        model.train()
+        for step in tqdm(range(steps), f"epoch {epoch + 1}/{args.epochs}", unit="step"):
+            chosen = np.sort(order[step * args.batch_size : (step + 1) * args.batch_size])
+            loss = word_loss(model, frames, chosen, targets, is_abnormal, weight, generator)
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            total += loss.item()
+        line = {"epoch": epoch + 1, "loss": total / steps, "held_out_ap": held_out_precision(model, frames, targets)}
+        line["seconds"] = round(time.perf_counter() - start, 1)
+        with log.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        tqdm.write(json.dumps(line))
+        saved = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}
+        torch.save({**saved, "epoch": epoch + 1}, state.with_suffix(".partial"))
+        state.with_suffix(".partial").rename(state)
+
+
+def word_loss(
+    model: WordModel,
+    frames: Frames,
+    chosen: np.ndarray,
+    targets: np.ndarray,
+    is_abnormal: np.ndarray,
+    weight: torch.Tensor,
+    generator: torch.Generator,
+) -> torch.Tensor:
+    """Cross-entropy with the words of each frame's clip; of a frame without a clip only abnormal words are known."""
+    clips = frames.clips[chosen]
+    labels = torch.from_numpy(np.where(clips[:, None] >= 0, targets[clips], 0).astype(np.float32))
+    known = torch.from_numpy(((clips[:, None] >= 0) | is_abnormal).astype(np.float32))
+    pixels = augment(torch.from_numpy(frames.pixels[chosen]).float() / 255, generator)
+    every = F.binary_cross_entropy_with_logits(model(pixels), labels, pos_weight=weight, reduction="none")
+    return (every * known).sum() / known.sum()
+
+
+@torch.no_grad()
+def held_out_precision(model: WordModel, frames: Frames, targets: np.ndarray, batch_size: int = 256) -> float:
+    """Mean average precision of the words on clips of held-out videos."""
+    model.eval()
+    rows = np.flatnonzero(frames.held_out & (frames.clips >= 0))
+    scores = [
+        model(torch.from_numpy(frames.pixels[rows[i : i + batch_size]]).float() / 255).numpy()
+        for i in range(0, len(rows), batch_size)
+    ]
+    return average_precision(np.concatenate(scores), targets[frames.clips[rows]])
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Pretrain and write the checkpoint."""
+    parser = argparse.ArgumentParser("pretrain_vision", description="Pretrain a small vision tower on caption words.")
+    parser.add_argument("--annotations", required=True, metavar="DIR", help="folder of annotation files")
+    parser.add_argument("--videos", required=True, metavar="DIR", help="folder of the videos")
+    parser.add_argument("--output", required=True, metavar="DIR", help="checkpoint to write; new or empty")
+    parser.add_argument("--epochs", type=int, default=12, help="passes over the frames (%(default)s)")
+    parser.add_argument("--batch_size", type=int, default=128, help="frames a step (%(default)s)")
+    parser.add_argument("--learning_rate", type=float, default=1e-3, help="at its highest (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of weights, order and augmentation (%(default)s)")
+    args = parser.parse_args(argv)
+    output = Path(args.output)
+    check_new_folder(output)
+    work = output.with_name(f"{output.name}.pretraining")
+    work.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(args.seed)
+    model, tokenizer = build_model()
+    videos = [entry for entry in read_annotation_files(args.annotations).annotations if entry.split == "train"]
+    vocabulary, targets, is_abnormal = build_targets(videos)
+    print(f"{len(videos)} videos, {len(targets)} clips, {len(vocabulary)} words, {is_abnormal.sum()} of them abnormal")
+    frames = read_frames(videos, VideoFolder(args.videos))
+    print(f"{len(frames.pixels)} frames, {int((frames.clips >= 0).sum())} of them in clips")
+    words = WordModel(model.model.vision_tower, VISION["hidden_size"], len(vocabulary))
+    train(words, frames, targets, is_abnormal, args, work / "log.jsonl")
+    with whole_folder(output) as folder:
+        model.eval().save_pretrained(folder)
+        build_processor(tokenizer, model.config).save_pretrained(folder)
+        write_model_card(folder, "a vision tower pretrained on caption words", model.config.num_frames, "from scratch")
+        (work / "log.jsonl").rename(folder / "pretraining.jsonl")
+    (work / "state.pt").unlink(missing_ok=True)
+    work.rmdir()
+    print(f"wrote {output}")
+
+
+if __name__ == "__main__":
+    main()
