@@ -94,7 +94,10 @@ def build_targets(videos: list[VideoAnnotation]) -> tuple[list[str], np.ndarray,
 
 def read_frames(videos: list[VideoAnnotation], folder: VideoFolder, held_out_every: int = 10) -> Frames:
     """Read every few frames of each video, with the clip each belongs to; every tenth video is held out."""
+    if len(videos) < 2:
+        raise ValueError(f"One video to learn from and one to measure with are needed, got {len(videos)} train videos.")
     pixels, clips, held_out, number = [], [], [], 0
+    held_out_every = min(held_out_every, len(videos))
     for place, entry in enumerate(tqdm(videos, "reading", unit="video")):
         found = folder.find(entry)
         spans = [clip for event in entry.events for clip in event.clips]
