@@ -12,7 +12,7 @@ from modeling_holmes_vau.cli import build_parser as model_parser
 
 
 ROOT = Path(__file__).parents[1]
-READMES = [ROOT / "README.md", ROOT / "hivau70k_dataset" / "README.md"]
+READMES = [ROOT / "README.md", ROOT / "hivau70k_dataset" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PARSERS = {"holmes-vau": model_parser, "python -m hivau70k_dataset": dataset_parser}
 
 
