@@ -48,6 +48,7 @@ STOP_WORDS = frozenset(
 )
 SHIFT_PX, LIGHT = 8, 0.25  # augmentation: how far frames are moved, how much brighter or darker
 MAX_WORD_WEIGHT = 4.0
+POOLING = 4.0  # how close the pooling over patches is to the maximum
 WARNING = "only the vision tower of this model is trained: scores, events and answer mean nothing"
 
 
@@ -95,7 +96,9 @@ def build_targets(videos: list[VideoAnnotation]) -> tuple[list[str], np.ndarray,
 def read_frames(videos: list[VideoAnnotation], folder: VideoFolder, held_out_every: int = 10) -> Frames:
     """Read every few frames of each video, with the clip each belongs to; every tenth video is held out."""
     if len(videos) < 2:
-        raise ValueError(f"One video to learn from and one to measure with are needed, got {len(videos)} train videos.")
+        raise ValueError(
+            f"One video to learn from and one to measure with are needed, got {len(videos)} train videos."
+        )
     pixels, clips, held_out, number = [], [], [], 0
     held_out_every = min(held_out_every, len(videos))
     for place, entry in enumerate(tqdm(videos, "reading", unit="video")):
@@ -154,19 +157,24 @@ def build_model() -> tuple[HolmesVAUForConditionalGeneration, object]:
 
 
 class WordModel(nn.Module):
-    """The vision tower and a linear layer from its class token to words."""
+    """The vision tower, a linear layer from its class token to words, and one from each of its patch tokens: a word is
+    there if some patch shows it, which teaches the patches what the class token then gathers."""
 
     def __init__(self, tower: nn.Module, width: int, num_words: int):
         super().__init__()
-        self.tower, self.head = tower, nn.Linear(width, num_words)
+        self.tower, self.head, self.patch_head = tower, nn.Linear(width, num_words), nn.Linear(width, num_words)
+        for head in (self.head, self.patch_head):
+            nn.init.constant_(head.bias, -2.0)  # most words are absent
         self.register_buffer("mean", torch.tensor(IMAGE_MEAN)[:, None, None])
         self.register_buffer("std", torch.tensor(IMAGE_STD)[:, None, None])
 
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Frames `(B, 3, S, S)` in [0, 1] -> logits `(B, words)`."""
+    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Frames `(B, 3, S, S)` in [0, 1] -> logits `(B, words)` of the class token, and of the patches together."""
         with torch.autocast("cpu", torch.bfloat16):
-            token = self.tower(pixel_values=(pixels - self.mean) / self.std).last_hidden_state[:, 0]
-        return self.head(token.float())
+            tokens = self.tower(pixel_values=(pixels - self.mean) / self.std).last_hidden_state
+            of_patches = self.patch_head(tokens[:, 1:]).float()
+        highest = torch.logsumexp(POOLING * of_patches, dim=1) - math.log(of_patches.shape[1])
+        return self.head(tokens[:, 0].float()), highest / POOLING
 
 
 def average_precision(scores: np.ndarray, labels: np.ndarray) -> float:
@@ -238,8 +246,11 @@ def word_loss(
     labels = torch.from_numpy(np.where(clips[:, None] >= 0, targets[clips], 0).astype(np.float32))
     known = torch.from_numpy(((clips[:, None] >= 0) | is_abnormal).astype(np.float32))
     pixels = augment(torch.from_numpy(frames.pixels[chosen]).float() / 255, generator)
-    every = F.binary_cross_entropy_with_logits(model(pixels), labels, pos_weight=weight, reduction="none")
-    return (every * known).sum() / known.sum()
+    both = [
+        F.binary_cross_entropy_with_logits(logits, labels, pos_weight=weight, reduction="none")
+        for logits in model(pixels)
+    ]
+    return ((both[0] + both[1]) * known).sum() / known.sum()
 
 
 @torch.no_grad()
@@ -248,7 +259,7 @@ def held_out_precision(model: WordModel, frames: Frames, targets: np.ndarray, ba
     model.eval()
     rows = np.flatnonzero(frames.held_out & (frames.clips >= 0))
     scores = [
-        model(torch.from_numpy(frames.pixels[rows[i : i + batch_size]]).float() / 255).numpy()
+        model(torch.from_numpy(frames.pixels[rows[i : i + batch_size]]).float() / 255)[0].numpy()
         for i in range(0, len(rows), batch_size)
     ]
     return average_precision(np.concatenate(scores), targets[frames.clips[rows]])

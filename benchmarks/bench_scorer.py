@@ -1,0 +1,112 @@
+"""Stage 1 on the miniature: each preset of the loss and each kind of label, several seeds, measured on the test split.
+
+    python -m hivau70k_dataset miniature --recipe default --output mini
+    python -m modeling_holmes_vau.pretrain_vision_holmes_vau --annotations mini --videos mini/videos --output vision
+    python benchmarks/bench_scorer.py --model vision --folder mini --output bench
+
+Prints a Markdown table: frame AUC, average precision (step rule) and AUC within videos, mean and standard deviation
+over the seeds, and the seconds of one run, of which the first makes the features. Only the train split is trained and
+validated on.
+"""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+from transformers import AutoModel, AutoProcessor
+
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+import train_scorer  # noqa: E402
+from hivau70k_dataset.ground_truth import frame_labels, hivau_frame_annotations  # noqa: E402
+from hivau70k_dataset.reading import read_annotation_files  # noqa: E402
+from hivau70k_dataset.videos import VideoFolder  # noqa: E402
+from modeling_holmes_vau.feature_cache_holmes_vau import FeatureCache  # noqa: E402
+from modeling_holmes_vau.scorer_trainer_holmes_vau import LabelledVideo, measure  # noqa: E402
+
+
+RUNS = {
+    "default": ("default", "frame"),
+    "paper (Eq. 6)": ("paper", "frame"),
+    "urdmu": ("urdmu", "frame"),
+    "urdmu, video labels alone": ("urdmu", "video"),
+}
+
+
+def load_test(model_dir: str, folder: Path, features_dir: Path) -> list[LabelledVideo]:
+    """Features and labels of the test videos."""
+    model = AutoModel.from_pretrained(model_dir, trust_remote_code=True).eval()
+    processor = AutoProcessor.from_pretrained(model_dir, trust_remote_code=True)
+    cache, videos = FeatureCache(features_dir, model, processor), []
+    entries = [entry for entry in read_annotation_files(folder).annotations if entry.split == "test"]
+    found = VideoFolder(folder / "videos")
+    for entry in tqdm(entries, "test features", unit="video"):
+        cache.extract(entry.whole_path, found.find(entry).path)
+        features = cache.load(entry.whole_path).features
+        labels = frame_labels(hivau_frame_annotations([entry])[entry.video])
+        videos.append(LabelledVideo(entry.video, features, labels, bool(entry.labels), processor.frame_stride))
+    return videos
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Train and measure; what is done already is not done again."""
+    parser = argparse.ArgumentParser("bench_scorer", description="Stage 1 on the miniature.")
+    parser.add_argument("--model", required=True, help="checkpoint with the pretrained vision tower")
+    parser.add_argument("--folder", required=True, help="the miniature, default recipe")
+    parser.add_argument("--output", required=True, help="folder for runs, features and results.json")
+    parser.add_argument("--seeds", type=int, default=3, help="how many (%(default)s)")
+    args, training = parser.parse_known_args(argv)
+    folder, output = Path(args.folder), Path(args.output)
+    test = load_test(args.model, folder, output / "features")
+    path = output / "results.json"
+    results = json.loads(path.read_text()) if path.is_file() else {}
+    for name, (preset, supervision) in RUNS.items():
+        for seed in range(args.seeds):
+            if f"{name} {seed}" in results:
+                continue
+            run = output / f"{preset}_{supervision}_{seed}"
+            options = {
+                "config": ROOT / "configs" / "scorer.yaml",
+                "model": args.model,
+                "annotations": folder,
+                "videos": folder / "videos",
+                "features_dir": output / "features",
+                "output_dir": run,
+                "preset": preset,
+                "supervision": supervision,
+                "seed": seed,
+                "report_to": "none",
+                "disable_tqdm": True,
+            }
+            start = time.perf_counter()
+            train_scorer.main([part for key, value in options.items() for part in (f"--{key}", str(value))] + training)
+            seconds = time.perf_counter() - start
+            scorer = AutoModel.from_pretrained(run / "checkpoint", trust_remote_code=True).anomaly_scorer
+            with torch.no_grad():
+                results[f"{name} {seed}"] = {**measure(scorer, test), "seconds": seconds}
+            path.write_text(json.dumps(results, indent=2) + "\n")
+    print(table(results, args.seeds))
+
+
+def table(results: dict[str, dict[str, float]], seeds: int) -> str:
+    """The results as Markdown."""
+    lines = ["| loss and labels | AUC | AP | AUC within videos | seconds |", "|---|---|---|---|---|"]
+    for name in RUNS:
+        rows = [results[f"{name} {seed}"] for seed in range(seeds)]
+        cells = [
+            f"{np.mean([row[key] for row in rows]):.3f} ± {np.std([row[key] for row in rows]):.3f}"
+            for key in ("auc", "ap", "auc_within")
+        ]
+        lines.append(f"| {name} | {' | '.join(cells)} | {np.mean([row['seconds'] for row in rows]):.0f} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
