@@ -14,7 +14,7 @@ from .miniature_figures import RGB, _shade
 
 KINDS = ("street", "car park", "shop", "corridor")
 MARGIN = 0.03  # painted on each side of the picture for the camera to shake in
-TRAIN_LAYOUTS, TEST_LAYOUTS = 60, 12  # of each kind; the test's are none of the train's
+TRAIN_LAYOUTS, TEST_LAYOUTS = 1000, 1000  # of each kind, so that few repeat; the test's are none of the train's
 FIRST_TEST_LAYOUT = 1000
 
 WALLS: tuple[RGB, ...] = (
