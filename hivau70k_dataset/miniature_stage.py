@@ -106,6 +106,7 @@ class Puppet:
         return self.go(0.5 + 0.68 * side, action=action, speed=speed)
 
     def shots(self, time_s: float) -> Iterator[Shot]:
+        """What the person looks like at a time, none when out of the picture."""
         index = bisect_right(self.starts, time_s) - 1
         if index < 0 or time_s >= self.segments[index].end_s:
             return
@@ -136,6 +137,7 @@ class Prop:
     flip: bool = False
 
     def shots(self, time_s: float) -> Iterator[Shot]:
+        """What the person looks like at a time, none when out of the picture."""
         index = bisect_right(self.states, time_s, key=lambda state: state[0]) - 1
         key = self.states[index][1] if index >= 0 else None
         if key:
@@ -240,6 +242,7 @@ class Blast:
     seed: int
 
     def shots(self, time_s: float) -> Iterator[Shot]:
+        """What flies about at a time."""
         age = time_s - self.start_s
         if not 0 <= age < 2.6:
             return
