@@ -35,7 +35,7 @@ def dense_scores(scorer, features):
     return scorer.classify(hidden)
 
 
-@pytest.mark.parametrize("length", [1, 2, 65, 300])
+@pytest.mark.parametrize("length", [1, 2, 65, 300, 2000])
 def test_blocks_equal_the_full_matrices(scorer, monkeypatch, length):
     features = torch.randn(2, length, 24)
     expected = dense_scores(scorer, features)
