@@ -24,7 +24,7 @@ REQUIRED = [
     "tqdm>=4.66",
 ]
 DATA = ["datasets>=4.7", "pyarrow>=18", "pyyaml>=6", "matplotlib>=3.8"]
-TRAIN = ["accelerate>=1.10", "datasets>=4.7", "peft>=0.18", "trl>=1.0", "tensorboard>=2.14"]
+TRAIN = ["accelerate>=1.10", "datasets>=4.7", "peft>=0.18", "trl>=1.0", "tensorboard>=2.14", "scikit-learn>=1.4"]
 EVAL = ["evaluate>=0.4.6", "datasets>=4.7", "pycocoevalcap>=1.2", "scikit-learn>=1.4", "matplotlib>=3.8"]
 DEMO = ["matplotlib>=3.8"]
 DEV = [*DEMO, *DATA, *TRAIN, "evaluate>=0.4.6", "scikit-learn>=1.4", "pytest>=8", "ruff>=0.12"]

@@ -23,6 +23,11 @@ from trl import TrlParser
 from hivau70k_dataset.ground_truth import frame_labels, hivau_frame_annotations
 from hivau70k_dataset.reading import digest, read_annotation_files
 from hivau70k_dataset.videos import VideoFolder
+from modeling_holmes_vau.checkpoint_holmes_vau import (
+    UNTRAINED_BUT_VISION_WARNING,
+    UNTRAINED_LANGUAGE_WARNING,
+    UNTRAINED_SCORER_WARNING,
+)
 from modeling_holmes_vau.feature_cache_holmes_vau import FeatureCache
 from modeling_holmes_vau.files_holmes_vau import write_whole
 from modeling_holmes_vau.scorer_trainer_holmes_vau import (
@@ -143,6 +148,12 @@ def hold_out(videos: list[LabelledVideo], share: float, seed: int) -> tuple[list
     rng, kept, held = np.random.default_rng(seed), [], []
     for is_abnormal in (False, True):
         group = [video for video in videos if video.is_abnormal == is_abnormal]
+        if len(group) < 2:
+            kind = "abnormal" if is_abnormal else "normal"
+            raise ValueError(
+                f"There are {len(group)} {kind} training videos, expected at least 2: one to train on, one to "
+                "validate on."
+            )
         chosen = set(rng.permutation(len(group))[: max(1, round(share * len(group)))].tolist())
         held += [video for i, video in enumerate(group) if i in chosen]
         kept += [video for i, video in enumerate(group) if i not in chosen]
@@ -185,7 +196,8 @@ def find_checkpoint(args: ScorerArguments, training_args: ScorerTrainingArgument
 
 def save(model, processor, output: Path) -> None:
     """Write the checkpoint with the trained scorer, and the scorer alone."""
-    model.config.warning = None
+    after = {UNTRAINED_SCORER_WARNING: None, UNTRAINED_BUT_VISION_WARNING: UNTRAINED_LANGUAGE_WARNING}
+    model.config.warning = after.get(model.config.warning, model.config.warning)
     model.save_pretrained(output / "checkpoint")
     processor.save_pretrained(output / "checkpoint")
     state = {name: tensor.contiguous() for name, tensor in model.anomaly_scorer.state_dict().items()}

@@ -76,13 +76,18 @@ def _parked_place(scene: Scene) -> int:
     return place
 
 
+def _target(scene: Scene, car_chance: float) -> tuple[bool, int, float, float]:
+    """What is to burn: whether it is a parked vehicle, which, and where it stands; else a bin at the scene's place."""
+    at_car = bool(scene.layout.parked) and scene.chance(car_chance)
+    place = _parked_place(scene) if at_car else 0
+    x, y = scene.layout.parked[place] if at_car else (scene.x, scene.y)
+    return at_car, place, x, y
+
+
 def arson(scene: Scene) -> Act:
     """Somebody pours fuel over a bin or a parked car and lights it; the fire grows."""
     act = Act("Arson", "Arson", scene.start_s)
-    layout = scene.layout
-    at_car = bool(layout.parked) and scene.chance(0.4)
-    place = _parked_place(scene) if at_car else 0
-    x, y = layout.parked[place] if at_car else (scene.x, scene.y)
+    at_car, place, x, y = _target(scene, car_chance=0.4)
     paint, unit = scene.paint(), scene.unit(y)
     thing = f"{paint} car" if at_car else f"{paint} bin"
     gap = (0.75 if at_car else 0.45) * unit
@@ -126,10 +131,7 @@ def _shy_away(scene: Scene, act: Act, x: float, since_s: float) -> None:
 def explosion(scene: Scene) -> Act:
     """A parked vehicle (or a bin) blows up: a flash, a ball of fire, people run, a wreck burns out."""
     act = Act("Explosion", "Explosion", scene.start_s)
-    layout = scene.layout
-    at_car = bool(layout.parked) and scene.chance(0.75)
-    place = _parked_place(scene) if at_car else 0
-    x, y = layout.parked[place] if at_car else (scene.x, scene.y)
+    at_car, place, x, y = _target(scene, car_chance=0.75)
     paint, style = scene.paint(), "van" if scene.chance(0.3) else "sedan"
     name = "van" if style == "van" else "car"
     thing = f"{paint} {name}" if at_car else f"{paint} bin"

@@ -227,7 +227,7 @@ def _limb(draw: ImageDraw.ImageDraw, points: list[tuple[float, float]], width: f
         draw.ellipse((x - width / 2, y - width / 2, x + width / 2, y + width / 2), fill=colour)
 
 
-def _shade(colour: RGB, factor: float) -> RGB:
+def shade(colour: RGB, factor: float) -> RGB:
     red, green, blue = (min(255, round(channel * factor)) for channel in colour)
     return red, green, blue
 
@@ -277,7 +277,7 @@ def _draw_item(draw: ImageDraw.ImageDraw, item: str, hand: np.ndarray, angle: fl
         case "bag":
             draw.arc((x - 0.08 * unit, y - 0.03 * unit, x + 0.08 * unit, y + 0.16 * unit), 180, 360, (50, 40, 34), 2)
             box(-0.13, 0.05, 0.13, 0.25, colour)
-            box(-0.13, 0.05, 0.13, 0.09, _shade(colour, 0.7))
+            box(-0.13, 0.05, 0.13, 0.09, shade(colour, 0.7))
         case "can":
             box(-0.09, 0.0, 0.09, 0.2, (206, 40, 32))
             box(0.05, -0.06, 0.09, 0.0, (40, 40, 40))
@@ -318,18 +318,16 @@ def _draw_head(draw: ImageDraw.ImageDraw, look: Look, head: np.ndarray, tilt: fl
     x, y = head.tolist()
     face, hair = SKINS[look.skin], HAIRS[look.hair]
     if look.hat == "hood" and look.who not in ("officer", "worker"):
-        coat = _shade(COLOURS[look.coat], 0.8)
+        coat = shade(COLOURS[look.coat], 0.8)
         draw.ellipse((x - 1.25 * radius, y - 1.3 * radius, x + 1.05 * radius, y + 1.3 * radius), fill=coat)
-        draw.ellipse(
-            (x - 0.05 * radius, y - 0.7 * radius, x + 1.0 * radius, y + 0.7 * radius), fill=_shade(face, 0.75)
-        )
+        draw.ellipse((x - 0.05 * radius, y - 0.7 * radius, x + 1.0 * radius, y + 0.7 * radius), fill=shade(face, 0.75))
         return
     draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=face)
     long = 1.5 if look.who == "woman" else 0.2
     draw.pieslice((x - 1.1 * radius, y - 1.15 * radius, x + radius, y + radius), 150, 330, fill=hair)
     if look.who == "woman":
         draw.ellipse((x - 1.25 * radius, y - 0.8 * radius, x - 0.1 * radius, y + long * radius), fill=hair)
-    top = {"officer": NAVY, "worker": (240, 200, 40)}.get(look.who, _shade(COLOURS[look.coat], 0.7))
+    top = {"officer": NAVY, "worker": (240, 200, 40)}.get(look.who, shade(COLOURS[look.coat], 0.7))
     if look.hat == "cap" or look.who in ("officer", "worker"):
         draw.pieslice((x - 1.1 * radius, y - 1.25 * radius, x + 1.1 * radius, y + 0.6 * radius), 180, 360, fill=top)
         draw.rectangle((x, y - 0.5 * radius, x + 1.6 * radius, y - 0.2 * radius), fill=top)
@@ -361,9 +359,9 @@ def draw_figure(look: Look, action: str, phase: float, item: str, height_px: flo
     def limb(names: tuple[str, ...], width: float, colour: RGB) -> None:
         _limb(draw, [tuple(joints[name]) for name in names], width * unit, colour)
 
-    limb(("far_shoulder", "far_elbow", "far_hand"), 0.07, _shade(coat, 0.62))
-    for side, shade in (("far", 0.72), ("near", 1.0)):
-        limb(("hip", f"{side}_knee", f"{side}_ankle"), 0.1, _shade(trousers, shade))
+    limb(("far_shoulder", "far_elbow", "far_hand"), 0.07, shade(coat, 0.62))
+    for side, tone in (("far", 0.72), ("near", 1.0)):
+        limb(("hip", f"{side}_knee", f"{side}_ankle"), 0.1, shade(trousers, tone))
         limb((f"{side}_ankle", f"{side}_toe"), 0.055, (30, 26, 26))
     limb(("hip", "neck"), 0.22, coat)
     if look.who == "worker":  # a vest one can see from afar
@@ -375,7 +373,7 @@ def draw_figure(look: Look, action: str, phase: float, item: str, height_px: flo
     _draw_head(draw, look, joints["head"], pose.lean, unit)
     if item:
         _draw_item(draw, item, joints["near_hand"], pose.near_arm[1] - pose.roll, unit)
-    limb(("near_shoulder", "near_elbow", "near_hand"), 0.075, _shade(coat, 0.84))
+    limb(("near_shoulder", "near_elbow", "near_hand"), 0.075, shade(coat, 0.84))
     hand = joints["near_hand"]
     _limb(draw, [tuple(hand), tuple(hand)], 0.065 * unit, SKINS[look.skin])
     small = picture.resize(tuple(int(side) for side in size), Image.Resampling.BOX)

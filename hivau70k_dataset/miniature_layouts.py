@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-from .miniature_figures import RGB, _shade
+from .miniature_figures import RGB, shade
 
 
 KINDS = ("street", "car park", "shop", "corridor")
@@ -143,16 +143,16 @@ def _facade(painter: Painter, layout: Layout, rng: np.random.Generator, tint: np
         right = left + rng.uniform(0.28, 0.5)
         wall = _tinted(WALLS[int(rng.integers(len(WALLS)))], tint)
         painter.box(left, -0.1, right, layout.floor_y, wall)
-        painter.box(left, layout.floor_y - 0.04, right, layout.floor_y, _shade(wall, 0.7))
+        painter.box(left, layout.floor_y - 0.04, right, layout.floor_y, shade(wall, 0.7))
         for x in np.arange(left + 0.04, right - 0.08, 0.13):
-            painter.box(x, -0.02, x + 0.07, 0.08, _shade(wall, 0.55))
+            painter.box(x, -0.02, x + 0.07, 0.08, shade(wall, 0.55))
             painter.box(x + 0.008, -0.02, x + 0.062, 0.07, (92, 108, 124) if rng.random() < 0.7 else (206, 186, 130))
-        painter.box(left, 0.11, right, 0.125, _shade(wall, 0.8))
+        painter.box(left, 0.11, right, 0.125, shade(wall, 0.8))
         if rng.random() < 0.6:  # an awning
             awning = _tinted(((150, 50, 46), (50, 100, 72), (54, 76, 130))[int(rng.integers(3))], tint)
             painter.shape([left + 0.03, 0.15, right - 0.03, 0.15, right - 0.01, 0.19, left + 0.01, 0.19], awning)
         door = rng.uniform(left + 0.03, right - 0.12)
-        painter.box(door, layout.floor_y - 0.2, door + 0.09, layout.floor_y, _shade(wall, 0.45))
+        painter.box(door, layout.floor_y - 0.2, door + 0.09, layout.floor_y, shade(wall, 0.45))
         left = right
 
 
@@ -171,10 +171,10 @@ def _paint_street(painter: Painter, layout: Layout, rng: np.random.Generator, ti
     pavement, road = _tinted((158, 152, 144), tint), _tinted((92, 94, 98), tint)
     _ground(painter, floor, pavement)
     for x in np.arange(-0.6, 1.6, 0.11):  # slabs
-        painter.line([x * 0.8 + 0.1, floor, x, floor + 0.13], _shade(pavement, 0.9), 0.004)
+        painter.line([x * 0.8 + 0.1, floor, x, floor + 0.13], shade(pavement, 0.9), 0.004)
     painter.box(-0.1, floor + 0.13, 1.1, floor + 0.41, road)
-    painter.box(-0.1, floor + 0.13, 1.1, floor + 0.145, _shade(pavement, 1.2))
-    painter.box(-0.1, floor + 0.4, 1.1, floor + 0.425, _shade(pavement, 1.2))
+    painter.box(-0.1, floor + 0.13, 1.1, floor + 0.145, shade(pavement, 1.2))
+    painter.box(-0.1, floor + 0.4, 1.1, floor + 0.425, shade(pavement, 1.2))
     for x in np.arange(-0.1, 1.1, 0.16):
         painter.box(x, floor + 0.275, x + 0.08, floor + 0.287, (214, 212, 200))
     if rng.random() < 0.5:
@@ -201,7 +201,7 @@ def _paint_car_park(painter: Painter, layout: Layout, rng: np.random.Generator, 
         hall = _tinted(WALLS[int(rng.integers(len(WALLS)))], tint)
         painter.box(-0.1, rng.uniform(0.04, 0.12), 1.1, floor, hall)
         for y in (0.16, 0.24):
-            painter.box(-0.1, y, 1.1, y + 0.03, _shade(hall, 0.75))
+            painter.box(-0.1, y, 1.1, y + 0.03, shade(hall, 0.75))
     else:
         for x in np.arange(-0.1, 1.1, 0.07):
             top = floor - rng.uniform(0.12, 0.25)
@@ -209,10 +209,10 @@ def _paint_car_park(painter: Painter, layout: Layout, rng: np.random.Generator, 
         painter.box(-0.1, floor - 0.13, 1.1, floor, _tinted((150, 144, 136), tint))
     hut = _tinted(WALLS[int(rng.integers(len(WALLS)))], tint)  # something to have a window in, or paint on
     painter.box(layout.wall_x - 0.26, floor - 0.37, layout.wall_x + 0.24, floor, hut)
-    painter.box(layout.wall_x - 0.28, floor - 0.4, layout.wall_x + 0.26, floor - 0.36, _shade(hut, 0.7))
+    painter.box(layout.wall_x - 0.28, floor - 0.4, layout.wall_x + 0.26, floor - 0.36, shade(hut, 0.7))
     asphalt = _tinted((104, 104, 108) if rng.random() < 0.6 else (132, 126, 120), tint)
     _ground(painter, floor, asphalt)
-    painter.box(-0.1, floor, 1.1, floor + 0.02, _shade(asphalt, 1.3))
+    painter.box(-0.1, floor, 1.1, floor + 0.02, shade(asphalt, 1.3))
     for x in np.linspace(-0.05, 1.05, int(rng.integers(4, 6))):
         painter.line([x, floor + 0.02, x + 0.3 * (x - 0.5), floor + 0.17], (220, 220, 210), 0.012)
     if rng.random() < 0.6:
@@ -229,11 +229,11 @@ def _room(painter: Painter, layout: Layout, rng: np.random.Generator, tint: np.n
     _ground(painter, floor, tile)
     count, rows = int(rng.integers(7, 14)), np.geomspace(0.05, 1.05 - floor, int(rng.integers(4, 8)))
     for x in np.linspace(-1.5, 2.5, 2 * count):
-        painter.line([0.5 + 0.55 * (x - 0.5), floor, 0.5 + 1.2 * (x - 0.5), 1.1], _shade(tile, 0.88), 0.005)
+        painter.line([0.5 + 0.55 * (x - 0.5), floor, 0.5 + 1.2 * (x - 0.5), 1.1], shade(tile, 0.88), 0.005)
     for depth in rows:
-        painter.line([-0.1, floor + depth, 1.1, floor + depth], _shade(tile, 0.88), 0.005)
-    painter.box(-0.1, floor - 0.025, 1.1, floor, _shade(wall, 0.6))
-    painter.box(-0.1, -0.1, 1.1, 0.03, _shade(wall, 0.8))
+        painter.line([-0.1, floor + depth, 1.1, floor + depth], shade(tile, 0.88), 0.005)
+    painter.box(-0.1, floor - 0.025, 1.1, floor, shade(wall, 0.6))
+    painter.box(-0.1, -0.1, 1.1, 0.03, shade(wall, 0.8))
     for x in np.linspace(0.12, 0.88, int(rng.integers(2, 5))):
         painter.box(x - 0.07, 0.0, x + 0.07, 0.02, (250, 250, 240))
     return wall
@@ -243,7 +243,7 @@ def _paint_shop(painter: Painter, layout: Layout, rng: np.random.Generator, tint
     wall = _room(painter, layout, rng, tint)
     band = _tinted(((200, 60, 50), (60, 120, 190), (70, 150, 90), (220, 160, 50))[int(rng.integers(4))], tint)
     painter.box(-0.1, 0.05, 1.1, 0.09, band)
-    painter.box(layout.counter_x - 0.14, 0.13, layout.counter_x + 0.14, 0.2, _shade(wall, 0.7))
+    painter.box(layout.counter_x - 0.14, 0.13, layout.counter_x + 0.14, 0.2, shade(wall, 0.7))
     for x in np.arange(layout.counter_x - 0.12, layout.counter_x + 0.11, 0.05):
         painter.box(x, 0.14, x + 0.03, 0.19, (240, 230, 200))
 
@@ -255,14 +255,14 @@ def _paint_corridor(painter: Painter, layout: Layout, rng: np.random.Generator, 
     for x in np.arange(rng.uniform(-0.1, 0.1), 1.1, rng.uniform(0.24, 0.34)):
         if abs(x + 0.06 - layout.wall_x) < 0.24:
             continue
-        painter.box(x - 0.008, floor - 0.315, x + 0.128, floor, _shade(wall, 0.7))
+        painter.box(x - 0.008, floor - 0.315, x + 0.128, floor, shade(wall, 0.7))
         painter.box(x, floor - 0.31, x + 0.12, floor, door)
         painter.box(x + 0.1, floor - 0.16, x + 0.112, floor - 0.14, (220, 210, 170))
     if rng.random() < 0.6:
-        painter.box(-0.1, floor - 0.15, 1.1, floor - 0.135, _shade(wall, 0.75))
+        painter.box(-0.1, floor - 0.15, 1.1, floor - 0.135, shade(wall, 0.75))
     if rng.random() < 0.5:
         x = float(rng.choice([0.02, 0.98]))
-        painter.box(x - 0.05, -0.1, x + 0.05, floor + 0.06, _shade(wall, 0.9))
+        painter.box(x - 0.05, -0.1, x + 0.05, floor + 0.06, shade(wall, 0.9))
 
 
 def paint(layout: Layout, size: int, light: np.ndarray, lamps: bool, tint: np.ndarray) -> Image.Image:

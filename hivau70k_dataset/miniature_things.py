@@ -9,7 +9,7 @@ import math
 import numpy as np
 from PIL import Image, ImageDraw
 
-from .miniature_figures import COLOURS, RGB, _shade, draw_figure
+from .miniature_figures import COLOURS, RGB, draw_figure, shade
 
 
 Key = tuple
@@ -79,7 +79,7 @@ def _car(unit_px: float, style: str, colour: str, state: str) -> Sprite:
     if style == "van":
         sheet.shape([back, -0.14, back, -0.98, 0.5, -0.98, 0.78, -0.56, front, -0.5, front, -0.14], paint)
         sheet.shape([0.28, -0.86, 0.48, -0.86, 0.68, -0.56, 0.28, -0.56], glass)
-        sheet.box(back, -0.5, 0.2, -0.45, _shade(paint, 0.75))
+        sheet.box(back, -0.5, 0.2, -0.45, shade(paint, 0.75))
     else:
         sheet.shape(
             [back, -0.14, back, -0.46, -0.62, -0.52, -0.4, -0.8, 0.26, -0.8, 0.56, -0.5, front, -0.42, front, -0.14],
@@ -87,9 +87,9 @@ def _car(unit_px: float, style: str, colour: str, state: str) -> Sprite:
         )
         sheet.shape([-0.52, -0.53, -0.35, -0.73, -0.1, -0.73, -0.1, -0.53], glass)
         sheet.shape([-0.03, -0.53, -0.03, -0.73, 0.22, -0.73, 0.44, -0.53], glass)
-        sheet.box(back, -0.24, front, -0.14, _shade(paint, 0.7))
+        sheet.box(back, -0.24, front, -0.14, shade(paint, 0.7))
     if state == "crumpled":
-        sheet.shape([0.42, -0.52, 0.66, -0.84, 0.76, -0.78, 0.7, -0.46], _shade(paint, 0.6))
+        sheet.shape([0.42, -0.52, 0.66, -0.84, 0.76, -0.78, 0.7, -0.46], shade(paint, 0.6))
         sheet.shape([0.66, -0.5, 0.9, -0.34, 0.72, -0.3, 0.94, -0.14, 0.6, -0.12], (58, 56, 58))
     elif state == "dented":
         sheet.shape([-0.7, -0.5, -0.98, -0.4, -0.76, -0.32, -0.96, -0.18, -0.62, -0.12], (58, 56, 58))
@@ -177,10 +177,10 @@ def _furniture(unit_px: float, kind: str, colour: str) -> Sprite:
         case "bag":
             sheet.stroke([-0.08, -0.2, -0.05, -0.28, 0.05, -0.28, 0.08, -0.2], (50, 40, 34), 0.03)
             sheet.box(-0.14, -0.21, 0.14, 0.0, COLOURS[colour])
-            sheet.box(-0.14, -0.21, 0.14, -0.16, _shade(COLOURS[colour], 0.7))
+            sheet.box(-0.14, -0.21, 0.14, -0.16, shade(COLOURS[colour], 0.7))
         case "bin":
             sheet.shape([-0.2, 0.0, -0.24, -0.5, 0.24, -0.5, 0.2, 0.0], PAINTS[colour])
-            sheet.box(-0.26, -0.56, 0.26, -0.48, _shade(PAINTS[colour], 0.6))
+            sheet.box(-0.26, -0.56, 0.26, -0.48, shade(PAINTS[colour], 0.6))
         case "burnt":
             sheet.shape([-0.2, 0.0, -0.24, -0.36, -0.05, -0.42, 0.1, -0.3, 0.24, -0.4, 0.2, 0.0], (30, 26, 24))
             sheet.oval(0.0, 0.0, 0.5, 0.07, (20, 18, 18, 170))

@@ -126,7 +126,8 @@ def read_annotation_file(
     path, on_error = Path(path), on_error or _raise
     named = _FILE_NAME.fullmatch(path.stem)
     if len(splits := set(_SPLIT_NAME.findall(path.stem))) > 1 and split is None:
-        raise AnnotationError(f"{path}: its name tells two splits, {' and '.join(sorted(splits))}. Rename it.")
+        on_error(AnnotationError(f"{path}: its name tells two splits, {' and '.join(sorted(splits))}. Rename it."))
+        return []
     if named and split is None:
         split = {"val": "validation"}.get(named["split"], named["split"])
     if named and source is None and named["source"] and named["source"] != "merge_instruction":

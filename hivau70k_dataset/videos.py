@@ -65,7 +65,7 @@ class VideoFolder:
         whole = self.root / entry.whole_path
         if whole.is_file():
             return FoundVideo(str(whole), False)
-        files = [path for path in self._files.get(whole.stem, {}).values() if not self._is_of_another(path)]
+        files = [path for path in self._files.get(whole.stem, {}).values() if not self._is_of_another(path, entry)]
         if len(files) > 1:
             raise ValueError(
                 f"Several files under {str(self.root)!r} are named {whole.stem!r}: {', '.join(files[:3])}. "
@@ -85,10 +85,11 @@ class VideoFolder:
         paths = sorted(path for files in self._files.values() for path in files.values())
         return hashlib.sha256("\0".join(paths).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
-    def _is_of_another(self, path: str) -> bool:
-        """Whether the layout of the release gives a file, which is not at the path asked for, to another video."""
+    def _is_of_another(self, path: str, entry: VideoAnnotation | Instruction) -> bool:
+        """Whether the layout of the release gives a file to another source, split or level."""
         pieces = Path(path).relative_to(self.root).parts
-        return len(pieces) == 4 and pieces[1] in {f"{level}s" for level in LEVELS} and pieces[2] in SPLITS
+        in_layout = len(pieces) == 4 and pieces[1] in {f"{level}s" for level in LEVELS} and pieces[2] in SPLITS
+        return in_layout and pieces[:3] != (entry.source, "videos", entry.split)
 
 
 def _walk(root: Path) -> Iterator[Path]:

@@ -21,6 +21,8 @@ else:
     from transformers import GotOcr2ImageProcessorPil as GotOcr2ImageProcessor
 
 UNTRAINED_SCORER_WARNING = "untrained anomaly scorer: scores, events and the choice of frames mean nothing"
+UNTRAINED_LANGUAGE_WARNING = "untrained language model: answers mean nothing"
+UNTRAINED_BUT_VISION_WARNING = "untrained anomaly scorer and language model: scores, events and answers mean nothing"
 # Longest answer of the original notebook's generation settings.
 MAX_NEW_TOKENS = 1024
 

@@ -25,9 +25,14 @@ from hivau70k_dataset.reading import read_annotation_files
 from hivau70k_dataset.schema import VideoAnnotation
 from hivau70k_dataset.videos import VideoFolder
 
-from .checkpoint_holmes_vau import build_processor, generation_config_for, write_model_card
+from .checkpoint_holmes_vau import (
+    UNTRAINED_BUT_VISION_WARNING,
+    build_processor,
+    generation_config_for,
+    write_model_card,
+)
 from .configuration_holmes_vau import HolmesVAUConfig
-from .files_holmes_vau import check_new_folder, whole_folder
+from .files_holmes_vau import check_new_folder, whole_folder, write_whole
 from .modeling_holmes_vau import IMAGE_MEAN, IMAGE_STD, HolmesVAUForConditionalGeneration
 from .untrained_holmes_vau import build_small_tokenizer
 from .video_processing_holmes_vau import resize_frames
@@ -48,8 +53,8 @@ STOP_WORDS = frozenset(
 )
 SHIFT_PX, LIGHT = 8, 0.25  # augmentation: how far frames are moved, how much brighter or darker
 MAX_WORD_WEIGHT = 4.0
+SETTINGS = ("epochs", "batch_size", "learning_rate", "seed")  # a run goes on only with the same
 POOLING = 4.0  # how close the pooling over patches is to the maximum
-WARNING = "only the vision tower of this model is trained: scores, events and answer mean nothing"
 
 
 @dataclass(frozen=True)
@@ -149,7 +154,7 @@ def build_model() -> tuple[HolmesVAUForConditionalGeneration, object]:
         image_token_id=tokenizer.convert_tokens_to_ids("<IMG_CONTEXT>"),
         image_seq_length=(IMAGE_SIZE // PATCH_SIZE) ** 2 // 4,
         tie_word_embeddings=False,
-        warning=WARNING,
+        warning=UNTRAINED_BUT_VISION_WARNING,
     )
     model = HolmesVAUForConditionalGeneration(config)
     model.generation_config = generation_config_for(tokenizer)
@@ -200,14 +205,19 @@ def train(
     )
     share = targets.mean(0)
     weight = torch.from_numpy(np.sqrt((1 - share) / share).clip(1, MAX_WORD_WEIGHT).astype(np.float32))
-    state, first = log.with_name("state.pt"), 0
+    state, lines = log.with_name("state.pt"), []
+    settings = {"words": targets.shape[1], "frames": len(rows), **{name: vars(args)[name] for name in SETTINGS}}
     if state.is_file():
         saved = torch.load(state)
+        if saved["settings"] != settings:
+            raise ValueError(
+                f"{log.parent} holds a run with {saved['settings']}, this one has {settings}. Delete it to start anew."
+            )
         model.load_state_dict(saved["model"])
         optimizer.load_state_dict(saved["optimizer"])
         schedule.load_state_dict(saved["schedule"])
-        first = saved["epoch"]
-    for epoch in range(first, args.epochs):
+        lines = saved["lines"]
+    for epoch in range(len(lines), args.epochs):
         start = time.perf_counter()
         order = np.random.default_rng([args.seed, epoch]).permutation(rows)
         generator = torch.Generator().manual_seed(args.seed * 1000 + epoch)
@@ -224,12 +234,12 @@ def train(
             total += loss.item()
         line = {"epoch": epoch + 1, "loss": total / steps, "held_out_ap": held_out_precision(model, frames, targets)}
         line["seconds"] = round(time.perf_counter() - start, 1)
-        with log.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
         tqdm.write(json.dumps(line))
+        lines.append(line)
         saved = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}
-        torch.save({**saved, "epoch": epoch + 1}, state.with_suffix(".partial"))
+        torch.save({**saved, "settings": settings, "lines": lines}, state.with_suffix(".partial"))
         state.with_suffix(".partial").rename(state)
+    write_whole(log, "".join(json.dumps(line) + "\n" for line in lines))
 
 
 def word_loss(

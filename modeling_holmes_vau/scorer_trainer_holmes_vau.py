@@ -12,6 +12,7 @@ from torch import nn
 from torch.utils.data import Dataset, SequentialSampler
 from transformers import Trainer, TrainerCallback
 
+from .files_holmes_vau import write_whole
 from .scorer_holmes_vau import AnomalyScorer
 from .training_holmes_vau import LossWeights, scorer_loss
 
@@ -161,6 +162,8 @@ def measure(scorer: AnomalyScorer, videos: Sequence[LabelledVideo]) -> dict[str,
     scorer.train(was_training)
     within = [roc_auc_score(label, score) for label, score in zip(labels, scores) if 0 < label.mean() < 1]
     truth, everything = np.concatenate(labels), np.concatenate(scores)
+    if truth.min() == truth.max():
+        raise ValueError("Every validation frame has the same label: validate on normal and on abnormal videos.")
     return {
         "auc": float(roc_auc_score(truth, everything)),
         "ap": float(average_precision_score(truth, everything)),
@@ -215,7 +218,7 @@ class JsonLinesLog(TrainerCallback):
         lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.is_file() else []
         kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= state.global_step]
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        write_whole(self.path, "".join(f"{line}\n" for line in kept))
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         """Appends one line."""

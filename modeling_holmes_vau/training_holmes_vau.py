@@ -98,7 +98,6 @@ def urdmu_losses(
     UR-DMU's training branch: scores with the normal branch's Gaussian noise, and the terms on the memories.
 
     Args:
-        scorer (`AnomalyScorer`): The scorer.
         features (`torch.FloatTensor` of shape `(B, T, feature_size)`): The first half of the batch is normal videos,
             the second abnormal ones; pair i of the triplet loss is video i of each half.
         lengths (`torch.LongTensor` of shape `(B,)`, *optional*): Snippets of each video, where some are padded.
@@ -109,8 +108,7 @@ def urdmu_losses(
         the attentions `A_att` (abnormal videos, abnormal memory), `N_Aatt` (abnormal, normal), `N_att` (normal,
         normal) and `A_Natt` (normal, abnormal), `(B / 2, T)` each; `memory_bce`, their four cross-entropies.
 
-    Raises:
-        `ValueError`: if the batch has no two halves.
+    Raises `ValueError` if the batch has no two halves.
 
     Example:
 

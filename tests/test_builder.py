@@ -145,6 +145,12 @@ def test_one_name_for_two_files_or_two_videos_is_refused(build, build_test, tmp_
     assert (rows["test"][0]["video_path"], rows["train"][0]["video_path"]) == (str(right), None)
 
 
+def test_a_file_of_another_kind_at_its_place_is_found(build, tmp_path):
+    right = touch(tmp_path / "videos" / "ucf-crime" / "videos" / "test" / "Arson101_x264.avi")
+    rows = build("detection", video_root=str(tmp_path / "videos")).as_dataset()
+    assert (rows["test"][0]["video_path"], rows["train"][0]["video_path"]) == (str(right), None)
+
+
 def test_links_among_the_videos(build_test, tmp_path):
     root = tmp_path / "videos"
     video = touch(tmp_path / "elsewhere" / "Arson101_x264.mp4")

@@ -73,5 +73,5 @@ def test_it_learns_and_the_checkpoint_loads(mini, tmp_path, monkeypatch):
     model = AutoModel.from_pretrained(tmp_path / "vision", trust_remote_code=True)
     processor = AutoProcessor.from_pretrained(tmp_path / "vision", trust_remote_code=True)
     assert (processor.image_size, model.config.vision_config.hidden_size) == (112, 192)
-    assert "only the vision tower" in model.config.warning
+    assert "untrained anomaly scorer and language model" in model.config.warning
     assert [path.name for path in tmp_path.iterdir()] == ["vision"]

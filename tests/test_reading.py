@@ -80,6 +80,8 @@ def test_two_splits_in_a_name_are_refused(tmp_path):
     path = write_json(tmp_path / "speed_test_train.json", {})
     with pytest.raises(AnnotationError, match="its name tells two splits, test and train"):
         read_annotation_file(path)
+    errors = []
+    assert read_annotation_file(path, errors.append) == [] and len(errors) == 1
 
 
 def test_a_source_that_is_no_folder_name(tmp_path):

@@ -32,7 +32,8 @@ COMMANDS = [
 
 @pytest.mark.parametrize(("program", "line"), COMMANDS)
 def test_commands(program, line):
-    PARSERS[program]().parse_args(shlex.split(line.removeprefix(program), comments=True))
+    words = shlex.split(line.removeprefix(program), comments=True)
+    assert PARSERS[program]().parse_args(words).command == words[0]
 
 
 def test_there_are_commands_of_both():
@@ -43,4 +44,6 @@ def test_there_are_commands_of_both():
 def test_imports_of_the_examples(block):
     for statement in ast.parse(block).body:
         if isinstance(statement, ast.Import | ast.ImportFrom):
-            exec(compile(ast.Module([statement], []), "README", "exec"), {})
+            names = {}
+            exec(compile(ast.Module([statement], []), "README", "exec"), names)
+            assert names.keys() >= {alias.asname or alias.name.split(".")[0] for alias in statement.names}

@@ -14,6 +14,11 @@ from safetensors.torch import load_file
 
 import train_scorer
 from modeling_holmes_vau import AnomalyScorer, AnomalyScorerConfig, HolmesVAUForConditionalGeneration
+from modeling_holmes_vau.checkpoint_holmes_vau import (
+    UNTRAINED_BUT_VISION_WARNING,
+    UNTRAINED_LANGUAGE_WARNING,
+    UNTRAINED_SCORER_WARNING,
+)
 from modeling_holmes_vau.scorer_trainer_holmes_vau import LabelledVideo, PairedSegments, collate_pairs, measure
 from tests.annotations import raw_annotations, write_json
 from tests.videos import write_video
@@ -214,6 +219,28 @@ def test_missing_videos_are_named_and_left_out(argv, data, tmp_path, caplog):
     train_scorer.main(argv("out", videos=videos, features_dir=tmp_path / "features", max_steps=1))
     assert "left out: ucf-crime/videos/train/Arson0_x264.mp4: not under the folder of videos" in caplog.text
     assert "1 of 8 videos are left out" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (UNTRAINED_SCORER_WARNING, None),
+        (UNTRAINED_BUT_VISION_WARNING, UNTRAINED_LANGUAGE_WARNING),
+        ("random weights", "random weights"),
+    ],
+)
+def test_the_warning_says_what_is_still_untrained(model56, processor56, tmp_path, monkeypatch, before, after):
+    monkeypatch.setattr(model56.config, "warning", before)
+    train_scorer.save(model56, processor56, tmp_path)
+    assert json.loads((tmp_path / "checkpoint" / "config.json").read_text()).get("warning") == after
+
+
+def test_too_few_videos_to_validate_on():
+    videos = [video("n0", 5, []), video("n1", 5, []), video("a0", 5, [(0, 16)])]
+    with pytest.raises(ValueError, match="1 abnormal training videos, expected at least 2"):
+        train_scorer.hold_out(videos, 0.1, seed=0)
+    with pytest.raises(ValueError, match="same label"):
+        measure(AnomalyScorer(AnomalyScorerConfig(feature_size=4, hidden_size=16, head_dim=4)), videos[:2])
 
 
 def test_loss_weights_that_are_none_are_refused(argv):
