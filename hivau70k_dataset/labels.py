@@ -147,7 +147,8 @@ def parse_judgement(text: str) -> Judgement:
     sentence = first[0] if first else text.strip()
     # What follows "where" or "as" tells of the scene, not of the verdict.
     verdict = re.split(r",?\s+(?:where|suggesting|depicting)\b|,\s+as\b", sentence, maxsplit=1)[0]
-    if _NEGATION.search(verdict):
+    head = verdict.partition(":")[0]  # "An anomaly exists: a man leaves without paying" denies nothing
+    if _NEGATION.search(head if _AFFIRMATION.search(head) else verdict):
         return Judgement(False)
     spellings = tuple(dict.fromkeys(match[0] for match in _SPELLING.finditer(verdict)))
     if not spellings and not _AFFIRMATION.search(verdict):

@@ -33,6 +33,8 @@ def test_every_class_is_its_own_spelling():
         ("An anomaly exists, specifically a Shooting and Car Accident anomaly.", True, ("Shooting", "RoadAccidents")),
         ("There are two anomaly events: Car Accident and Physical Altercation.", True, ("RoadAccidents", "Fighting")),
         ("An anomaly exists, specifically Shoplifting, where a fight is feared.", True, ("Shoplifting",)),
+        ("An anomaly exists: a man leaves the shop without paying.", True, ()),
+        ("An anomaly exists: Shooting. Nobody is hurt.", True, ("Shooting",)),
         ("An anomaly exists. It is not a robbery.", True, ()),
         ("Two anomaly events exist in the video.", True, ()),
         ("No anomaly exists in the video, as it shows traffic.", False, ()),
