@@ -32,6 +32,7 @@ from modeling_holmes_vau.feature_cache_holmes_vau import FeatureCache  # noqa: E
 from modeling_holmes_vau.scorer_trainer_holmes_vau import LabelledVideo, measure  # noqa: E402
 
 
+STEPS, PAIRS = 300, 16  # of optimisation, and pairs of videos in each: the miniature is small
 RUNS = {
     "default": ("default", "frame"),
     "paper (Eq. 6)": ("paper", "frame"),
@@ -82,6 +83,8 @@ def main(argv: list[str] | None = None) -> None:
                 "preset": preset,
                 "supervision": supervision,
                 "seed": seed,
+                "max_steps": STEPS,
+                "per_device_train_batch_size": PAIRS,
                 "report_to": "none",
                 "disable_tqdm": True,
             }

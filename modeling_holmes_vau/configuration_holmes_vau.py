@@ -3,7 +3,7 @@
 import math
 
 from huggingface_hub.dataclasses import strict
-from transformers import InternVLConfig
+from transformers import InternVLConfig, ResNetConfig
 from transformers.configuration_utils import PreTrainedConfig
 
 
@@ -64,6 +64,9 @@ class HolmesVAUConfig(InternVLConfig):
     frame sampler and the rule that turns scores into events.
 
     Args:
+        vision_config (`dict` or `PreTrainedConfig`, *optional*):
+            InternVL's vision transformer by default; with `model_type` "resnet" a small convolutional tower, which also
+            needs `hidden_size`, `image_size` and `patch_size` (its stride), the last two as pairs.
         scorer_config (`dict` or `AnomalyScorerConfig`, *optional*):
             Sizes of the anomaly scorer. `feature_size` defaults to the width of the vision tower.
         num_frames (`int`, *optional*, defaults to 16):
@@ -113,6 +116,8 @@ class HolmesVAUConfig(InternVLConfig):
     warning: str | None = None
 
     def __post_init__(self, **kwargs):
+        if isinstance(self.vision_config, dict) and self.vision_config.get("model_type") == "resnet":
+            self.vision_config = ResNetConfig(**self.vision_config)
         super().__post_init__(**kwargs)
         if self.scorer_config is None:
             self.scorer_config = {}

@@ -10,6 +10,7 @@ from transformers import GenerationMixin, InternVLForConditionalGeneration
 from .configuration_holmes_vau import HolmesVAUConfig
 from .sampler_holmes_vau import sample_frames
 from .scorer_holmes_vau import AnomalyScorer
+from .vision_tower_holmes_vau import ResNetVisionTower
 
 
 # ImageNet statistics of InternViT's input (InternVL `conversation`/`preprocess` code and model cards).
@@ -100,6 +101,8 @@ class HolmesVAUForConditionalGeneration(InternVLForConditionalGeneration, Genera
 
     def __init__(self, config):
         super().__init__(config)
+        if config.vision_config.model_type == "resnet":
+            self.model.vision_tower = ResNetVisionTower(config.vision_config)
         self.anomaly_scorer = AnomalyScorer(config.scorer_config).float()
 
     def _init_weights(self, module):
@@ -129,7 +132,7 @@ class HolmesVAUForConditionalGeneration(InternVLForConditionalGeneration, Genera
         """
         check_frames(frames)
         tower = self.model.vision_tower
-        pixels = to_weights(frames, tower.embeddings.cls_token).float() / 255.0
+        pixels = to_weights(frames, next(tower.parameters())).float() / 255.0
         mean = pixels.new_tensor(IMAGE_MEAN)[:, None, None]
         std = pixels.new_tensor(IMAGE_STD)[:, None, None]
         return tower(pixel_values=((pixels - mean) / std).to(tower.dtype)).last_hidden_state

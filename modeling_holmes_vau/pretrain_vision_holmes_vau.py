@@ -21,6 +21,7 @@ from torch import nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from hivau70k_dataset.instructions import build_instructions
 from hivau70k_dataset.reading import read_annotation_files
 from hivau70k_dataset.schema import VideoAnnotation
 from hivau70k_dataset.videos import VideoFolder
@@ -34,15 +35,37 @@ from .checkpoint_holmes_vau import (
 from .configuration_holmes_vau import HolmesVAUConfig
 from .files_holmes_vau import check_new_folder, whole_folder, write_whole
 from .modeling_holmes_vau import IMAGE_MEAN, IMAGE_STD, HolmesVAUForConditionalGeneration
+from .processing_holmes_vau import CHAT_TEMPLATE, SYSTEM_MESSAGE
 from .untrained_holmes_vau import build_small_tokenizer
 from .video_processing_holmes_vau import resize_frames
 from .video_reader_holmes_vau import open_video
 
 
-IMAGE_SIZE, PATCH_SIZE = 112, 14
-VISION = {"hidden_size": 192, "num_hidden_layers": 5, "num_attention_heads": 6, "intermediate_size": 384}
+IMAGE_SIZE, PATCH_SIZE = 128, 16
+VISION = {
+    "model_type": "resnet",
+    "layer_type": "basic",
+    "embedding_size": 32,
+    "hidden_sizes": [48, 96, 192],
+    "depths": [1, 2, 2],
+    "hidden_size": 192,
+    "image_size": [IMAGE_SIZE, IMAGE_SIZE],
+    "patch_size": [PATCH_SIZE, PATCH_SIZE],
+}
+# Of the checkpoint: the videos have 10 to 30 frames a second, and their actions last a few seconds.
+FRAME_STRIDE, NUM_FRAMES = 8, 8
 SCORER = {"hidden_size": 128, "head_dim": 32, "intermediate_size": 128, "classifier_hidden_size": 64}
-TEXT = {"hidden_size": 192, "num_hidden_layers": 4, "num_attention_heads": 6, "num_key_value_heads": 6}
+TEXT = {
+    "model_type": "llama",
+    "hidden_size": 256,
+    "intermediate_size": 768,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 4,
+    "tie_word_embeddings": False,
+}
+VOCABULARY = 1024  # tokens
+SYSTEM = "You see frames of a video. Answer the question about it."  # a few tokens; InternVL's Chinese one has many
 
 CLIP_STRIDE, OTHER_STRIDE = 4, 16  # frames read of a clip, and of what no clip describes
 MIN_CLIPS = 20  # a word of fewer clips is not learned
@@ -51,7 +74,8 @@ STOP_WORDS = frozenset(
     "a an and are as at before by for from his her in into is it of off on one out the their then to "
     "while who with up down another that them this".split()
 )
-SHIFT_PX, LIGHT = 8, 0.25  # augmentation: how far frames are moved, how much brighter or darker
+# Augmentation, each to both sides: size, aspect, shift (of half the side), light, colour and contrast.
+SCALE, ASPECT, SHIFT, LIGHT, COLOUR, CONTRAST = 0.25, 0.07, 0.16, 0.3, 0.1, 0.2
 MAX_WORD_WEIGHT = 4.0
 SETTINGS = ("epochs", "batch_size", "learning_rate", "seed")  # a run goes on only with the same
 POOLING = 4.0  # how close the pooling over patches is to the maximum
@@ -125,40 +149,55 @@ def read_frames(videos: list[VideoAnnotation], folder: VideoFolder, held_out_eve
 
 
 def augment(pixels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Mirror, move and light frames `(B, 3, S, S)`, floats in [0, 1], each its own way."""
-    count, _, _, size = pixels.shape
-    mirrored = torch.rand(count, generator=generator) < 0.5
-    pixels = torch.where(mirrored[:, None, None, None], pixels.flip(-1), pixels)
-    padded = F.pad(pixels, [SHIFT_PX] * 4, mode="replicate")
-    offsets = torch.randint(0, 2 * SHIFT_PX + 1, (count, 2), generator=generator).tolist()
-    moved = torch.stack([frame[:, y : y + size, x : x + size] for frame, (y, x) in zip(padded, offsets)])
-    gain = 1 + LIGHT * (2 * torch.rand(count, 1, 1, 1, generator=generator) - 1)
-    return (moved * gain).clamp(0, 1)
+    """Mirror, scale, move, light and tint frames `(B, 3, S, S)`, floats in [0, 1], each its own way."""
+    count = len(pixels)
+
+    def around(middle: float, spread: float, *shape: int) -> torch.Tensor:
+        return middle + spread * (2 * torch.rand(count, *shape, generator=generator) - 1)
+
+    mirrored = torch.where(torch.rand(count, generator=generator) < 0.5, -1.0, 1.0)
+    scale = around(1.0, SCALE)
+    affine = torch.zeros(count, 2, 3)
+    affine[:, 0, 0], affine[:, 1, 1] = scale * mirrored, scale * around(1.0, ASPECT)
+    affine[:, :, 2] = around(0.0, SHIFT, 2)
+    grid = F.affine_grid(affine, list(pixels.shape), align_corners=False)
+    moved = F.grid_sample(pixels, grid, padding_mode="reflection", align_corners=False)
+    mean = moved.mean((1, 2, 3), keepdim=True)
+    contrasted = (moved - mean) * around(1.0, CONTRAST, 1, 1, 1) + mean
+    return (contrasted * around(1.0, LIGHT, 1, 1, 1) * around(1.0, COLOUR, 3, 1, 1)).clamp(0, 1)
 
 
-def build_model() -> tuple[HolmesVAUForConditionalGeneration, object]:
-    """The small model, all of it random, and its tokenizer."""
-    tokenizer = build_small_tokenizer()
+def build_model(corpus: str) -> tuple[HolmesVAUForConditionalGeneration, object]:
+    """The small model, all of it random, and its tokenizer, which is made from `corpus`."""
+    tokenizer = build_small_tokenizer(corpus, VOCABULARY)
     config = HolmesVAUConfig(
-        vision_config={**VISION, "image_size": IMAGE_SIZE, "patch_size": PATCH_SIZE, "attention_bias": True},
+        vision_config=VISION,
         text_config={
             **TEXT,
-            "model_type": "llama",
             "vocab_size": len(tokenizer),
-            "intermediate_size": 3 * TEXT["hidden_size"],
             "bos_token_id": tokenizer.bos_token_id,
             "eos_token_id": tokenizer.convert_tokens_to_ids("<|im_end|>"),
-            "tie_word_embeddings": False,
         },
         scorer_config=SCORER,
+        frame_stride=FRAME_STRIDE,
+        num_frames=NUM_FRAMES,
         image_token_id=tokenizer.convert_tokens_to_ids("<IMG_CONTEXT>"),
         image_seq_length=(IMAGE_SIZE // PATCH_SIZE) ** 2 // 4,
-        tie_word_embeddings=False,
+        tie_word_embeddings=TEXT["tie_word_embeddings"],
         warning=UNTRAINED_BUT_VISION_WARNING,
     )
     model = HolmesVAUForConditionalGeneration(config)
     model.generation_config = generation_config_for(tokenizer)
     return model, tokenizer
+
+
+def read_corpus(videos: list[VideoAnnotation]) -> str:
+    """Questions and answers about the videos, each with the words around them in a prompt."""
+    frames = [f"Frame{i + 1}: " for i in range(NUM_FRAMES)]
+    rows = build_instructions(videos)
+    return "\n".join(
+        text for row in rows for text in ("system", SYSTEM, "user", *frames, row.question, "assistant", row.answer)
+    )
 
 
 class WordModel(nn.Module):
@@ -167,16 +206,25 @@ class WordModel(nn.Module):
 
     def __init__(self, tower: nn.Module, width: int, num_words: int):
         super().__init__()
-        self.tower, self.head, self.patch_head = tower, nn.Linear(width, num_words), nn.Linear(width, num_words)
+        self.tower = tower.to(memory_format=torch.channels_last)
+        self.head, self.patch_head = nn.Linear(width, num_words), nn.Linear(width, num_words)
         for head in (self.head, self.patch_head):
             nn.init.constant_(head.bias, -2.0)  # most words are absent
         self.register_buffer("mean", torch.tensor(IMAGE_MEAN)[:, None, None])
         self.register_buffer("std", torch.tensor(IMAGE_STD)[:, None, None])
 
+    def train(self, mode: bool = True) -> "WordModel":
+        """The tower's batch statistics are learned here and nowhere else."""
+        super().train(mode)
+        for part in (self.tower.embedder, self.tower.encoder):
+            part.train(mode)
+        return self
+
     def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Frames `(B, 3, S, S)` in [0, 1] -> logits `(B, words)` of the class token, and of the patches together."""
+        normalized = ((pixels - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16):
-            tokens = self.tower(pixel_values=(pixels - self.mean) / self.std).last_hidden_state
+            tokens = self.tower(pixel_values=normalized).last_hidden_state
             of_patches = self.patch_head(tokens[:, 1:]).float()
         highest = torch.logsumexp(POOLING * of_patches, dim=1) - math.log(of_patches.shape[1])
         return self.head(tokens[:, 0].float()), highest / POOLING
@@ -291,8 +339,8 @@ def main(argv: list[str] | None = None) -> None:
     work = output.with_name(f"{output.name}.pretraining")
     work.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(args.seed)
-    model, tokenizer = build_model()
     videos = [entry for entry in read_annotation_files(args.annotations).annotations if entry.split == "train"]
+    model, tokenizer = build_model(read_corpus(videos))
     vocabulary, targets, is_abnormal = build_targets(videos)
     print(f"{len(videos)} videos, {len(targets)} clips, {len(vocabulary)} words, {is_abnormal.sum()} of them abnormal")
     frames = read_frames(videos, VideoFolder(args.videos))
@@ -301,7 +349,8 @@ def main(argv: list[str] | None = None) -> None:
     train(words, frames, targets, is_abnormal, args, work / "log.jsonl")
     with whole_folder(output) as folder:
         model.eval().save_pretrained(folder)
-        build_processor(tokenizer, model.config).save_pretrained(folder)
+        template = CHAT_TEMPLATE.replace(SYSTEM_MESSAGE, SYSTEM)
+        build_processor(tokenizer, model.config, template).save_pretrained(folder)
         write_model_card(folder, "a vision tower pretrained on caption words", model.config.num_frames, "from scratch")
         (work / "log.jsonl").rename(folder / "pretraining.jsonl")
     (work / "state.pt").unlink(missing_ok=True)

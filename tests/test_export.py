@@ -22,6 +22,7 @@ SHIPPED = {
     "scorer_holmes_vau.py",
     "video_processing_holmes_vau.py",
     "video_reader_holmes_vau.py",
+    "vision_tower_holmes_vau.py",
 }
 
 
