@@ -25,9 +25,28 @@ REQUIRED = [
 ]
 DATA = ["datasets>=4.7", "pyarrow>=18", "pyyaml>=6", "matplotlib>=3.8"]
 TRAIN = ["accelerate>=1.10", "datasets>=4.7", "peft>=0.18", "trl>=1.0", "tensorboard>=2.14", "scikit-learn>=1.4"]
-EVAL = ["evaluate>=0.4.6", "datasets>=4.7", "pycocoevalcap>=1.2", "scikit-learn>=1.4", "matplotlib>=3.8"]
+EVAL = [
+    "accelerate>=1.10",
+    "evaluate>=0.4.6",
+    "datasets>=4.7",
+    "pycocoevalcap>=1.2",
+    "scikit-learn>=1.4",
+    "matplotlib>=3.8",
+]
 DEMO = ["matplotlib>=3.8"]
-DEV = [*DEMO, *DATA, *TRAIN, "evaluate>=0.4.6", "scikit-learn>=1.4", "pytest>=8", "ruff>=0.12"]
+# A test asks a model through `transformers serve`.
+SERVE = ["fastapi>=0.110", "openai>=1.98", "uvicorn>=0.30"]
+DEV = [
+    *DEMO,
+    *DATA,
+    *TRAIN,
+    *SERVE,
+    "evaluate>=0.4.6",
+    "pycocoevalcap>=1.2",
+    "scikit-learn>=1.4",
+    "pytest>=8",
+    "ruff>=0.12",
+]
 
 setup(
     name="holmes-vau",

@@ -11,7 +11,6 @@ the last frame of an annotated span is normal (`labels[start:end] = 1`).
 """
 
 import argparse
-import hashlib
 import io
 import json
 import os
@@ -26,6 +25,7 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for `eval` itself, and packages not installed
 
+from eval.settings import check_settings, checkpoint_digest
 from hivau70k_dataset.ground_truth import (
     FrameAnnotation,
     frame_labels,
@@ -295,28 +295,12 @@ def _is_scored(done: Path, path: str) -> bool:
         return False
 
 
-def checkpoint_digest(model: str) -> str:
-    """A digest of what of a checkpoint decides its scores; of a Hub name, its revision."""
-    if not os.path.isdir(model):
-        from transformers.utils import cached_file
-
-        try:
-            return Path(cached_file(model, "config.json")).parent.name
-        except OSError as error:
-            raise CommandError(f"--model {model}: cannot be had from the Hub: {first_line(error)}") from error
-    total = hashlib.sha256()
-    for path in sorted({path for pattern in DIGESTED for path in Path(model).glob(pattern)}):
-        with path.open("rb") as file:
-            total.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
-    return total.hexdigest()[:16]
-
-
 def settings_of(args: argparse.Namespace) -> dict[str, str]:
     """What decides the scores of an output folder."""
     if args.scores:
         return {"scores": os.path.abspath(args.scores)}
     check_checkpoint(args.model)
-    return {"model": args.model.rstrip("/"), "digest": checkpoint_digest(args.model), "dtype": args.dtype}
+    return {"model": args.model.rstrip("/"), "digest": checkpoint_digest(args.model, DIGESTED), "dtype": args.dtype}
 
 
 def claim_output(output: str, settings: dict[str, str]) -> Path:
@@ -325,20 +309,8 @@ def claim_output(output: str, settings: dict[str, str]) -> Path:
     if folder.exists() and not folder.is_dir():
         raise CommandError(f"--output {output}: is a file; pass a folder")
     filled = any((folder / "scores").glob("*.npz")) or (folder / "report.json").exists()
-    if filled and (folder / SETTINGS).is_file():
-        try:
-            earlier = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise CommandError(f"--output {output}: its {SETTINGS} is no JSON; choose another folder") from error
-        # A checkpoint that was moved is the same.
-        changed = [key for key in {**settings, **earlier} if key != "model" and settings.get(key) != earlier.get(key)]
-        if changed:
-            was, now = (", ".join(f"{key} {from_.get(key)}" for key in changed) for from_ in (earlier, settings))
-            raise CommandError(
-                f"--output {output}: holds scores made with {was}, now asked for with {now}; choose another folder"
-            )
-    elif filled:
-        raise CommandError(f"--output {output}: holds results but no {SETTINGS} to tell whose; choose another folder")
+    if filled:
+        check_settings(f"--output {output}", folder / SETTINGS, settings, "scores", "folder")
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / SETTINGS, json.dumps(settings, indent=2) + "\n")
     return folder

@@ -1,0 +1,189 @@
+"""A client of servers of OpenAI's chat completions (vLLM, `transformers serve`), of the standard library alone."""
+
+import email.utils
+import http.client
+import json
+import random
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+
+
+RETRIED = (408, 409, 425, 429)  # statuses below 500 that another try may change
+ABOUT_THE_MESSAGES = (400, 413, 422)  # too long, filtered, malformed: the next messages may be fine
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 60.0  # before another try; the wait doubles from one to the next
+LONGEST_SAID = 300  # characters of a server's words in an error
+HINTS = {
+    401: "; pass the key, --api_key_env names its variable",
+    403: "; check the key",
+    404: "; check the address and the name of the model",
+}
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+class EndpointError(OSError):
+    """The server cannot be reached, or will answer nothing. One line: which server, what it said, what to do."""
+
+
+class RefusedRequest(EndpointError):
+    """The server will not answer these messages; others it may."""
+
+
+class ChatClient:
+    """
+    Asks one model behind one server.
+
+    Calls from several threads do not get in each other's way. A request that fails for a reason that may pass (no
+    connection, too many requests, an error of the server) is sent again after a wait that doubles each time, or that
+    the server names.
+
+    Args:
+        endpoint (`str`): `http://host:port`, with or without `/v1` and `/chat/completions` behind it.
+        model (`str`): Name of the model, as the server knows it.
+        api_key (`str`, *optional*): Sent as bearer token.
+        timeout_s (`float`, *optional*, defaults to 300.0): Seconds without a byte after which a request has failed.
+        retries (`int`, *optional*, defaults to 5): How many times a request is sent again.
+
+    Example:
+
+    ```python
+    >>> client = ChatClient("http://localhost:8000", "my-model")
+    >>> client.url
+    'http://localhost:8000/v1/chat/completions'
+    >>> client.complete([{"role": "user", "content": "Is a parade an anomaly?"}], max_tokens=8)  # doctest: +SKIP
+    'No.'
+
+    ```
+    """
+
+    def __init__(
+        self, endpoint: str, model: str, api_key: str | None = None, timeout_s: float = 300.0, retries: int = 5
+    ):
+        if not timeout_s > 0 or retries < 0:
+            raise ValueError(f"`timeout_s` must be above 0 and `retries` 0 or more, got {timeout_s} and {retries}.")
+        self.url = chat_url(endpoint)
+        self.model, self.timeout_s, self.retries = model, timeout_s, retries
+        self._headers = {"Content-Type": "application/json", "User-Agent": "holmes-vau"}
+        if api_key:
+            self._headers["Authorization"] = f"Bearer {api_key.strip()}"
+        # A proxy of the environment cannot reach this machine's own servers.
+        is_local = urllib.parse.urlsplit(self.url).hostname in LOOPBACK
+        self._opener = urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if is_local else []))
+
+    def complete(self, messages: list[dict], max_tokens: int, temperature: float = 0.0) -> str:
+        """The model's answer.
+
+        Args:
+            messages (`list[dict]`): In OpenAI's form: `role`, and `content`, a text or a list of parts.
+            max_tokens (`int`): Longest answer.
+            temperature (`float`, *optional*, defaults to 0.0): 0 is greedy.
+
+        Raises:
+            `RefusedRequest`: if the server will not answer these messages, or answers without a text.
+            `EndpointError`: if it cannot be reached, refuses everything, or fails after all retries.
+        """
+        request = {"model": self.model, "messages": messages, "max_tokens": max_tokens, "temperature": temperature}
+        body = json.dumps(request).encode("utf-8")
+        for attempt in range(self.retries + 1):
+            try:
+                return self._text(self._send(body))
+            except urllib.error.HTTPError as error:
+                problem, wait_s = self._refusal(error), _asked_wait_s(error)
+            except (urllib.error.URLError, OSError, http.client.HTTPException) as error:
+                if isinstance(error, EndpointError):
+                    raise
+                problem, wait_s = self._unreachable(error), None
+            if attempt < self.retries:
+                doubled_s = FIRST_WAIT_S * 2**attempt * random.uniform(1.0, 1.5)  # not all requests at one time
+                time.sleep(min(LONGEST_WAIT_S, doubled_s if wait_s is None else wait_s))
+        tries = "1 try" if not self.retries else f"{self.retries + 1} tries"
+        raise EndpointError(f"{problem}, after {tries}")
+
+    def _send(self, body: bytes) -> bytes:
+        request = urllib.request.Request(self.url, body, self._headers)
+        with self._opener.open(request, timeout=self.timeout_s) as response:
+            return response.read()
+
+    def _text(self, body: bytes) -> str:
+        """The text of an answer."""
+        try:
+            choice = json.loads(body)["choices"][0]
+            content = choice["message"]["content"]
+        except (ValueError, LookupError, TypeError) as error:
+            said = _shortened(body.decode("utf-8", "replace"))
+            raise EndpointError(f"{self.url}: answered with no chat completion: {said}; check the endpoint") from error
+        if not isinstance(content, str):
+            ended = choice.get("finish_reason")
+            raise RefusedRequest(f"{self.url}: answered without a text (finish_reason {ended!r})")
+        return content
+
+    def _refusal(self, error: urllib.error.HTTPError) -> str:
+        """What a server said that may answer later; raises when it will not."""
+        with error:
+            try:
+                body = error.read()
+            except (OSError, http.client.HTTPException):
+                body = b""
+        said = f"{self.url}: {error.code} {error.reason}{_words(body)}"
+        if error.code >= 500 or error.code in RETRIED:
+            return said
+        if error.code in ABOUT_THE_MESSAGES:
+            raise RefusedRequest(said) from error
+        raise EndpointError(f"{said}{HINTS.get(error.code, '')}") from error
+
+    def _unreachable(self, error: Exception) -> str:
+        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        if isinstance(reason, TimeoutError):
+            return f"{self.url}: no answer within {self.timeout_s:g} s"
+        return f"{self.url}: no connection ({_shortened(str(reason)) or type(reason).__name__})"
+
+
+def chat_url(endpoint: str) -> str:
+    """The address of chat completions under an endpoint.
+
+    >>> chat_url("https://host/api/v1/")
+    'https://host/api/v1/chat/completions'
+    """
+    try:
+        parts = urllib.parse.urlsplit(endpoint)
+        known = parts.scheme in ("http", "https") and parts.hostname and (parts.port or True)
+    except ValueError:  # a port that is no number
+        known = False
+    if not known:
+        raise ValueError(f"`endpoint` must be an address like http://localhost:8000/v1, got {endpoint!r}.")
+    path = parts.path.rstrip("/") or "/v1"
+    if not path.endswith("/chat/completions"):
+        path += "/chat/completions"
+    return urllib.parse.urlunsplit(parts._replace(path=path, fragment=""))
+
+
+def _asked_wait_s(error: urllib.error.HTTPError) -> float | None:
+    """The wait a server asks for, in seconds: a number or a date."""
+    asked = (error.headers.get("Retry-After") or "").strip()
+    if asked.isdecimal():
+        return float(asked)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(asked).timestamp() - time.time())
+    except ValueError:
+        return None
+
+
+def _words(body: bytes) -> str:
+    """What the body of an error says, as `: words`; servers differ in where they put it."""
+    text = body.decode("utf-8", "replace")
+    try:
+        found = json.loads(text)
+        for name in ("error", "detail", "message"):
+            if isinstance(found, dict) and name in found:
+                found = found[name]
+        text = found if isinstance(found, str) else json.dumps(found)
+    except ValueError:
+        pass
+    return f": {_shortened(text)}" if text.strip() else ""
+
+
+def _shortened(text: str) -> str:
+    """A text on one line, not too long."""
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST_SAID else f"{line[:LONGEST_SAID]}..."

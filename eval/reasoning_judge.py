@@ -1,0 +1,357 @@
+"""`eval/reasoning.py judge`: a language model grades answers against the annotated ones, and compares two systems.
+
+The judge reads question, reference and answer; it sees no video. Its prompts are in `eval/judge_prompts.json`. Every
+reply is kept in `OUTPUT/replies.jsonl` as it comes, under a digest of model and prompt, so that a run that was stopped
+goes on where it was and nothing is asked twice. Replies that cannot be read are counted, never guessed.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import re
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from eval.reasoning_scores import Answer, check_missing, read_predictions, rival_answers
+from hivau70k_dataset.schema import LEVELS, TASKS, Instruction
+from modeling_holmes_vau.cli import CommandError
+from modeling_holmes_vau.files_holmes_vau import write_whole
+
+
+PROMPTS = Path(__file__).resolve().parent / "judge_prompts.json"
+REPLIES = "replies.jsonl"
+RUBRIC = {"caption": "description"}  # of a task that has none of its own
+GRADES = (1, 2, 3, 4, 5)
+POINTS = {"win": 1.0, "tie": 0.5, "loss": 0.0}
+RESAMPLES = 1000  # of the intervals
+SWAPPED = {"A": "B", "B": "A", "neither": "neither"}
+# One whole number, on a scale that is not told or ends at 5: "Score: 4", "**Score**: 4/5"; not "4.5", "3-4", "6/10".
+_SCORE = re.compile(
+    r"\bscore\b[\s*_:=`\"(]*(\d++(?:\.\d++)?+)(?!\s*(?:-|–|to\b|or\b))(?:[\s*_`]*/\s*(\d++))?+", re.IGNORECASE
+)
+_BETTER = re.compile(r"\bbetter\s*[*_`]*:[\s*_`\"(]*(?:answer[\s_]+)?(a|b|neither)\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Question:
+    """One request to the judge.
+
+    Args:
+        row (`int`), instruction (`Instruction`): What was answered.
+        kind (`str`): "grade"; "pair" shows the predictions first, "pair swapped" the rival's.
+        messages (`list[dict]`): What is sent.
+        key (`str`): Digest of the judge's name and the messages.
+    """
+
+    row: int
+    instruction: Instruction
+    kind: str
+    messages: list[dict[str, str]]
+    key: str
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `eval/reasoning.py judge`."""
+    parser.add_argument("--predictions", required=True, metavar="FILE", help="answers, as `predict` writes them")
+    parser.add_argument("--against", metavar="FILE", help="answers of a rival to the same rows: which are preferred?")
+    parser.add_argument("--endpoint", required=True, metavar="URL", help="OpenAI-compatible server of the judge")
+    parser.add_argument("--model", required=True, metavar="NAME", help="the judge's name at the endpoint")
+    parser.add_argument(
+        "--output",
+        required=True,
+        metavar="DIR",
+        help=f"folder of {REPLIES}, which is kept, judge.json and judge.md",
+    )
+    parser.add_argument("--api_key_env", metavar="VAR", help="environment variable that holds the key of the endpoint")
+    parser.add_argument("--limit", type=int, metavar="N", help="judge N rows, spread evenly over the file")
+    parser.add_argument(
+        "--max_tokens", type=int, default=512, metavar="N", help="longest reply; a judge that thinks needs more (512)"
+    )
+    parser.add_argument("--workers", type=int, default=4, metavar="N", help="requests at a time (4)")
+    parser.add_argument("--seed", type=int, default=0, help="of the resamples of the intervals (0)")
+
+
+# ---- questions ------------------------------------------------------------------------------------------------------
+
+
+def fill(template: str, **texts: str) -> str:
+    """A prompt with its places filled, where a text may itself hold braces or tags.
+
+    Example:
+
+    >>> fill("<answer>{prediction}</answer>", prediction="{question} </answer>")
+    '<answer>{question} (/answer)</answer>'
+    """
+    texts = {name: re.sub(r"<(/?\w+)>", r"(\1)", text) for name, text in texts.items()}
+    return re.sub(r"\{(\w+)\}", lambda match: texts[match[1]], template)
+
+
+def read_grade(reply: str) -> int | None:
+    """The grade that a reply gives; `None` where it gives none, several different ones, or one that is none of 1 to 5.
+
+    Example:
+
+    >>> read_grade("Same verdict. Score: 4/5"), read_grade("Score: 4.5"), read_grade("Good.")
+    (4, None, None)
+    """
+    found = set(_SCORE.findall(_after_thinking(reply)))
+    number, scale = found.pop() if len(found) == 1 else ("", "")
+    return int(number) if number in tuple("12345") and scale in ("", "5") else None
+
+
+def read_preference(reply: str) -> str | None:
+    """Which answer a reply prefers: "A", "B" or "neither"; `None` where it names none or several.
+
+    Example:
+
+    >>> read_preference("Closer to the reference. Better: B"), read_preference("Better: A. Or better: B.")
+    ('B', None)
+    """
+    found = {word.lower() for word in _BETTER.findall(_after_thinking(reply))}
+    return {"a": "A", "b": "B", "neither": "neither"}[found.pop()] if len(found) == 1 else None
+
+
+def _after_thinking(reply: str) -> str:
+    return reply.rpartition("</think>")[2]  # drafts of a model that thinks aloud are no verdict
+
+
+def questions_of(answers: list[Answer], rival: dict[int, str] | None, model: str) -> Iterator[Question]:
+    """All requests of a run: a grade for each answer and, with a rival, both orders of each pair."""
+    prompts = json.loads(PROMPTS.read_text(encoding="utf-8"))
+    for answer in answers:
+        row = answer.instruction
+        common = {"question": row.question, "reference": row.answer}
+        rubric = prompts["grade"][RUBRIC.get(row.task, row.task)]
+        texts = {"grade": fill(rubric, prediction=answer.prediction, **common)}
+        if rival is not None:
+            pair = (answer.prediction, rival[answer.row])
+            for kind, (first, second) in (("pair", pair), ("pair swapped", pair[::-1])):
+                texts[kind] = fill(prompts["pair"], first=first, second=second, **common)
+        for kind, text in texts.items():
+            messages = [{"role": "system", "content": prompts["system"]}, {"role": "user", "content": text}]
+            key = hashlib.sha256(json.dumps([model, messages]).encode()).hexdigest()[:16]
+            yield Question(answer.row, row, kind, messages, key)
+
+
+def choose(answers: list[Answer], limit: int | None) -> list[Answer]:
+    """The answers to judge: all, or so many of them, spread evenly."""
+    if limit is None or limit >= len(answers):
+        return answers
+    return [answers[place * len(answers) // limit] for place in range(limit)]
+
+
+# ---- asking ---------------------------------------------------------------------------------------------------------
+
+
+def read_replies(path: Path) -> dict[str, dict[str, Any]]:
+    """The replies kept so far, by key; what a kill left of a last line is cut off."""
+    if not path.is_file():
+        return {}
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    if whole != content:
+        write_whole(path, whole)
+    try:
+        kept = [json.loads(line) for line in whole.decode("utf-8").splitlines()]
+        return {entry["key"]: entry for entry in kept}
+    except (ValueError, KeyError, TypeError) as error:
+        raise CommandError(f"{path}: not the replies of an earlier run ({error}); choose another --output") from error
+
+
+def ask(questions: list[Question], client, path: Path, workers: int, max_tokens: int) -> dict[str, dict[str, Any]]:
+    """Ask what has no reply yet; each reply is on the disk before the next is asked by its worker.
+
+    Args:
+        questions (`list[Question]`): All requests of the run.
+        client (`ChatClient`): The judge.
+        path (`Path`): The file of the replies.
+        workers (`int`), max_tokens (`int`): Requests at a time, and the longest reply.
+
+    Returns:
+        `dict`: By key the entry of the file: `key`, `model`, `kind`, `row`, and `reply`, or `refused` with the reason.
+    """
+    replies = read_replies(path)
+    waiting = {question.key: question for question in questions if question.key not in replies}
+    lock = threading.Lock()
+    with (
+        path.open("a", encoding="utf-8") as file,
+        tqdm(total=len(waiting), desc="judge", unit="reply", disable=None) as bar,
+        ThreadPoolExecutor(workers) as pool,
+    ):
+
+        def one(question: Question) -> None:
+            entry = ask_one(question, client, max_tokens)
+            with lock:
+                file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+                file.flush()
+                replies[question.key] = entry
+                bar.update()
+
+        futures = [pool.submit(one, question) for question in waiting.values()]
+        try:
+            for future in futures:
+                future.result()
+        except BaseException:  # a server that is gone, or Ctrl-C: what is not begun is not asked
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return replies
+
+
+def ask_one(question: Question, client, max_tokens: int) -> dict[str, Any]:
+    """The entry of one request; half of a surrogate pair, which a server may send, has no form in UTF-8."""
+    from eval.openai_client import RefusedRequest
+
+    entry = {"key": question.key, "model": client.model, "kind": question.kind, "row": question.row}
+    try:
+        reply = client.complete(question.messages, max_tokens)
+        return {**entry, "reply": reply.encode("utf-8", "replace").decode("utf-8")}
+    except RefusedRequest as error:
+        return {**entry, "refused": str(error)}
+
+
+# ---- summary --------------------------------------------------------------------------------------------------------
+
+
+def outcome(one: str | None, other: str | None) -> str | None:
+    """What two orders say together, both in the names of the first order; `None` where one cannot be read."""
+    if one is None or other is None:
+        return None
+    return {"A": "win", "B": "loss"}.get(one, "tie") if one == other else "tie"
+
+
+def verdicts(questions: list[Question], replies: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """What the judge said of each row: `grade`, and with a rival `outcome`; `None` where a reply cannot be read.
+
+    A win or a loss is one that both orders agree on; "neither" and orders that contradict each other are a tie.
+    """
+    rows: dict[int, dict[str, Any]] = {}
+    for question in questions:
+        reply = replies[question.key].get("reply", "")
+        row = rows.setdefault(question.row, {"row": question.row, "instruction": question.instruction})
+        if question.kind == "grade":
+            row["grade"] = read_grade(reply)
+        else:
+            said = read_preference(reply)
+            row[question.kind] = SWAPPED.get(said) if question.kind == "pair swapped" else said
+    for row in rows.values():
+        if "pair" in row:
+            row["outcome"] = outcome(row["pair"], row["pair swapped"])
+    return list(rows.values())
+
+
+def summarise(rows: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
+    """A line for each level, and for each task of a level that has several."""
+    lines = []
+    for level in LEVELS:
+        of_level = [row for row in rows if row["instruction"].level == level]
+        tasks = [task for task in TASKS if any(row["instruction"].task == task for row in of_level)]
+        for task in [None, *tasks] if len(tasks) > 1 else [None][: len(tasks)]:
+            lines.append(
+                _line(level, task, [row for row in of_level if task in (None, row["instruction"].task)], seed)
+            )
+    return lines
+
+
+def _line(level: str, task: str | None, rows: list[dict[str, Any]], seed: int) -> dict[str, Any]:
+    from eval.reasoning_report import video_groups
+
+    groups = video_groups([row["instruction"] for row in rows])
+    grades = [row["grade"] for row in rows]
+    line = {"level": level, "task": task, "rows": len(rows), "videos": len(set(groups.tolist()))}
+    line["grade"] = _mean(grades, groups, seed)
+    line["grades"] = {str(grade): grades.count(grade) for grade in GRADES}
+    line["unreadable"] = grades.count(None)
+    if "outcome" in rows[0]:
+        outcomes = [row["outcome"] for row in rows]
+        line["pairs"] = {name: outcomes.count(name) for name in POINTS}
+        line["preference"] = _mean([POINTS.get(name) for name in outcomes], groups, seed)
+        line["unreadable_pairs"] = outcomes.count(None)
+        orders = [(row["pair"], row["pair swapped"]) for row in rows]
+        # The same place in both orders: the judge looks at the place, not at the answer.
+        line["first_both_times"], line["second_both_times"] = orders.count(("A", "B")), orders.count(("B", "A"))
+    return line
+
+
+def _mean(values: list[float | None], groups: np.ndarray, seed: int) -> dict[str, float | None]:
+    """Mean and interval over rows that have a value, videos resampled."""
+    from eval.reasoning_report import Statistic, draw_weights, mean, mean_table, measure, with_interval
+
+    weights = draw_weights(int(groups.max()) + 1, RESAMPLES, seed)
+    point, resampled = measure([Statistic(mean_table(values), mean("mean"))], groups, weights)
+    return with_interval(point["mean"], resampled["mean"])
+
+
+def markdown(report: dict[str, Any]) -> str:
+    """The report as Markdown."""
+    from eval.reasoning_report import cell, table_head, table_row
+
+    options, lines = report["options"], report["lines"]
+    text = ["# Reasoning, judged by a language model", "", *(f"- {name}: {value}" for name, value in options.items())]
+    text += [f"- replies that were refused by the server: {report['refused']}", ""]
+    text += table_head("level", "task", "rows", "grade, 1 to 5", *map(str, GRADES), "unreadable")
+    for line in lines:
+        grades = [str(count) for count in line["grades"].values()]
+        text.append(table_row(*_names(line), cell(line["grade"]), *grades, str(line["unreadable"])))
+    if "pairs" in lines[0]:
+        columns = ("preferred", *POINTS, "unreadable", "first both times", "second both times")
+        text += ["", *table_head("level", "task", "rows", *columns)]
+        counts = ("unreadable_pairs", "first_both_times", "second_both_times")
+        for line in lines:
+            pairs = [str(count) for count in (*line["pairs"].values(), *(line[name] for name in counts))]
+            text.append(table_row(*_names(line), cell(line["preference"]), *pairs))
+        text += ["", "preferred: share of wins, a tie counting half. A win holds in both orders; else it is a tie."]
+    text += ["", "In brackets: 95 % of resamples of whole videos. Rows whose reply cannot be read count nowhere else."]
+    return "\n".join([*text, ""])
+
+
+def _names(line: dict[str, Any]) -> tuple[str, str, str]:
+    return line["level"], line["task"] or "all", str(line["rows"])
+
+
+# ---- running --------------------------------------------------------------------------------------------------------
+
+
+def check_arguments(args: argparse.Namespace) -> str | None:
+    """Refuses what cannot be run; the key of the endpoint."""
+    for name in ("limit", "workers", "max_tokens"):
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            raise CommandError(f"--{name} {value}: must be 1 or more")
+    if Path(args.output).exists() and not Path(args.output).is_dir():
+        raise CommandError(f"--output {args.output}: is a file; pass a folder")
+    if args.api_key_env and not os.environ.get(args.api_key_env):
+        raise CommandError(f"--api_key_env {args.api_key_env}: no such environment variable, or an empty one; set it")
+    return os.environ[args.api_key_env] if args.api_key_env else None
+
+
+def run(args: argparse.Namespace) -> int:
+    """Judge, print the tables, write the report."""
+    from eval.openai_client import ChatClient
+
+    client = ChatClient(args.endpoint, args.model, check_arguments(args))
+    answers = read_predictions(args.predictions)
+    check_missing(answers, args.predictions, allowed=False)
+    answers = choose(answers, args.limit)
+    rival = rival_answers(args.against, answers) if args.against else None
+    questions = list(questions_of(answers, rival, args.model))
+    folder = Path(args.output)
+    folder.mkdir(parents=True, exist_ok=True)
+    replies = ask(questions, client, folder / REPLIES, args.workers, args.max_tokens)
+    options = {"predictions": args.predictions, "against": args.against or "none", "judge": args.model}
+    options |= {"rows": len(answers), "replies": len({question.key for question in questions}), "seed": args.seed}
+    refused = sum("refused" in replies[key] for key in {question.key for question in questions})
+    report = {"options": options, "refused": refused, "lines": summarise(verdicts(questions, replies), args.seed)}
+    text = markdown(report)
+    write_whole(folder / "judge.md", text)
+    write_whole(folder / "judge.json", json.dumps(report, indent=2, ensure_ascii=False) + "\n")
+    print(text)
+    print(f"{folder / 'judge.md'}")
+    return 0

@@ -1,0 +1,350 @@
+"""Who answers: a Holmes-VAU checkpoint, another vision-language checkpoint of transformers, or a server.
+
+Each has the same three methods: `look` decodes a segment once, `answer` answers questions about segments looked at
+before, several at a time, and `prompt_length` tells how long a question is. `warning` says what of the model is
+untrained, and `asks_together` whether questions answered together share a computation, whose rounding may then differ.
+"""
+
+import argparse
+import base64
+import io
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from modeling_holmes_vau.cli import CommandError, first_line
+
+
+RIVAL_FRAMES = 16  # as Holmes-VAU sees (paper, section 5.1)
+RIVAL_NEW_TOKENS = 1024  # Holmes-VAU's limit; checkpoints of others often say 20
+JPEG_QUALITY = 90
+# What image processors call cutting one picture into many (InternVL, SmolVLM and Idefics3, Gemma 3): a frame is one.
+TILING = ("crop_to_patches", "do_image_splitting", "do_pan_and_scan")
+
+
+@dataclass(frozen=True)
+class Segment:
+    """What is asked about.
+
+    Args:
+        path (`str`): A video file.
+        span_s (`tuple[float, float]`, *optional*): Start and end in seconds; by default the whole file.
+    """
+
+    path: str
+    span_s: tuple[float, float] | None = None
+
+
+# A reply is a text, or the error that stands in its place.
+Reply = str | Exception
+
+
+def middle_frames(segment: Segment, num_frames: int) -> list:
+    """The middle frame of each of `num_frames` equal parts of a segment, as PIL images."""
+    from PIL import Image
+
+    from modeling_holmes_vau.video_processing_holmes_vau import middle_frame_indices, segment_frame_range
+    from modeling_holmes_vau.video_reader_holmes_vau import open_video
+
+    with open_video(segment.path) as reader:
+        first, count = 0, reader.num_frames
+        if segment.span_s is not None:
+            first, count = segment_frame_range(reader.timestamps_s, *segment.span_s)
+        frames = reader.read(middle_frame_indices(count, num_frames, first))
+    return [Image.fromarray(frame) for frame in frames]
+
+
+class HolmesVAUAnswerer:
+    """
+    A Holmes-VAU checkpoint: dense frames, scorer, sampler, answer, as `analyze_video` does for a segment.
+
+    Args:
+        model (`HolmesVAUForConditionalGeneration`), processor (`HolmesVAUProcessor`): The checkpoint.
+        num_frames (`int`, *optional*), sampler (`str`, *optional*): Default to those of the checkpoint.
+        max_new_tokens (`int`, *optional*): Longest answer; defaults to that of the checkpoint.
+    """
+
+    asks_together = True
+
+    def __init__(
+        self,
+        model,
+        processor,
+        num_frames: int | None = None,
+        sampler: str | None = None,
+        max_new_tokens: int | None = None,
+    ):
+        self.model, self.processor, self.sampler = model, processor, sampler
+        self.warning = model.config.warning
+        self.num_frames = processor.num_frames if num_frames is None else num_frames
+        self.options = {} if max_new_tokens is None else {"max_new_tokens": max_new_tokens}
+
+    def look(self, segment: Segment):
+        """Decode, score, sample and encode a segment: [`EncodedVideo`]."""
+        from modeling_holmes_vau.pipeline_holmes_vau import encode_file
+        from modeling_holmes_vau.video_processing_holmes_vau import plan_frames
+        from modeling_holmes_vau.video_reader_holmes_vau import open_video
+
+        with open_video(segment.path, self.processor.video_backend) as reader:
+            plan = plan_frames(reader, self.num_frames, self.processor.frame_stride, segment.span_s)
+            encoded, _ = encode_file(reader, plan, self.model, self.processor, self.sampler)
+        return encoded
+
+    def prompt_length(self, question: str) -> int:
+        """Tokens of a question."""
+        return len(self.processor.tokenizer(question)["input_ids"])
+
+    def answer(self, seen: list, questions: list[str]) -> list[Reply]:
+        """Greedy answers; `seen[i]` is what question `i` is about."""
+        for_pictures = (self.processor.video_token, self.processor.image_token)
+        replies: list[Reply] = [
+            ValueError(f"the question holds {' or '.join(for_pictures)}, which stand for pictures in a prompt")
+            for _ in questions
+        ]
+        fine = [i for i, question in enumerate(questions) if not any(token in question for token in for_pictures)]
+        if not fine:
+            return replies
+        prompts = [self.processor.user_prompt(questions[i], num_videos=1) for i in fine]
+        inputs = self.processor(text=prompts, num_frames=self.num_frames, return_tensors="pt")
+        inputs = inputs.to(self.model.get_input_embeddings().weight.device)
+        ids = self.model.generate(
+            **inputs, encoded_videos=[seen[i] for i in fine], do_sample=False, num_beams=1, **self.options
+        )
+        new = ids[:, inputs["input_ids"].shape[1] :]  # (batch, new)
+        for i, tokens in zip(fine, new):
+            text = self.processor.decode(tokens, skip_special_tokens=True)
+            for token in for_pictures:
+                text = text.replace(token, "")
+            replies[i] = text.strip()
+        return replies
+
+
+class RivalAnswerer:
+    """
+    Any image-text-to-text checkpoint of transformers with a chat template: evenly spread frames as pictures, then the
+    question. Frames are decoded once a segment; the model's own vision tower runs for each question.
+
+    Args:
+        model (`PreTrainedModel`), processor (`ProcessorMixin`): The checkpoint.
+        num_frames (`int`, *optional*, defaults to 16): Frames of a segment.
+        max_new_tokens (`int`, *optional*, defaults to 1024): Longest answer.
+        processor_kwargs (`dict`, *optional*): For the call of the processor.
+    """
+
+    warning, asks_together = None, True
+
+    def __init__(
+        self,
+        model,
+        processor,
+        num_frames: int | None = None,
+        max_new_tokens: int | None = None,
+        processor_kwargs: dict | None = None,
+    ):
+        self.model, self.processor = model, processor
+        self.num_frames = RIVAL_FRAMES if num_frames is None else num_frames
+        self.max_new_tokens = RIVAL_NEW_TOKENS if max_new_tokens is None else max_new_tokens
+        settings = processor.image_processor.to_dict()
+        one_tile = {name: False for name in TILING if name in settings}
+        self.processor_kwargs = {**one_tile, **(processor_kwargs or {})}
+        self.tokenizer = processor.tokenizer
+        self.tokenizer.padding_side = "left"
+        if self.tokenizer.pad_token is None:
+            self.tokenizer.pad_token = self.tokenizer.eos_token
+
+    def look(self, segment: Segment) -> list:
+        """The frames of a segment."""
+        return middle_frames(segment, self.num_frames)
+
+    def prompt_length(self, question: str) -> int:
+        """Tokens of a question."""
+        return len(self.tokenizer(question)["input_ids"])
+
+    def answer(self, seen: list, questions: list[str]) -> list[Reply]:
+        """Greedy answers; `seen[i]` is what question `i` is about."""
+        inputs = self.processor.apply_chat_template(
+            [_pictures_and(question, frames) for frames, question in zip(seen, questions)],
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            processor_kwargs={"return_tensors": "pt", "padding": True, **self.processor_kwargs},
+        ).to(self.model.device, self.model.dtype)
+        ids = self.model.generate(
+            **inputs,
+            do_sample=False,
+            num_beams=1,
+            max_new_tokens=self.max_new_tokens,
+            pad_token_id=self.tokenizer.pad_token_id,
+        )
+        new = ids[:, inputs["input_ids"].shape[1] :]  # (batch, new)
+        return [text.strip() for text in self.tokenizer.batch_decode(new, skip_special_tokens=True)]
+
+
+def _pictures_and(question: str, frames: list) -> list[dict]:
+    content = [*({"type": "image", "image": frame} for frame in frames), {"type": "text", "text": question}]
+    return [{"role": "user", "content": content}]
+
+
+class EndpointAnswerer:
+    """
+    A model behind a server: evenly spread frames as JPEG pictures, then the question; several requests at a time.
+
+    Args:
+        client (`ChatClient`): The server.
+        num_frames (`int`, *optional*, defaults to 16): Frames of a segment.
+        max_new_tokens (`int`, *optional*, defaults to 1024): Longest answer.
+        concurrency (`int`, *optional*, defaults to 8): Requests under way at a time.
+    """
+
+    warning, asks_together = None, False
+
+    def __init__(self, client, num_frames: int | None = None, max_new_tokens: int | None = None, concurrency: int = 8):
+        self.client, self.concurrency = client, concurrency
+        self.num_frames = RIVAL_FRAMES if num_frames is None else num_frames
+        self.max_new_tokens = RIVAL_NEW_TOKENS if max_new_tokens is None else max_new_tokens
+
+    def look(self, segment: Segment) -> list[dict]:
+        """The frames of a segment as parts of a message."""
+        return [
+            {"type": "image_url", "image_url": {"url": _data_url(frame)}}
+            for frame in middle_frames(segment, self.num_frames)
+        ]
+
+    def prompt_length(self, question: str) -> int:
+        """Characters of a question: the server has the tokenizer."""
+        return len(question)
+
+    def answer(self, seen: list, questions: list[str]) -> list[Reply]:
+        """Answers at temperature 0; `seen[i]` is what question `i` is about.
+
+        Raises:
+            `EndpointError`: if the server cannot be reached or refuses everything.
+        """
+        pool = ThreadPoolExecutor(self.concurrency)
+        try:
+            return list(pool.map(self._answer_one, seen, questions))
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _answer_one(self, pictures: list[dict], question: str) -> Reply:
+        from eval.openai_client import RefusedRequest
+
+        messages = [{"role": "user", "content": [*pictures, {"type": "text", "text": question}]}]
+        try:
+            return self.client.complete(messages, self.max_new_tokens).strip()
+        except RefusedRequest as error:
+            return error
+
+
+def _data_url(frame) -> str:
+    file = io.BytesIO()
+    frame.save(file, "JPEG", quality=JPEG_QUALITY)
+    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
+
+
+# ---- loading --------------------------------------------------------------------------------------------------------
+
+
+def model_type(name: str) -> str:
+    """The `model_type` of a checkpoint folder or Hub name."""
+    from transformers import PreTrainedConfig
+
+    if not os.path.isdir(name) and (os.path.exists(name) or name.startswith((".", "/", "~")) or name.count("/") > 1):
+        raise CommandError(f"--model {name}: no such folder; expected a checkpoint folder or a Hub name")
+    if os.path.isdir(name) and not os.path.isfile(os.path.join(name, "config.json")):
+        raise CommandError(f"--model {name}: a folder without config.json; expected a checkpoint")
+    try:
+        settings, _ = PreTrainedConfig.get_config_dict(name)
+    except (OSError, ValueError) as error:
+        raise CommandError(f"--model {name}: {first_line(error)}") from error
+    if not settings.get("model_type"):
+        raise CommandError(f"--model {name}: its config.json tells no model_type")
+    return settings["model_type"]
+
+
+def load_answerer(args: argparse.Namespace, device: str):
+    """The answerer that the arguments of `predict` name, on a device."""
+    if args.endpoint:
+        from eval.openai_client import ChatClient
+
+        api_key = os.environ[args.api_key_env] if args.api_key_env else None
+        client = ChatClient(args.endpoint, args.model, api_key, args.timeout, args.retries)
+        return EndpointAnswerer(client, args.num_frames, args.max_new_tokens, args.concurrency)
+
+    from transformers.utils import logging as hf_logging
+
+    hf_logging.set_verbosity_error()
+    hf_logging.disable_progress_bar()
+    is_ours = model_type(args.model) == "holmes_vau"
+    try:
+        model, processor = _load(args, trust_remote_code=is_ours or args.trust_remote_code, is_ours=is_ours)
+        model = model.to(device).eval()
+    except CommandError:
+        raise
+    except Exception as error:  # whatever transformers, safetensors or the device say, it is about this checkpoint
+        raise CommandError(f"--model {args.model}: cannot be used on {device}: {first_line(error)}") from error
+    if is_ours:
+        return HolmesVAUAnswerer(model, processor, args.num_frames, args.sampler, args.max_new_tokens)
+    answerer = RivalAnswerer(model, processor, args.num_frames, args.max_new_tokens, args.processor_kwargs)
+    _check_template(args.model, processor)
+    return answerer
+
+
+def _load(args: argparse.Namespace, trust_remote_code: bool, is_ours: bool):
+    from transformers import AutoModelForImageTextToText, AutoProcessor, ProcessorMixin
+
+    options = {"trust_remote_code": trust_remote_code}
+    load_processor = AutoProcessor.from_pretrained if is_ours else load_rival_processor
+    processor = load_processor(args.model, **options)
+    if not isinstance(processor, ProcessorMixin):
+        raise CommandError(f"--model {args.model}: has no picture processor; expected a vision-language one")
+    model, loaded = AutoModelForImageTextToText.from_pretrained(
+        args.model, dtype=args.dtype, output_loading_info=True, **options
+    )
+    missing = sorted({*loaded["missing_keys"], *(str(key) for key in loaded["mismatched_keys"])})
+    if missing:
+        raise CommandError(
+            f"--model {args.model}: {len(missing)} weights are missing or misshapen, such as {missing[0]}"
+        )
+    return model, processor
+
+
+def load_rival_processor(name: str, trust_remote_code: bool = False):
+    """
+    The processor of a checkpoint. Many have a video processor, which needs torchvision; where that is missing, they
+    are put together without it, which is all that pictures need.
+    """
+    from transformers import PROCESSOR_MAPPING, AutoConfig, AutoImageProcessor, AutoProcessor, AutoTokenizer
+    from transformers.utils import is_torchvision_available
+
+    options = {"trust_remote_code": trust_remote_code}
+    # A configuration of remote code is no key of the mapping.
+    kind = None if trust_remote_code else type(AutoConfig.from_pretrained(name))
+    if is_torchvision_available() or kind not in PROCESSOR_MAPPING:
+        return AutoProcessor.from_pretrained(name, **options)
+    known = PROCESSOR_MAPPING[kind]
+    if "video_processor" not in known.get_attributes():
+        return AutoProcessor.from_pretrained(name, **options)
+
+    class WithoutVideos(known):
+        def check_argument_for_proper_class(self, argument_name, argument):
+            if argument_name != "video_processor":
+                return super().check_argument_for_proper_class(argument_name, argument)
+
+    parts = {
+        "image_processor": AutoImageProcessor.from_pretrained(name, backend="pil", **options),
+        "tokenizer": AutoTokenizer.from_pretrained(name, **options),
+        "video_processor": None,
+    }
+    settings, _ = known.get_processor_dict(name)
+    return WithoutVideos.from_args_and_dict([parts[part] for part in known.get_attributes()], settings)
+
+
+def _check_template(name: str, processor) -> None:
+    """Refuses a checkpoint whose chat template is missing or takes no pictures."""
+    if not processor.chat_template:
+        raise CommandError(f"--model {name}: has no chat template; expected a checkpoint tuned to chat")
+    try:
+        processor.apply_chat_template(_pictures_and("?", [None]), add_generation_prompt=True)
+    except Exception as error:  # templates raise what they like
+        raise CommandError(f"--model {name}: its chat template takes no pictures: {first_line(error)}") from error

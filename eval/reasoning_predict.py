@@ -1,0 +1,487 @@
+"""`eval/reasoning.py predict`: the questions of the instruction rows, answered by a model, a line a row.
+
+Each row is asked on its own, as the released file has it: a turn of a conversation is asked without those before it.
+
+Rows are taken in chunks of whole segments, so that a video is decoded and encoded once for all that is asked about it,
+and within a chunk in batches, longest question first. Chunks and batches follow from the list of rows and the batch
+size alone, and process `r` of `n` takes every `n`-th chunk: which questions are answered together depends neither on
+the number of processes nor on where a run was stopped, and so neither does the output. Nor does it depend on the batch
+size, but for rounding: measured in float32 on a CPU; in half precision another size may turn a close choice of a word.
+
+Each process appends its lines to a file of its own in `OUTPUT.parts/`, a batch at a time; what stands there is not
+done again. The last step, in the main process, puts the lines into OUTPUT in the order of the rows and removes the
+parts. `OUTPUT.settings.json` tells what the lines were made with.
+"""
+
+import argparse
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import astuple, dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from tqdm import tqdm
+
+from eval.reasoning_models import Segment, load_answerer, model_type
+from eval.reasoning_scores import read_instructions
+from eval.settings import check_settings, checkpoint_digest
+from hivau70k_dataset.reading import read_annotation_files
+from hivau70k_dataset.schema import LEVELS, SPLITS, TASKS, Instruction
+from hivau70k_dataset.videos import VideoFolder
+from modeling_holmes_vau.cli import CommandError, first_line
+from modeling_holmes_vau.files_holmes_vau import write_whole
+
+
+SAMPLERS = ("ats", "uniform", "top_k", "nearest")
+BATCH_SIZE = 8
+CHUNK_BATCHES = 4  # batches of a chunk: what it saw of its segments is in memory at a time
+# What of a checkpoint decides its answers, tokenizer and templates included.
+DIGESTED = ("*.json", "*.jinja", "*.txt", "*.model", "*.safetensors", "*.bin")
+NAMED_PROBLEMS = 5  # of rows without an answer
+LONGEST_WAIT = timedelta(days=7)  # of processes for each other: one may have far longer videos
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `eval/reasoning.py predict`."""
+    parser.add_argument(
+        "--model", required=True, metavar="DIR", help="checkpoint folder, Hub name, or --endpoint's name"
+    )
+    parser.add_argument("--annotations", required=True, metavar="DIR", help="folder of annotations and instructions")
+    parser.add_argument("--videos", required=True, metavar="DIR", help="folder of the videos, whole or cut")
+    parser.add_argument(
+        "--output", required=True, metavar="FILE", help="predictions.jsonl to write; a begun one goes on"
+    )
+    parser.add_argument("--split", choices=SPLITS, default="test", help="of the instructions (test)")
+    parser.add_argument("--levels", nargs="+", choices=LEVELS, help="default: all")
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, help="default: all")
+    parser.add_argument("--limit", type=int, metavar="N", help="only the first N rows")
+    parser.add_argument(
+        "--num_frames", type=int, metavar="N", help="frames the model sees (Holmes-VAU: the checkpoint's; others: 16)"
+    )
+    parser.add_argument("--sampler", choices=SAMPLERS, help="how Holmes-VAU chooses them (the checkpoint's)")
+    parser.add_argument(
+        "--max_new_tokens", type=int, metavar="N", help="longest answer (Holmes-VAU: the checkpoint's; others: 1024)"
+    )
+    parser.add_argument(
+        "--batch_size",
+        type=int,
+        metavar="N",
+        help=f"questions at a time ({BATCH_SIZE}; servers: 4 x --concurrency)",
+    )
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, mps; default: the fastest there is")
+    parser.add_argument(
+        "--dtype", default="auto", choices=("auto", "float32", "bfloat16", "float16"), help="default: the checkpoint's"
+    )
+    rival = parser.add_argument_group("other models than Holmes-VAU")
+    rival.add_argument(
+        "--processor_kwargs", type=json.loads, metavar="JSON", help='for the processor: {"max_pixels": 200704}'
+    )
+    rival.add_argument("--trust_remote_code", action="store_true", help="run code that comes with the checkpoint")
+    server = parser.add_argument_group("models behind a server")
+    server.add_argument("--endpoint", metavar="URL", help="of OpenAI's form, such as http://localhost:8000/v1")
+    server.add_argument("--api_key_env", metavar="VAR", help="environment variable that holds the key")
+    server.add_argument("--concurrency", type=int, default=8, metavar="N", help="requests under way at a time (8)")
+    server.add_argument("--timeout", type=float, default=300.0, metavar="S", help="seconds without a byte (300)")
+    server.add_argument("--retries", type=int, default=5, metavar="N", help="how often a request is repeated (5)")
+
+
+# ---- rows -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Row:
+    """One question.
+
+    Args:
+        row (`int`): Place of the instruction in the list of its split.
+        entry (`Instruction`): The question and the annotated answer.
+        span_s (`tuple[float, float]`, *optional*): Where the annotation has it in its video.
+        segment (`Segment`, *optional*): What it is about; `None` where the video is missing.
+        problem (`str`): Why it is.
+    """
+
+    row: int
+    entry: Instruction
+    span_s: tuple[float, float] | None
+    segment: Segment | None
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a run has to do.
+
+    Args:
+        rows (`list[Row]`): In order.
+        done (`set[int]`): The rows that have a line.
+    """
+
+    rows: list[Row]
+    done: set[int]
+
+
+def find_segment(entry: Instruction, span_s: tuple[float, float] | None, videos: VideoFolder) -> Segment:
+    """Where the segment of an instruction is read: in the whole video by its span, else in a file of its own.
+
+    Raises:
+        `ValueError`: one line, if it is nowhere.
+    """
+    if entry.level == "video":
+        found = videos.find(entry)
+        if found is not None:
+            return Segment(found.path)
+    elif span_s is not None:
+        found = videos.find_whole(entry) or videos.find(entry)
+        if found is not None:
+            return Segment(found.path, None if found.is_cut else span_s)
+    else:
+        found = videos.find(entry)
+        if found is not None and found.is_cut:
+            return Segment(found.path)
+        if found is not None:
+            raise ValueError("the annotations do not tell its span, and it is not there as a file of its own")
+    raise ValueError(f"no such video under {videos.root}")
+
+
+def read_rows(args: argparse.Namespace) -> list[Row]:
+    """The questions to ask, each with its segment."""
+    instructions = read_instructions(args.annotations, args.split)
+    annotations = {
+        (entry.source, entry.video): entry
+        for entry in read_annotation_files(args.annotations).annotations
+        if entry.split == args.split
+    }
+    videos, rows = VideoFolder(args.videos), []
+    for place, entry in enumerate(instructions):
+        if entry.level not in (args.levels or LEVELS) or entry.task not in (args.tasks or TASKS):
+            continue
+        annotation = annotations.get((entry.source, entry.name))
+        span_s = annotation and annotation.span_s(entry.level, entry.event, entry.clip)
+        try:
+            rows.append(Row(place, entry, span_s, find_segment(entry, span_s, videos)))
+        except ValueError as error:
+            rows.append(Row(place, entry, span_s, None, first_line(error)))
+    rows = rows[: args.limit]
+    if not rows:
+        raise CommandError(
+            f"--annotations {args.annotations}: no instructions of the split {args.split!r} are of --levels "
+            f"{' '.join(args.levels or LEVELS)} and --tasks {' '.join(args.tasks or TASKS)}"
+        )
+    if not any(row.segment for row in rows):
+        raise CommandError(f"--videos {args.videos}: holds none of the videos, such as {rows[0].entry.whole_path}")
+    return rows
+
+
+def rows_digest(rows: list[Row]) -> str:
+    """A digest of what is asked and where it lies in its video."""
+    asked = [(row.row, astuple(row.entry), row.span_s) for row in rows]
+    return hashlib.sha256(json.dumps(asked).encode("utf-8")).hexdigest()[:16]
+
+
+def plan_chunks(rows: list[Row], size: int) -> list[list[Row]]:
+    """Chunks of at least `size` rows, but for the last, that hold all rows of their segments.
+
+    >>> from hivau70k_dataset.schema import Instruction
+    >>> entries = [Instruction("0", "video", "judgement", name, "?", ".") for name in ("a", "b", "a", "c")]
+    >>> rows = [Row(place, entry, None, None) for place, entry in enumerate(entries)]
+    >>> [[row.row for row in chunk] for chunk in plan_chunks(rows, 2)]
+    [[0, 2], [1, 3]]
+    """
+    of_segment: dict[str, list[Row]] = {}
+    for row in rows:
+        of_segment.setdefault(row.entry.video, []).append(row)
+    chunks: list[list[Row]] = [[]]
+    for same in of_segment.values():
+        if len(chunks[-1]) >= size:
+            chunks.append([])
+        chunks[-1].extend(same)
+    return chunks
+
+
+def plan_batches(chunk: list[Row], size: int, length: Callable[[str], int]) -> list[list[Row]]:
+    """Batches of up to `size` rows, longest question first."""
+    ordered = sorted(chunk, key=lambda row: (-length(row.entry.question), row.row))
+    return [ordered[start : start + size] for start in range(0, len(ordered), size)]
+
+
+# ---- output ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Output:
+    """The files of a run.
+
+    Args:
+        path (`Path`): The predictions.
+    """
+
+    path: Path
+
+    @property
+    def settings(self) -> Path:
+        """What the predictions are made with."""
+        return self.path.with_name(f"{self.path.name}.settings.json")
+
+    @property
+    def parts(self) -> Path:
+        """Folder of the lines that are not in order yet."""
+        return self.path.with_name(f"{self.path.name}.parts")
+
+    def part(self, process: int) -> Path:
+        """The lines of one process."""
+        return self.parts / f"{process}.jsonl"
+
+    def files(self) -> list[Path]:
+        """All files with lines."""
+        return [path for path in (self.path, *sorted(self.parts.glob("*.jsonl"))) if path.is_file()]
+
+    def lines(self) -> dict[int, bytes]:
+        """The lines that are there, by row."""
+        return {row: line for path in self.files() for row, line in whole_lines(path)}
+
+    def merge(self) -> dict[int, bytes]:
+        """Put all lines into the predictions, in the order of the rows, and remove the parts."""
+        lines = self.lines()
+        if lines:
+            write_whole(self.path, b"".join(lines[row] for row in sorted(lines)))
+        shutil.rmtree(self.parts, ignore_errors=True)
+        return lines
+
+
+def whole_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Row and bytes of each whole line of a file; what a killed process left of its last line is passed over.
+
+    Raises:
+        `CommandError`: if a line before the last is broken.
+    """
+    lines = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
+    for number, line in enumerate(lines, 1):
+        try:
+            row = json.loads(line)["row"]
+            whole = line.endswith(b"\n")
+        except (ValueError, LookupError, TypeError):
+            row, whole = None, False
+        if whole:
+            yield row, line
+        elif number < len(lines):
+            raise CommandError(f"{path}: line {number} is no line of predictions; mend it, or choose another output")
+
+
+def claim_output(output: Output, settings: dict) -> None:
+    """Make the folder of the output, or make sure that what it holds was made with the same settings."""
+    if output.path.is_dir():
+        raise CommandError(f"--output {output.path}: is a folder; name a file in it, such as predictions.jsonl")
+    if output.files():
+        check_settings(f"--output {output.path}", output.settings, settings, "predictions", "file")
+    output.parts.mkdir(parents=True, exist_ok=True)
+    write_whole(output.settings, json.dumps(settings, indent=2) + "\n")
+
+
+def make_line(row: Row, prediction: str) -> bytes:
+    """One line of the output."""
+    entry = row.entry
+    fields = {"row": row.row, "id": entry.id, "level": entry.level, "task": entry.task, "video": entry.video}
+    fields |= {"turn": entry.turn, "question": entry.question, "reference": entry.answer, "prediction": prediction}
+    # A server may send half of a surrogate pair, which UTF-8 has no form for.
+    return (json.dumps(fields, ensure_ascii=False) + "\n").encode("utf-8", "replace")
+
+
+# ---- answering ------------------------------------------------------------------------------------------------------
+
+
+class Answers:
+    """
+    The answers of one process.
+
+    Args:
+        answerer: One of `reasoning_models`.
+        part (`Path`): The file to append lines to.
+        done (`set[int]`): Rows that have a line.
+        batch_size (`int`): Questions answered together.
+
+    `problems` has the reason for each row without an answer.
+    """
+
+    def __init__(self, answerer, part: Path, done: set[int], batch_size: int):
+        self.answerer, self.part, self.done, self.batch_size = answerer, part, done, batch_size
+        self.problems: dict[int, str] = {}
+        self._seen: dict[Segment, object] = {}  # of the present chunk; an error where a video could not be read
+
+    def run(self, chunks: list[list[Row]], bar: tqdm) -> None:
+        """Answer the chunks' rows that have no line."""
+        with self.part.open("ab") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise CommandError(f"{self.part}: another run is writing it; wait for it, or stop it") from error
+            # What a killed process left of a last line goes away before anything is put behind it.
+            file.truncate(sum(len(line) for _, line in whole_lines(self.part)))
+            for chunk in chunks:
+                if all(row.row in self.done for row in chunk):
+                    bar.update(len(chunk))
+                    continue
+                for batch in plan_batches(chunk, self.batch_size, self.answerer.prompt_length):
+                    file.write(b"".join(self._answer(batch)))
+                    file.flush()
+                    bar.update(len(batch))
+                self._seen.clear()
+
+    def _answer(self, batch: list[Row]) -> list[bytes]:
+        """Lines of the rows of a batch that have none. Where that may matter the others are asked along, so that the
+        batch is always the same; it is left out where no row is both without a line and readable."""
+        missing = [row for row in batch if row.row not in self.done]
+        if not any([self._can_see(row) for row in missing]):
+            return []
+        asked = [row for row in (batch if self.answerer.asks_together else missing) if self._can_see(row)]
+        replies = self.answerer.answer([self._seen[row.segment] for row in asked], [r.entry.question for r in asked])
+        lines = []
+        for row, reply in zip(asked, replies):
+            if isinstance(reply, Exception):
+                self.problems[row.row] = first_line(reply)
+            elif row.row not in self.done:
+                lines.append(make_line(row, reply))
+        return lines
+
+    def _can_see(self, row: Row) -> bool:
+        """Whether the row's segment can be read; looks at it if that has not been done."""
+        if row.segment is None:
+            self.problems[row.row] = row.problem
+            return False
+        if row.segment not in self._seen:
+            try:
+                self._seen[row.segment] = self.answerer.look(row.segment)
+            except (ValueError, OSError) as error:
+                self._seen[row.segment] = error
+        if isinstance(seen := self._seen[row.segment], Exception):
+            self.problems[row.row] = first_line(seen)
+            return False
+        return True
+
+
+# ---- command --------------------------------------------------------------------------------------------------------
+
+
+def check_arguments(args: argparse.Namespace) -> None:
+    """Mistakes that show before anything is read."""
+    for name in ("num_frames", "max_new_tokens", "batch_size", "limit", "concurrency"):
+        if (value := vars(args)[name]) is not None and value < 1:
+            raise CommandError(f"--{name} must be at least 1, got {value}")
+    if not os.path.isdir(args.videos):
+        raise CommandError(f"--videos {args.videos}: no such folder; pass the one that holds the videos")
+    if args.processor_kwargs is not None and not isinstance(args.processor_kwargs, dict):
+        raise CommandError(f"--processor_kwargs must be a JSON object, got {json.dumps(args.processor_kwargs)}")
+    if args.api_key_env and not args.endpoint:
+        raise CommandError("--api_key_env is for --endpoint: pass both or none")
+    if args.api_key_env and not os.environ.get(args.api_key_env):
+        raise CommandError(f"--api_key_env {args.api_key_env}: no such environment variable, or an empty one")
+    is_ours = not args.endpoint and model_type(args.model) == "holmes_vau"
+    if args.sampler and not is_ours:
+        raise CommandError(f"--sampler is for Holmes-VAU; {args.model} sees frames evenly spread: leave it out")
+    if args.processor_kwargs and (is_ours or args.endpoint):
+        raise CommandError("--processor_kwargs is for other checkpoints of transformers: leave it out")
+
+
+def settings_of(args: argparse.Namespace, rows: list[Row]) -> dict:
+    """What decides the predictions, and, for the reader, the address of checkpoint or server."""
+    settings = {"model": args.model.rstrip("/"), "digest": None, "dtype": args.dtype}
+    if args.endpoint:
+        settings = {"endpoint": args.endpoint, "served_model": args.model}
+    else:
+        settings["digest"] = checkpoint_digest(args.model, DIGESTED)
+    names = ("num_frames", "sampler", "max_new_tokens", "processor_kwargs", "split", "levels", "tasks", "limit")
+    return {**settings, **{name: vars(args)[name] for name in names}, "instructions": rows_digest(rows)}
+
+
+def prepare(args: argparse.Namespace) -> Job:
+    """Read what is asked and what is done, and claim the output."""
+    check_arguments(args)
+    rows = read_rows(args)
+    output = Output(Path(args.output))
+    claim_output(output, settings_of(args, rows))
+    return Job(rows, set(output.lines()))
+
+
+def from_main(state, make: Callable[[], Job]) -> Job | None:
+    """What `make` returns in the main process, in every process; `None` where it raised, which the main one tells."""
+    from accelerate.utils import broadcast_object_list
+
+    made: list[Job | None] = [None]
+    try:
+        if state.is_main_process:
+            made = [make()]
+    finally:
+        broadcast_object_list(made)
+    return made[0]
+
+
+def load_main_first(args: argparse.Namespace, state):
+    """The answerer, loaded in the main process before the others, so that the code of a checkpoint is copied once;
+    `None` in the others where that failed."""
+    import torch
+    from accelerate.utils import broadcast_object_list
+
+    mps = "mps" if torch.backends.mps.is_available() else "cpu"
+    device = args.device or ("cuda" if torch.cuda.is_available() else mps)
+    device = str(state.device) if state.num_processes > 1 else device
+    answerer, is_loaded = None, [False]
+    try:
+        if state.is_main_process:
+            answerer, is_loaded = load_answerer(args, device), [True]
+            if answerer.warning:
+                print(f"warning: {answerer.warning}", file=sys.stderr)
+    finally:
+        broadcast_object_list(is_loaded)
+    if is_loaded[0] and not state.is_main_process:
+        answerer = load_answerer(args, device)
+    return answerer
+
+
+def run(args: argparse.Namespace) -> int:
+    """Answer what has no answer, then write the output; status 1 when nothing could be answered."""
+    import torch
+    from accelerate import PartialState
+    from accelerate.utils import gather_object
+
+    # Without a GPU accelerate sees the other processes only when it is told to use the CPU.
+    state = PartialState(cpu=args.device == "cpu" or not torch.cuda.is_available(), timeout=LONGEST_WAIT)
+    job = from_main(state, lambda: prepare(args))
+    if job is None:
+        return 1
+    output = Output(Path(args.output))
+    batch_size = args.batch_size or (4 * args.concurrency if args.endpoint else BATCH_SIZE)
+    chunks = plan_chunks(job.rows, CHUNK_BATCHES * batch_size)[state.process_index :: state.num_processes]
+    problems = {row.row: row.problem for row in job.rows if row.segment is None}
+    if any(row.segment and row.row not in job.done for row in job.rows):
+        answerer = load_main_first(args, state)
+        if answerer is None:
+            return 1
+        answers = Answers(answerer, output.part(state.process_index), job.done, batch_size)
+        quiet = None if state.is_main_process else True  # None: where there is no terminal
+        try:
+            with tqdm(total=sum(map(len, chunks)), desc="rows", unit="row", disable=quiet) as bar:
+                answers.run(chunks, bar)
+        except torch.OutOfMemoryError as error:
+            raise CommandError(f"out of memory: {first_line(error)}; run again with a smaller --batch_size") from error
+        problems |= answers.problems
+    problems = dict(gather_object(list(problems.items())))
+    return finish(output, job.rows, problems) if state.is_main_process else 0
+
+
+def finish(output: Output, rows: list[Row], problems: dict[int, str]) -> int:
+    """Write the output and say what is missing from it."""
+    lines = output.merge()
+    missing = [row for row in rows if row.row not in lines]
+    for row in missing[:NAMED_PROBLEMS]:
+        print(f"error: row {row.row}, {row.entry.video}: {problems.get(row.row, 'no answer')}", file=sys.stderr)
+    if missing:
+        more = f", {len(missing) - NAMED_PROBLEMS} more than named" if len(missing) > NAMED_PROBLEMS else ""
+        print(f"warning: {len(missing)} of {len(rows)} rows have no prediction{more}", file=sys.stderr)
+    if not lines:
+        raise CommandError(f"none of the {len(rows)} rows could be answered")
+    print(f"wrote {len(lines)} predictions to {output.path}")
+    return 0

@@ -1,0 +1,266 @@
+"""`eval/reasoning.py score`: answers in words against the annotated ones, beside baselines that see no video.
+
+Reads the prediction lines that `eval/reasoning.py predict` writes; what is computed and how it is shown is in
+`eval/reasoning_report.py`.
+"""
+
+import argparse
+import json
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hivau70k_dataset.instructions import build_instructions
+from hivau70k_dataset.reading import read_annotation_files
+from hivau70k_dataset.records import instructions_from_json
+from hivau70k_dataset.schema import SPLITS, Instruction
+from modeling_holmes_vau.cli import CommandError, first_line
+
+
+METRICS = ("bleu", "cider", "meteor", "rouge", "judgement")
+TOKENIZERS = ("ptb", "whitespace")
+NEED_JAVA = ("meteor",)  # and the tokeniser `ptb`
+LINE_FIELDS = ("id", "level", "task", "video", "question", "turn")  # of an instruction, in a line under the same name
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was answered to one instruction.
+
+    Args:
+        row (`int`): Place of the instruction in the list of its split.
+        instruction (`Instruction`): Question, segment, and the annotated answer.
+        prediction (`str`, *optional*): The answer to score; `None` where there is none.
+    """
+
+    row: int
+    instruction: Instruction
+    prediction: str | None
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `eval/reasoning.py score`."""
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--predictions", metavar="FILE", help="answers, as `predict` writes them")
+    source.add_argument(
+        "--baselines_only", action="store_true", help="no answers: what the blind baselines reach on --annotations"
+    )
+    parser.add_argument("--against", metavar="FILE", help="answers of a rival to the same rows, scored beside them")
+    parser.add_argument(
+        "--annotations", metavar="PATH", help="folder or file of annotations, which tells whether answers are missing"
+    )
+    parser.add_argument("--split", choices=SPLITS, default="test", help="of the annotations (test)")
+    parser.add_argument(
+        "--output", metavar="DIR", help="folder to write report.json, report.md and reasoning.png into"
+    )
+    parser.add_argument(
+        "--tokenizer",
+        choices=TOKENIZERS,
+        default="ptb",
+        help="of BLEU, CIDEr, METEOR and ROUGE-L; ptb: the one of published figures, needs Java (default)",
+    )
+    parser.add_argument("--metrics", nargs="+", choices=METRICS, default=list(METRICS), help="default: all of them")
+    parser.add_argument(
+        "--bootstrap", type=int, default=1000, metavar="N", help="resamples of the intervals; 0: no intervals (1000)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the resamples and of the shuffled baseline (0)")
+    parser.add_argument("--allow_missing", action="store_true", help="score missing answers as empty ones")
+
+
+# ---- reading --------------------------------------------------------------------------------------------------------
+
+
+def read_instructions(annotations: str, split: str) -> list[Instruction]:
+    """The instructions of a split in order; made from the annotations where there are no instruction rows."""
+    found = read_annotation_files(annotations)
+    rows = found.instructions or build_instructions(found.annotations)
+    rows = [row for row in rows if row.split == split]
+    if not rows:
+        raise CommandError(
+            f"--annotations {annotations}: no instructions of the split {split!r}; it has {', '.join(found.splits)}"
+        )
+    return rows
+
+
+def read_predictions(path: str) -> list[Answer]:
+    """The answers of a prediction file by their row.
+
+    Raises:
+        `ValueError`: One line with file and line number, where a line cannot be read or a row stands twice.
+    """
+    if not Path(path).is_file():
+        raise CommandError(f"--predictions {path}: no such file; `eval/reasoning.py predict` writes it")
+    answers, lines = {}, {}
+    with open(path, encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            answer = _read_line(line, path, number)
+            if answer.row in answers:
+                raise ValueError(
+                    f"{path}: row {answer.row} stands in line {lines[answer.row]} and in line {number}. Keep one."
+                )
+            answers[answer.row], lines[answer.row] = answer, number
+    if not answers:
+        raise CommandError(f"--predictions {path}: holds no answers")
+    return [answers[row] for row in sorted(answers)]
+
+
+def _read_line(line: str, path: str, number: int) -> Answer:
+    try:
+        fields = json.loads(line)
+    except ValueError as error:
+        raise ValueError(
+            f"{path}: line {number} is no JSON ({error}). If `predict` was stopped, run it again: it goes on."
+        ) from error
+    known = {*LINE_FIELDS, "row", "reference", "prediction"}
+    missing = known - fields.keys() if isinstance(fields, dict) else known
+    if missing:
+        raise ValueError(f"{path}: line {number} lacks {', '.join(sorted(missing))}. Write it as `predict` does.")
+    row, prediction = fields["row"], fields["prediction"]
+    if isinstance(row, bool) or not isinstance(row, int) or row < 0:
+        raise ValueError(f"{path}: line {number}: `row` is {row!r}, expected a whole number from 0.")
+    if not isinstance(prediction, str | None):
+        raise ValueError(f"{path}: line {number}: `prediction` is {prediction!r}, expected a text, or null for none.")
+    record = {name: fields[name] for name in LINE_FIELDS} | {"answer": fields["reference"]}
+    return Answer(row, instructions_from_json(record, path, f"line {number}")[0], prediction)
+
+
+def complete(answers: list[Answer], instructions: list[Instruction], path: str, annotations: str) -> list[Answer]:
+    """An answer for each instruction, `None` where there is none.
+
+    Raises:
+        `CommandError`: Where the answers are not to these instructions.
+    """
+    by_row = {answer.row: answer for answer in answers}
+    for answer in answers:
+        if answer.row >= len(instructions) or not _same(answer.instruction, instructions[answer.row]):
+            there = "no row" if answer.row >= len(instructions) else instructions[answer.row].video
+            raise CommandError(
+                f"--predictions {path}: row {answer.row} answers {answer.instruction.task} of "
+                f"{answer.instruction.video}, where --annotations {annotations} have {there}, or another reference; "
+                "pass the annotations that were predicted on"
+            )
+    return [by_row.get(row, Answer(row, instruction, None)) for row, instruction in enumerate(instructions)]
+
+
+def _same(one: Instruction, other: Instruction) -> bool:
+    return replace(one, id="", question="", turn=0) == replace(other, id="", question="", turn=0)
+
+
+def check_missing(answers: list[Answer], path: str, allowed: bool) -> int:
+    """How many answers are missing; refuses if there are any and that is not allowed."""
+    missing = [answer.row for answer in answers if answer.prediction is None]
+    if missing and not allowed:
+        raise CommandError(
+            f"--predictions {path}: {len(missing)} of {len(answers)} answers are missing, the first of row "
+            f"{missing[0]}; run `predict` again, which goes on where it stopped, score them as empty answers with "
+            "--allow_missing, or leave out --annotations to score what is there"
+        )
+    return len(missing)
+
+
+def rival_answers(path: str, answers: list[Answer]) -> dict[int, str]:
+    """The rival's answers by row.
+
+    Raises:
+        `CommandError`: Where it answers other rows.
+    """
+    rivals = {answer.row: answer for answer in read_predictions(path)}
+    without = [
+        answer.row
+        for answer in answers
+        if answer.row not in rivals
+        or rivals[answer.row].prediction is None
+        or rivals[answer.row].instruction.answer != answer.instruction.answer
+    ]
+    if without:
+        raise CommandError(
+            f"--against {path}: {len(without)} of {len(answers)} rows have no answer to the same reference there, the "
+            f"first is row {without[0]}; pass answers to the same annotations"
+        )
+    return {answer.row: rivals[answer.row].prediction for answer in answers}
+
+
+def check_java(metrics: list[str], tokenizer: str) -> None:
+    """Refuses what needs Java where there is none."""
+    texts = [name for name in metrics if name != "judgement"]
+    needing = [name for name in texts if name in NEED_JAVA] + (["--tokenizer ptb"] if tokenizer == "ptb" else [])
+    if not texts or not needing or shutil.which("java"):
+        return
+    without = " ".join(name for name in metrics if name not in NEED_JAVA) or "bleu cider rouge judgement"
+    raise CommandError(
+        f"no `java` on the PATH, which {' and '.join(needing)} need; install a Java runtime (8 or newer), or run what "
+        f"needs none: --tokenizer whitespace --metrics {without}"
+    )
+
+
+# ---- running --------------------------------------------------------------------------------------------------------
+
+
+def check_arguments(args: argparse.Namespace) -> None:
+    """Refuses what does not go together."""
+    if args.baselines_only and not args.annotations:
+        raise CommandError("--baselines_only: pass --annotations, whose answers it takes")
+    if args.against and not args.predictions:
+        raise CommandError("--against: pass --predictions, which it is compared with")
+    if args.predictions and not args.output:
+        raise CommandError("--predictions: pass --output, the folder of the report")
+    if args.output and Path(args.output).exists() and not Path(args.output).is_dir():
+        raise CommandError(f"--output {args.output}: is a file; pass a folder")
+    if args.bootstrap < 0 or args.seed < 0:
+        raise CommandError(f"--bootstrap {args.bootstrap} --seed {args.seed}: both must be 0 or more")
+
+
+def gather(args: argparse.Namespace) -> list[Answer]:
+    """The answers to score, or with `--baselines_only` the instructions alone."""
+    instructions = read_instructions(args.annotations, args.split) if args.annotations else None
+    if args.baselines_only:
+        return [Answer(row, instruction, None) for row, instruction in enumerate(instructions)]
+    answers = read_predictions(args.predictions)
+    return answers if instructions is None else complete(answers, instructions, args.predictions, args.annotations)
+
+
+def options_of(args: argparse.Namespace) -> dict[str, Any]:
+    """What the report says about how it was made."""
+    return {
+        "predictions": args.predictions or "none: blind baselines only",
+        **({"rival": args.against} if args.against else {}),
+        "annotations": args.annotations or "not given, so that missing rows cannot be told",
+        "split": args.split,
+        "tokenizer": args.tokenizer,
+        "metrics": [name for name in METRICS if name in args.metrics],
+        "bootstrap": args.bootstrap,
+        "seed": args.seed,
+    }
+
+
+def run(args: argparse.Namespace) -> int:
+    """Score, print the tables, write the report."""
+    check_arguments(args)
+    check_java(args.metrics, args.tokenizer)
+    answers = gather(args)
+    missing = 0 if args.baselines_only else check_missing(answers, args.predictions, args.allow_missing)
+    if args.metrics == ["judgement"] and all(answer.instruction.task != "judgement" for answer in answers):
+        raise CommandError(f"--metrics judgement: none of the {len(answers)} rows is a judgement; choose others")
+    from eval.reasoning_baselines import MODEL, RIVAL
+    from eval.reasoning_report import build_report, markdown, write_report
+
+    answered = {}
+    if args.predictions:
+        answered[MODEL] = [answer.prediction or "" for answer in answers]
+    if args.against:
+        rival = rival_answers(args.against, answers)
+        answered[RIVAL] = [rival[answer.row] for answer in answers]
+    try:
+        report = build_report([answer.instruction for answer in answers], answered, options_of(args), missing)
+    except RuntimeError as error:  # Java ran, and failed
+        raise CommandError(first_line(error)) from error
+    print(markdown(report))
+    if args.output:
+        folder = Path(args.output)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_report(report, folder)
+        print(f"{folder / 'report.md'}")
+    return 0

@@ -1,0 +1,240 @@
+"""Who answers: each is compared with asking its model directly, one question at a time."""
+
+import base64
+import io
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from eval import reasoning_models
+from eval.openai_client import ChatClient, EndpointError, RefusedRequest
+from eval.reasoning_models import EndpointAnswerer, HolmesVAUAnswerer, RivalAnswerer, Segment, middle_frames
+from eval.reasoning_predict import add_arguments
+from hivau70k_dataset.segments import read_segment
+from modeling_holmes_vau import HolmesVAUForConditionalGeneration, HolmesVAUProcessor, analyze_video
+from modeling_holmes_vau.cli import CommandError
+from modeling_holmes_vau.untrained_holmes_vau import build_small_tokenizer
+from tests.chat_server import chat_server, completion
+from tests.rivals import write_holmes_vau, write_llava, write_qwen2_vl
+from tests.videos import moving_square, write_video
+
+
+QUESTIONS = [
+    "Why?",
+    "Could you specify the anomaly events present in the video, and when each of them happens?",
+    "Describe the video.",
+]
+NEW_TOKENS = 8
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory) -> str:
+    """300 frames at 25 per second, each of another brightness."""
+    frames = moving_square(300)
+    frames = (frames * np.linspace(0.2, 1.0, 300)[:, None, None, None]).astype(np.uint8)
+    return str(write_video(tmp_path_factory.mktemp("video") / "clip.mp4", frames=frames))
+
+
+@pytest.fixture(scope="module")
+def segments(video) -> list[Segment]:
+    return [Segment(video), Segment(video, (2.0, 5.5))]
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    return write_holmes_vau(tmp_path_factory.mktemp("tiny") / "tiny")
+
+
+def arguments(**options):
+    """Arguments of `predict` with their defaults."""
+    import argparse
+
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    required = ("model", "annotations", "videos", "output")
+    args = parser.parse_args([item for name in required for item in (f"--{name}", "x")])
+    vars(args).update(options)
+    return args
+
+
+def load(folder, **options):
+    return reasoning_models.load_answerer(arguments(model=str(folder), **options), "cpu")
+
+
+@pytest.fixture(scope="module")
+def rivals(tmp_path_factory) -> dict:
+    folder = tmp_path_factory.mktemp("rivals")
+    return {"qwen2_vl": write_qwen2_vl(folder / "qwen2_vl"), "llava": write_llava(folder / "llava")}
+
+
+def ask(answerer, segments: list[Segment], batch: int) -> list[str]:
+    """Every question about every segment, `batch` at a time."""
+    asked = [(seen, question) for seen in map(answerer.look, segments) for question in QUESTIONS]
+    replies = []
+    for start in range(0, len(asked), batch):
+        replies += answerer.answer(*map(list, zip(*asked[start : start + batch])))
+    return replies
+
+
+@pytest.mark.parametrize("options", [{}, {"sampler": "top_k", "num_frames": 4}])
+def test_holmes_vau_answers_as_analyze_video(tiny, segments, options):
+    model, processor = (
+        HolmesVAUForConditionalGeneration.from_pretrained(tiny),
+        HolmesVAUProcessor.from_pretrained(tiny),
+    )
+    answerer = load(tiny, max_new_tokens=NEW_TOKENS, **options)
+    assert type(answerer) is HolmesVAUAnswerer
+    assert type(answerer.model).__module__.startswith("transformers_modules.")  # the checkpoint's own code
+    expected = [
+        analyze_video(
+            segment.path,
+            model,
+            processor,
+            prompt=question,
+            segment_s=segment.span_s,
+            max_new_tokens=NEW_TOKENS,
+            **options,
+        )["answer"]
+        for segment in segments
+        for question in QUESTIONS
+    ]
+    assert len(set(expected)) > 3
+    for batch in (1, 4, 6):
+        assert ask(answerer, segments, batch) == expected
+
+
+def test_a_question_with_a_placeholder_has_an_error(tiny, segments):
+    answerer = load(tiny, max_new_tokens=NEW_TOKENS)
+    seen = answerer.look(segments[1])
+    alone = answerer.answer([seen], ["Why?"])
+    error, reply = answerer.answer([seen, seen], ["What does <video> show?", "Why?"])
+    assert isinstance(error, ValueError) and "<video>" in str(error) and [reply] == alone
+    assert isinstance(answerer.answer([seen], ["<IMG_CONTEXT>"])[0], ValueError)
+
+
+def test_middle_frames(video):
+    whole = np.concatenate([frames for frames, _ in read_segment(video)])
+    for span, expected in [(None, [37, 112, 187, 261]), ((2.0, 5.2), [59, 79, 99, 118]), ((2.0, 2.04), [50] * 4)]:
+        frames = middle_frames(Segment(video, span), 4)
+        assert all(np.array_equal(frame, whole[index]) for frame, index in zip(frames, expected))
+    with pytest.raises(ValueError, match="`start_s` must lie within the video"):
+        middle_frames(Segment(video, (90.0, 95.0)), 4)
+
+
+@pytest.mark.parametrize("name", ["qwen2_vl", "llava"])
+def test_rivals_answer_the_same_in_any_batch(rivals, segments, name):
+    answerer = load(rivals[name], num_frames=3, max_new_tokens=NEW_TOKENS)
+    assert type(answerer) is RivalAnswerer
+    single = ask(answerer, segments, batch=1)
+    assert len(set(single)) > 4  # questions and pictures both matter
+    for batch in (4, 6):
+        assert ask(answerer, segments, batch) == single
+
+
+def test_a_rival_sees_the_middle_frames_before_the_question(rivals, segments, monkeypatch):
+    answerer = load(rivals["qwen2_vl"], num_frames=3, max_new_tokens=2)
+    inputs = {}
+    monkeypatch.setattr(
+        answerer.model, "generate", lambda **kwargs: inputs.update(kwargs) or torch.zeros((1, 500), dtype=torch.long)
+    )
+    answerer.answer([answerer.look(segments[1])], ["Why?"])
+    expected = answerer.processor.image_processor(middle_frames(segments[1], 3), return_tensors="pt")
+    torch.testing.assert_close(inputs["pixel_values"], expected["pixel_values"])
+    text = answerer.tokenizer.decode(inputs["input_ids"][0])
+    assert text.startswith("<|im_start|>user\n<|vision_start|><|image_pad|>")
+    assert text.endswith("<|vision_end|>Why?<|im_end|>\n<|im_start|>assistant\n")
+    assert text.count("<|vision_start|>") == 3
+    assert inputs["do_sample"] is False and inputs["num_beams"] == 1 and inputs["max_new_tokens"] == 2
+
+
+def test_frames_are_not_cut_into_tiles(rivals, monkeypatch):
+    answerer = load(rivals["llava"])
+    assert answerer.processor_kwargs == {} and answerer.num_frames == 16 and answerer.max_new_tokens == 1024
+    pictures = answerer.processor.image_processor
+    monkeypatch.setattr(pictures, "to_dict", lambda: {"do_image_splitting": True, "size": 1})
+    assert RivalAnswerer(answerer.model, answerer.processor).processor_kwargs == {"do_image_splitting": False}
+    asked_for = {"do_image_splitting": True, "size": 2}
+    answerer = RivalAnswerer(answerer.model, answerer.processor, processor_kwargs=asked_for)
+    assert answerer.processor_kwargs == asked_for
+
+
+def picture_of(part: dict) -> Image.Image:
+    """The picture in a part of a message."""
+    kind, data = part["image_url"]["url"].split(",")
+    assert part["type"] == "image_url" and kind == "data:image/jpeg;base64"
+    return Image.open(io.BytesIO(base64.b64decode(data)))
+
+
+def test_what_an_endpoint_gets(video):
+    with chat_server(
+        lambda asked, number: (200, completion(f" {asked.body['messages'][0]['content'][-1]['text']}\n"))
+    ) as (
+        url,
+        asked,
+    ):
+        answerer = EndpointAnswerer(ChatClient(url, "them"), num_frames=3, max_new_tokens=5, concurrency=2)
+        seen = answerer.look(Segment(video, (2.0, 5.2)))
+        assert answerer.answer([seen] * 3, QUESTIONS) == QUESTIONS  # in order, without the space around
+    assert sorted(request.body["messages"][0]["content"][-1]["text"] for request in asked) == sorted(QUESTIONS)
+    body = asked[0].body
+    assert (body["model"], body["max_tokens"], body["temperature"]) == ("them", 5, 0.0)
+    (message,) = body["messages"]
+    assert message["role"] == "user" and [part["type"] for part in message["content"]] == ["image_url"] * 3 + ["text"]
+    for part, frame in zip(message["content"], middle_frames(Segment(video, (2.0, 5.2)), 3)):
+        picture = picture_of(part)
+        assert picture.size == frame.size
+        assert np.abs(np.asarray(picture, int) - np.asarray(frame, int)).mean() < 4
+
+
+def test_an_endpoint_that_refuses(video):
+    def answer(asked, number):
+        text = asked.body["messages"][0]["content"][-1]["text"]
+        status = {"filtered": 400, "forbidden": 403}.get(text, 200)
+        return status, completion("Fine.") if status == 200 else {"error": text}
+
+    with chat_server(answer) as (url, _):
+        answerer = EndpointAnswerer(ChatClient(url, "them"), num_frames=1)
+        seen = answerer.look(Segment(video))
+        first, refused, last = answerer.answer([seen] * 3, ["a", "filtered", "b"])
+        assert first == last == "Fine." and isinstance(refused, RefusedRequest) and "400" in str(refused)
+        with pytest.raises(EndpointError, match="403 Forbidden: forbidden; check the key"):
+            answerer.answer([seen] * 3, ["a", "forbidden", "b"])
+
+
+def write_text_model(folder):
+    """A language model that sees nothing."""
+    tokenizer = build_small_tokenizer()
+    size = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), **size)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def test_checkpoints_that_cannot_answer(tmp_path):
+    def says(folder, text: str):
+        with pytest.raises(CommandError) as caught:
+            load(folder)
+        assert text in str(caught.value) and str(folder) in str(caught.value) and "\n" not in str(caught.value)
+
+    says("nowhere/at/all", "no such folder")
+    (tmp_path / "empty").mkdir()
+    says(tmp_path / "empty", "a folder without config.json")
+    (tmp_path / "untyped").mkdir()
+    (tmp_path / "untyped" / "config.json").write_text("{}")
+    says(tmp_path / "untyped", "tells no model_type")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "config.json").write_text(json.dumps({"model_type": "never heard of"}))
+    says(tmp_path / "other", "cannot be used on cpu")
+    write_text_model(tmp_path / "text")
+    says(tmp_path / "text", "has no picture processor")
+    for name, template, text in [
+        ("silent", None, "has no chat template"),
+        ("blind", "{{ raise_exception('texts only') }}", "its chat template takes no pictures: texts only"),
+    ]:
+        folder = write_llava(tmp_path / name)
+        template and (folder / "chat_template.jinja").write_text(template)
+        template or (folder / "chat_template.jinja").unlink()
+        says(folder, text)
