@@ -1,4 +1,4 @@
-"""`holmes-vau analyze | convert | init`: parsing and printing only."""
+"""`holmes-vau analyze | convert | init | merge`: parsing and printing only."""
 
 import argparse
 import glob
@@ -34,6 +34,10 @@ def build_parser() -> argparse.ArgumentParser:
     init.add_argument("--output", required=True, metavar="DIR", help="folder to write; new or empty")
     init.add_argument("--num-frames", type=int, default=16, metavar="N", help="frames the language model sees (16)")
     init.add_argument("--seed", type=int, default=0, help="seed of the scorer's weights (0)")
+    merge = commands.add_parser("merge", help="an adapter of train_sft.py and its base -> one checkpoint")
+    merge.add_argument("--adapter", required=True, metavar="DIR", help="folder of the adapter")
+    merge.add_argument("--output", required=True, metavar="DIR", help="folder to write; new or empty")
+    merge.add_argument("--base", metavar="DIR", help="folder or Hub name; default: the one the adapter names")
     return parser
 
 
@@ -315,6 +319,10 @@ def _run(args: argparse.Namespace) -> int:
         from .convert_holmes_vau_to_hf import convert
 
         output = convert(args.checkpoint, args.scorer, args.output, args.num_frames)
+    elif args.command == "merge":
+        from .merge_holmes_vau import merge
+
+        output = merge(args.adapter, args.output, args.base)
     else:
         from .checkpoint_holmes_vau import init_from_base
 

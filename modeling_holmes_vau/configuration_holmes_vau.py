@@ -65,8 +65,8 @@ class HolmesVAUConfig(InternVLConfig):
 
     Args:
         vision_config (`dict` or `PreTrainedConfig`, *optional*):
-            InternVL's vision transformer by default; with `model_type` "resnet" a small convolutional tower, which also
-            needs `hidden_size`, `image_size` and `patch_size` (its stride), the last two as pairs.
+            InternVL's vision transformer by default; with `model_type` "resnet" a small convolutional tower, which
+            also needs `hidden_size`, `image_size` and `patch_size` (its stride), the last two as pairs.
         scorer_config (`dict` or `AnomalyScorerConfig`, *optional*):
             Sizes of the anomaly scorer. `feature_size` defaults to the width of the vision tower.
         num_frames (`int`, *optional*, defaults to 16):
