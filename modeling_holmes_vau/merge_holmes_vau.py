@@ -1,0 +1,114 @@
+"""An adapter of `train_sft.py` and its base -> one checkpoint with weights, code, processor and configuration."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+from transformers import AutoModelForImageTextToText, AutoTokenizer
+from transformers.configuration_utils import PreTrainedConfig
+
+from .checkpoint_holmes_vau import (
+    UNTRAINED_BUT_VISION_WARNING,
+    UNTRAINED_LANGUAGE_WARNING,
+    UNTRAINED_SCORER_WARNING,
+    write_model_card,
+)
+from .files_holmes_vau import check_new_folder, whole_folder, write_whole
+from .modeling_holmes_vau import HolmesVAUForConditionalGeneration
+from .processing_holmes_vau import HolmesVAUProcessor
+
+
+NOTES = "training.json"  # beside an adapter: what the merged configuration takes from its training
+COMPANIONS = ("*.json", "*.jinja", "*.txt", "*.model")  # files of a checkpoint beside its weights
+# The warning of a checkpoint before its language model is trained -> after.
+WARNING_AFTER = {UNTRAINED_LANGUAGE_WARNING: None, UNTRAINED_BUT_VISION_WARNING: UNTRAINED_SCORER_WARNING}
+
+
+def copy_companions(base: str | os.PathLike, folder: Path) -> None:
+    """Copy what a native checkpoint has beside its weights (its own processor) and `folder` has not yet."""
+    if not os.path.isdir(base):
+        return
+    for path in sorted({path for pattern in COMPANIONS for path in Path(base).glob(pattern)}):
+        if not path.name.endswith(".index.json") and not (folder / path.name).exists():
+            shutil.copy(path, folder / path.name)
+
+
+def write_adapter_notes(folder: Path, base: str, settings: dict) -> None:
+    """Card and settings of an adapter folder."""
+    write_whole(folder / NOTES, json.dumps(settings, indent=2) + "\n")
+    text = f"""---
+library_name: peft
+base_model: {base}
+tags:
+- video-anomaly-understanding
+- holmes-vau
+---
+# Holmes-VAU adapter
+
+LoRA on the language model of `{base}`. The language model saw {settings["num_frames"]} frames in training.
+
+```python
+from peft import PeftModel
+from transformers import AutoModel, AutoProcessor
+
+folder = "path/to/this/folder"
+model = PeftModel.from_pretrained(AutoModel.from_pretrained("{base}", trust_remote_code=True), folder)
+processor = AutoProcessor.from_pretrained(folder, trust_remote_code=True)
+```
+
+`holmes-vau merge --adapter {folder.name} --output merged` makes one checkpoint of both.
+"""
+    write_whole(folder / "README.md", text)
+
+
+def merge(adapter: str | os.PathLike, output: str | os.PathLike, base: str | None = None) -> Path:
+    """
+    Merge an adapter into its base. The scorer, the vision tower and the projector stay those of the base; the number
+    of frames and the sampler become those of the training.
+
+    Args:
+        adapter (`str`): Folder that `train_sft.py` wrote.
+        output (`str`): Folder to write; it must not exist or be empty.
+        base (`str`, *optional*): Folder or Hub name of the base; by default the one the adapter names.
+
+    Returns:
+        `Path`: `output`.
+
+    Raises:
+        `ValueError`: if `adapter` is no adapter, or the base is none of ours and no native InternVL checkpoint.
+    """
+    from peft import PeftConfig, PeftModel  # only needed here, and not by those who merely look at videos
+
+    adapter, output = Path(adapter), Path(output)
+    check_new_folder(output)
+    if not (adapter / "adapter_config.json").is_file():
+        raise ValueError(f"{adapter}: no adapter_config.json in it; expected the folder `adapter` of train_sft.py.")
+    base = base or PeftConfig.from_pretrained(str(adapter)).base_model_name_or_path
+    kind = PreTrainedConfig.get_config_dict(base)[0].get("model_type")
+    if kind not in ("holmes_vau", "internvl"):
+        raise ValueError(f"{base}: expected a Holmes-VAU or a native InternVL checkpoint, got {kind!r}.")
+    ours = kind == "holmes_vau"
+    loader = HolmesVAUForConditionalGeneration if ours else AutoModelForImageTextToText
+    model = PeftModel.from_pretrained(loader.from_pretrained(base, dtype="auto"), str(adapter)).merge_and_unload()
+    with whole_folder(output) as folder:
+        if ours:
+            _save_ours(model, adapter, str(base), folder)
+        else:
+            model.save_pretrained(folder)
+            AutoTokenizer.from_pretrained(adapter).save_pretrained(folder)
+            copy_companions(base, folder)
+    return output
+
+
+def _save_ours(model, adapter: Path, base: str, folder: Path) -> None:
+    notes = adapter / NOTES
+    settings = json.loads(notes.read_text(encoding="utf-8")) if notes.is_file() else {}
+    has_processor = (adapter / "processor_config.json").is_file()
+    processor = HolmesVAUProcessor.from_pretrained(str(adapter) if has_processor else base)
+    model.config.num_frames = processor.num_frames
+    model.config.sampler = settings.get("sampler") or model.config.sampler
+    model.config.warning = WARNING_AFTER.get(model.config.warning, model.config.warning)
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    write_model_card(folder, f"`{base}`, tuned on instructions (LoRA)", processor.num_frames, f"that of `{base}`")

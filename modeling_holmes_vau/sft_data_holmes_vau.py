@@ -1,0 +1,297 @@
+"""Stage 2, what is learned: instruction rows -> conversations about segments, and the frames inference would show."""
+
+import hashlib
+import json
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from hivau70k_dataset.instructions import build_instructions
+from hivau70k_dataset.reading import read_annotation_files
+from hivau70k_dataset.schema import TASKS, AnnotationError, Instruction
+from hivau70k_dataset.videos import VideoFolder
+
+from .feature_cache_holmes_vau import module_digest
+from .files_holmes_vau import write_whole
+from .sampler_holmes_vau import sample_frames
+from .video_processing_holmes_vau import FrameStream, plan_frames, segment_frame_range
+from .video_reader_holmes_vau import open_video
+
+
+SCORED_SAMPLERS = ("ats", "nearest", "top_k")  # those that look at anomaly scores
+NO_PROBLEM = ""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """What a conversation is about.
+
+    Args:
+        name (`str`): Path of the segment in the layout of the release.
+        path (`str`): The file to read.
+        span_s (`tuple[float, float]`, *optional*): Start and end in seconds; by default the whole file.
+    """
+
+    name: str
+    path: str
+    span_s: tuple[float, float] | None = None
+
+    def key(self) -> str:
+        """Tells this segment of this very file from any other."""
+        stat = os.stat(self.path)
+        return json.dumps([self.name, stat.st_size, stat.st_mtime_ns, self.span_s])
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """Questions and answers about one segment, in order."""
+
+    segment: Segment
+    turns: tuple[tuple[str, str], ...]
+
+
+# ---- rows -----------------------------------------------------------------------------------------------------------
+
+
+def find_segment(entry: Instruction, span_s: tuple[float, float] | None, videos: VideoFolder) -> Segment:
+    """Where a segment is read: in its whole video by its span, else in a file of its own.
+
+    Raises:
+        `ValueError`: one line, if it is nowhere.
+    """
+    found = videos.find_whole(entry) if span_s is not None else None
+    found = found or videos.find(entry)
+    if found is None:
+        raise ValueError("not under the folder of videos")
+    if entry.level == "video" or found.is_cut:
+        return Segment(entry.video, found.path)
+    if span_s is None:
+        raise ValueError("the annotations do not tell its span, and it is not there as a file of its own")
+    return Segment(entry.video, found.path, (float(span_s[0]), float(span_s[1])))
+
+
+def group_turns(rows: Iterable[Instruction]) -> list[list[Instruction]]:
+    """The rows of each segment as one conversation, in the order of turns and tasks: judgement, description, analysis.
+    A second row of the same turn and task starts a conversation of its own.
+
+    Example:
+
+    ```python
+    >>> rows = [Instruction(str(i), "event", t, "a_E0.mp4", "?", ".") for i, t in enumerate(("analysis", "judgement"))]
+    >>> [[row.task for row in turns] for turns in group_turns(rows)]
+    [['judgement', 'analysis']]
+
+    ```
+    """
+    groups: dict[tuple[str, int], list[Instruction]] = defaultdict(list)
+    seen: dict[tuple[str, int, str], int] = defaultdict(int)
+    for row in rows:
+        number = seen[row.video, row.turn, row.task]
+        seen[row.video, row.turn, row.task] += 1
+        groups[row.video, number].append(row)
+    return [sorted(group, key=lambda row: (row.turn, TASKS.index(row.task))) for group in groups.values()]
+
+
+def read_conversations(
+    annotations: str | os.PathLike,
+    videos: str | os.PathLike,
+    levels: Sequence[str],
+    tasks: Sequence[str],
+    split: str = "train",
+    multi_turn: bool = False,
+    placeholders: Sequence[str] = (),
+) -> tuple[list[Conversation], dict[str, str]]:
+    """
+    The conversations to train on; made from the annotations where there are no instruction rows.
+
+    Args:
+        annotations (`str`), videos (`str`): Folders, as `hivau70k_dataset` reads them.
+        levels (`Sequence[str]`), tasks (`Sequence[str]`): Which rows.
+        split (`str`, *optional*, defaults to `"train"`): Of the annotations.
+        multi_turn (`bool`, *optional*, defaults to `False`): Whether the rows of a segment make one conversation.
+        placeholders (`Sequence[str]`, *optional*): Words that stand for pictures, and must not occur in a text.
+
+    Returns:
+        `tuple[list[Conversation], dict[str, str]]`: The conversations; and why rows are left out, by segment.
+    """
+    files = read_annotation_files(annotations)
+    of_video = {(entry.source, entry.split, entry.video): entry for entry in files.annotations}
+    rows = files.instructions or build_instructions(files.annotations)
+    rows = [row for row in rows if row.split == split and row.level in levels and row.task in tasks]
+    if not rows:
+        raise AnnotationError(
+            f"{annotations}: no instructions of the split {split!r} are of the levels {' '.join(levels)} and the "
+            f"tasks {' '.join(tasks)}; the splits there are {', '.join(files.splits)}."
+        )
+    folder, found, problems = VideoFolder(videos), [], {}
+    for group in group_turns(rows) if multi_turn else [[row] for row in rows]:
+        first = group[0]
+        annotation = of_video.get((first.source, first.split, first.name))
+        try:
+            span_s = annotation and annotation.span_s(first.level, first.event, first.clip)
+            turns = tuple((row.question.strip(), row.answer.strip()) for row in group)
+            _check_texts(turns, placeholders)
+            found.append(Conversation(find_segment(first, span_s, folder), turns))
+        except ValueError as error:
+            problems[first.video] = str(error).splitlines()[0]
+    return found, problems
+
+
+def _check_texts(turns: tuple[tuple[str, str], ...], placeholders: Sequence[str]) -> None:
+    for text in (text for turn in turns for text in turn):
+        if not text:
+            raise ValueError("a question or an answer is empty")
+        if any(word in text for word in placeholders):
+            raise ValueError(f"a question or an answer holds {' or '.join(placeholders)}, which stand for pictures")
+
+
+# ---- which frames ---------------------------------------------------------------------------------------------------
+
+
+class LineCache:
+    """
+    A dictionary on disk: JSON lines in a folder, a file for each process that writes. A killed run leaves every line
+    whole but the last, which is then made again.
+
+    Args:
+        folder (`Path`): Made if missing.
+        process (`int`, *optional*, defaults to 0): Which file to write.
+    """
+
+    def __init__(self, folder: Path, process: int = 0):
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.own = folder, folder / f"{process}.jsonl"
+        self.entries: dict[str, object] = {}
+        self.load()
+
+    def load(self) -> None:
+        """Read what all processes have written."""
+        for path in sorted(self.folder.glob("*.jsonl")):
+            content = path.read_bytes()
+            whole = content[: content.rfind(b"\n") + 1]
+            if path == self.own and whole != content:
+                write_whole(path, whole)
+            self.entries.update(json.loads(line) for line in whole.splitlines())
+
+    def put(self, key: str, value: object) -> None:
+        """Add an entry."""
+        self.entries[key] = value
+        with self.own.open("a", encoding="utf-8") as file:
+            file.write(json.dumps([key, value]) + "\n")
+
+
+@dataclass(frozen=True)
+class FrameRule:
+    """How frames are chosen: the arguments of inference.
+
+    Args:
+        num_frames (`int`): How many the language model sees.
+        frame_stride (`int`): Distance between scored frames.
+        sampler (`str`): See [`sample_frames`].
+        tau (`float`): Likewise.
+    """
+
+    num_frames: int
+    frame_stride: int
+    sampler: str
+    tau: float
+
+    def choose(self, reader, segment: Segment, score: Callable[[list[int]], torch.Tensor]) -> dict:
+        """Frame numbers of a segment by the functions that inference plans and samples with.
+
+        Returns:
+            `dict`: `first` and `count` of the segment's frames, and the chosen `frames`.
+        """
+        plan = plan_frames(reader, self.num_frames, self.frame_stride, segment.span_s)
+        whole = (0, reader.num_frames)
+        first, count = segment_frame_range(reader.timestamps_s, *segment.span_s) if segment.span_s else whole
+        if plan.selected is not None:
+            frames = [plan.frame_indices[i] for i in plan.selected]
+        else:
+            dense = [index for index, is_dense in zip(plan.frame_indices, plan.dense_mask) if is_dense]
+            scores = score(dense) if self.sampler in SCORED_SAMPLERS else torch.zeros(len(dense))
+            frames = [dense[i] for i in sample_frames(scores, self.num_frames, self.sampler, self.tau).tolist()]
+        return {"first": int(first), "count": int(count), "frames": frames}
+
+
+class FrameChooser:
+    """
+    The frames of many segments, chosen once and kept on disk; so are the scores, for other samplers and numbers.
+
+    Args:
+        folder (`Path`): Of the two caches.
+        rule ([`FrameRule`]): How to choose.
+        model, processor: The checkpoint. Its scorer is asked where the sampler looks at scores.
+        process (`int`, *optional*, defaults to 0): Number of this process.
+
+    Raises:
+        `ValueError`: if the sampler needs a scorer and the model has none.
+    """
+
+    def __init__(self, folder: Path, rule: FrameRule, model, processor, process: int = 0):
+        self.rule, self.model, self.processor = rule, model, processor
+        made_with = asdict(rule)
+        self.scores = None
+        if rule.sampler in SCORED_SAMPLERS:
+            if model.config.model_type != "holmes_vau":
+                raise ValueError(
+                    f"--sampler {rule.sampler} needs an anomaly scorer, which a model of type "
+                    f"{model.config.model_type!r} has not. Pass --sampler uniform, or add one: holmes-vau init."
+                )
+            scored_with = {
+                "vision_tower": module_digest(model.model.vision_tower),
+                "scorer": module_digest(model.anomaly_scorer),
+                "dtype": str(model.dtype),
+                "frame_stride": rule.frame_stride,
+                "image_size": processor.image_size,
+            }
+            self.scores = LineCache(folder / f"scores-{settings_digest(scored_with)}", process)
+            made_with |= scored_with
+        self.frames = LineCache(folder / f"frames-{settings_digest(made_with)}", process)
+
+    def choose_all(
+        self, segments: Iterable[Segment], process: int = 0, num_processes: int = 1
+    ) -> Iterator[tuple[Segment, str]]:
+        """Choose the frames of this process's share of the segments, file by file.
+
+        Returns:
+            Iterator of each segment and why it can't be read, empty if it can.
+        """
+        by_file: dict[str, list[Segment]] = defaultdict(list)
+        for segment in dict.fromkeys(segments):
+            by_file[segment.path].append(segment)
+        for path in sorted(by_file)[process::num_processes]:
+            reader = None
+            for segment in by_file[path]:
+                try:
+                    key = segment.key()
+                    if key not in self.frames.entries:
+                        reader = reader or open_video(path, self.processor.video_backend)
+                        self.frames.put(key, self.rule.choose(reader, segment, partial(self._score, key, reader)))
+                    yield segment, NO_PROBLEM
+                except (ValueError, OSError) as error:  # not kept: the file may be repaired
+                    yield segment, str(error).splitlines()[0]
+
+    def _score(self, key: str, reader, dense: list[int]) -> torch.Tensor:
+        if key not in self.scores.entries:
+            stream = FrameStream(reader, dense, self.processor.image_size, self.model.config.encode_batch_size)
+            self.scores.put(key, self.model.score_frames(stream).tolist())
+        return torch.tensor(self.scores.entries[key])
+
+
+def settings_digest(settings: dict) -> str:
+    """A short name for how something was made."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def random_frames(first: int, count: int, num_frames: int, rng: np.random.Generator) -> list[int]:
+    """One frame at random of each of `num_frames` equal parts, the way the original trains. Repeats when frames are
+    few."""
+    borders = first + np.linspace(0, count, num_frames + 1).astype(int)
+    return [int(rng.integers(low, max(low + 1, high))) for low, high in zip(borders, borders[1:])]

@@ -1,0 +1,158 @@
+"""Stage 2's data: which rows make conversations, which frames they show, which tokens are learned."""
+
+import copy
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoTokenizer
+
+from eval.reasoning_models import HolmesVAUAnswerer
+from eval.reasoning_models import Segment as EvalSegment
+from modeling_holmes_vau import VideoChat
+from modeling_holmes_vau.sft_batch_holmes_vau import SFTCollator, encode_turns, normalize_pixels
+from modeling_holmes_vau.sft_data_holmes_vau import (
+    FrameChooser,
+    FrameRule,
+    LineCache,
+    random_frames,
+    read_conversations,
+)
+from modeling_holmes_vau.untrained_holmes_vau import build_small_tokenizer
+from tests.annotations import SPLIT_ABNORMAL
+from tests.original import REFERENCE
+from tests.sft_data import LEVELS, TASKS, write_data
+
+
+TALK = [("Is there an anomaly?", "Yes, an arson."), ("What happens?", "A bin burns; it's at 3:05."), ("Why?", "Fire.")]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_data(tmp_path_factory.mktemp("data"))
+
+
+# ---- rows -----------------------------------------------------------------------------------------------------------
+
+
+def test_rows_are_one_question_each_or_conversations(data):
+    flat, problems = read_conversations(data / "annotations", data / "videos", LEVELS, TASKS)
+    assert problems == {} and len(flat) == 24  # abnormal: 3 + 3 + 1, normal: 2 + 2 + 1, two videos each
+    assert all(len(talk.turns) == 1 for talk in flat)
+    talks, _ = read_conversations(data / "annotations", data / "videos", LEVELS, TASKS, multi_turn=True)
+    assert len(talks) == 12
+    event = next(talk for talk in talks if talk.segment.name == "ucf-crime/events/train/Arson0_x264_E0.mp4")
+    assert [answer for _, answer in event.turns] == [SPLIT_ABNORMAL[task] for task in TASKS[1:]]
+    assert event.segment.span_s == (2.0, 4.0)
+    clips, _ = read_conversations(data / "annotations", data / "videos", ("clip",), TASKS)
+    assert sorted(talk.turns[0][1] for talk in clips)[0] == "It burns." and len(clips) == 4
+    with pytest.raises(ValueError, match="no instructions of the split 'test'"):
+        read_conversations(data / "annotations", data / "videos", LEVELS, TASKS, split="test")
+
+
+def test_missing_videos_and_texts_that_mean_pictures_are_left_out(data, tmp_path):
+    (tmp_path / "Arson0_x264.mp4").symlink_to(data / "videos" / "Arson0_x264.mp4")
+    found, problems = read_conversations(data / "annotations", tmp_path, ("video",), TASKS)
+    assert len(found) == 3 and problems.keys() == {
+        f"ucf-crime/videos/train/{name}_x264.mp4" for name in ("Arson1", "Normal_Videos_0", "Normal_Videos_1")
+    }
+    assert set(problems.values()) == {"not under the folder of videos"}
+    found, problems = read_conversations(data / "annotations", data / "videos", LEVELS, TASKS, placeholders=("burns",))
+    assert len(found) == 22 and all("burns, which stand for pictures" in problem for problem in problems.values())
+
+
+# ---- frames ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def segments(data):
+    return [talk.segment for talk in read_conversations(data / "annotations", data / "videos", LEVELS, TASKS)[0]]
+
+
+@pytest.mark.parametrize("sampler", ["ats", "top_k", "uniform"])
+def test_frames_are_those_of_inference(sampler, segments, model56, processor56, tmp_path):
+    config = model56.config
+    rule = FrameRule(2, processor56.frame_stride, sampler, config.sampler_tau)
+    chooser = FrameChooser(tmp_path, rule, model56, processor56)
+    assert all(problem == "" for _, problem in chooser.choose_all(segments))
+    answerer = HolmesVAUAnswerer(model56, processor56, num_frames=2, sampler=sampler)
+    ways = set()
+    for segment in dict.fromkeys(segments[:14]):  # one abnormal and one normal video
+        chat = VideoChat(segment.path, model56, processor56, 2, segment_s=segment.span_s, sampler=sampler)
+        chosen = chooser.frames.entries[segment.key()]["frames"]
+        assert chosen == chat.encoded.frame_indices.tolist()
+        ways.add(chat.sampler)
+    assert ways == {sampler, "middle"}
+    # What the language model gets of them in training is what it gets in inference.
+    row = {"frames": chosen, "path": segment.path}
+    pixels = normalize_pixels(SFTCollator(processor56, 2).visual(row))
+    with torch.no_grad():
+        features = model56.get_image_features(
+            pixels, vision_feature_layer=-1, vision_feature_select_strategy="default"
+        ).pooler_output
+    expected = answerer.look(EvalSegment(segment.path, segment.span_s)).image_features
+    torch.testing.assert_close(features, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_frames_and_scores_are_kept(segments, model56, processor56, tmp_path, monkeypatch):
+    rule = FrameRule(2, processor56.frame_stride, "ats", 0.1)
+    first = FrameChooser(tmp_path, rule, model56, processor56)
+    list(first.choose_all(segments[:7]))
+    broken = next(tmp_path.glob("frames-*")) / "0.jsonl"
+    broken.write_bytes(broken.read_bytes()[:-5])  # killed while it wrote
+    monkeypatch.setattr(model56, "score_frames", None)
+    again = FrameChooser(tmp_path, rule, model56, processor56)
+    assert len(again.frames.entries) == len(first.frames.entries) - 1
+    assert not any(problem for _, problem in again.choose_all(segments[:7]))
+    assert FrameChooser(tmp_path, rule, model56, processor56).frames.entries == first.frames.entries
+    other = FrameChooser(tmp_path, replace(rule, num_frames=3, sampler="top_k"), model56, processor56)
+    assert not any(problem for _, problem in other.choose_all(segments[:7]))  # other frames, the same scores
+
+
+def test_processes_share_the_segments(segments, model56, processor56, tmp_path):
+    rule = FrameRule(2, processor56.frame_stride, "uniform", 0.1)
+    choosers = [FrameChooser(tmp_path, rule, model56, processor56, process=i) for i in range(2)]
+    seen = [[segment for segment, _ in chooser.choose_all(segments, i, 2)] for i, chooser in enumerate(choosers)]
+    assert len(seen[0]) + len(seen[1]) == len(set(segments)) and not set(seen[0]) & set(seen[1])
+    cache = LineCache(choosers[0].frames.folder)
+    assert cache.entries.keys() == {segment.key() for segment in segments}
+
+
+def test_random_frames_come_one_from_each_part():
+    rng = np.random.default_rng(0)
+    drawn = np.array([random_frames(10, 100, 4, rng) for _ in range(200)])
+    assert (drawn.min(0) >= [10, 35, 60, 85]).all() and (drawn.max(0) < [35, 60, 85, 110]).all()
+    assert all(len(set(column)) > 15 for column in drawn.T)
+    assert random_frames(5, 2, 4, rng) == [5, 5, 6, 6]
+
+
+# ---- tokens ---------------------------------------------------------------------------------------------------------
+
+
+def with_tokenizer(processor, name: str):
+    other = copy.copy(processor)
+    other.tokenizer = build_small_tokenizer() if name == "small" else AutoTokenizer.from_pretrained(REFERENCE / name)
+    return other
+
+
+@pytest.mark.parametrize("name", ["converted", "small"])
+def test_prompts_are_those_of_inference_and_answers_are_learned(name, processor56):
+    processor = processor56 if name == "converted" else with_tokenizer(processor56, name)
+    ids, labels = encode_turns(processor, TALK, num_frames=3)
+    assert len(ids) == len(labels) and all(label in (-100, token) for token, label in zip(ids, labels))
+    prompt = processor.user_prompt(TALK[0][0], num_videos=1)
+    inference = processor(text=[prompt], num_frames=3)["input_ids"][0]
+    assert ids[: len(inference)] == inference and labels[: len(inference)] == [-100] * len(inference)
+    runs = "".join("1" if label != -100 else " " for label in labels).split()
+    assert len(runs) == 3
+    learned = processor.tokenizer.decode([label for label in labels if label != -100])
+    assert learned.replace(" ", "") == "".join(f"{answer}<|im_end|>" for _, answer in TALK).replace(" ", "")
+    # A further question, as VideoChat asks it.
+    asked = [{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": TALK[0][0]}]}]
+    asked += [{"role": "assistant", "content": [{"type": "text", "text": TALK[0][1]}]}]
+    asked += [{"role": "user", "content": [{"type": "text", "text": TALK[1][0]}]}]
+    text = processor.apply_chat_template(asked, add_generation_prompt=True)
+    second = processor(text=text, num_frames=3, return_tensors="pt")["input_ids"][0].tolist()
+    assert ids[: len(second)] == second
+    assert labels[len(second)] != -100 and labels[len(second) - 1] == -100

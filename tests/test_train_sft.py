@@ -1,0 +1,406 @@
+"""Stage 2 from annotations to a checkpoint: what is learned, on which frames and tokens, and how a run goes on."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from argparse import Namespace
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate.commands.config.config_args import load_config_from_file
+from peft import get_peft_model
+from safetensors.torch import load_file
+from torch.nn import functional as F
+from transformers import InternVLConfig, InternVLForConditionalGeneration
+
+import train_sft
+from benchmarks import bench_2b, bench_sft
+from modeling_holmes_vau import HolmesVAUForConditionalGeneration
+from modeling_holmes_vau.checkpoint_holmes_vau import UNTRAINED_BUT_VISION_WARNING, UNTRAINED_SCORER_WARNING
+from modeling_holmes_vau.convert_holmes_vau_to_hf import convert_config
+from modeling_holmes_vau.sft_batch_holmes_vau import SFTCollator, TowerFeatures, normalize_pixels
+from modeling_holmes_vau.sft_data_holmes_vau import Segment
+from modeling_holmes_vau.sft_holmes_vau import Schedule, config_2b, freeze_tower, lora_config
+from tests.annotations import write_json
+from tests.sft_data import write_data
+
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_data(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def argv(data, checkpoint56, tmp_path_factory):
+    """Arguments of a short run; scores and choices of frames are shared by all runs."""
+    frames_dir = tmp_path_factory.mktemp("frames")
+
+    def build(output: Path, **changes) -> list[str]:
+        options = {
+            "model": checkpoint56,
+            "annotations": data / "annotations",
+            "videos": data / "videos",
+            "output_dir": output,
+            "frames_dir": frames_dir,
+            "num_frames": 2,
+            "global_batch_size": 4,
+            "gradient_checkpointing": False,
+            "sample_steps": 0,
+            "save_steps": 100,
+            "dataloader_num_workers": 0,
+            "use_cpu": True,
+            "report_to": "none",
+            "disable_tqdm": True,
+            **changes,
+        }
+        words = [f"--{name}={value}" for name, value in options.items() if not isinstance(value, list)]
+        for name, value in options.items():
+            words += [f"--{name}", *value] if isinstance(value, list) else []
+        return words
+
+    return build
+
+
+def losses(folder: Path) -> dict[int, float]:
+    lines = map(json.loads, (folder / "log.jsonl").read_text().splitlines())
+    return {line["step"]: line["loss"] for line in lines if "loss" in line}
+
+
+def parse(words: list[str]):
+    args, training_args = train_sft.TrlParser(
+        (train_sft.SFTArguments, train_sft.SFTTrainingArguments)
+    ).parse_args_and_config(words)
+    train_sft.check_arguments(args, training_args)
+    return args, training_args
+
+
+# ---- loss -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def trained_parts(argv, tmp_path_factory):
+    """Arguments, model, processor and rows, as `main` makes them."""
+    args, training_args = parse(argv(tmp_path_factory.mktemp("parts"), lora_dropout=0.0))
+    model, processor = train_sft.load(args, training_args)
+    rows = train_sft.build_rows(args, model, processor)
+    return args, training_args, model, processor, rows
+
+
+@pytest.fixture(scope="module")
+def trainer(trained_parts):
+    args, training_args, model, processor, rows = trained_parts
+    return train_sft.build_trainer(args, training_args, model, processor, rows)
+
+
+def test_loss_and_gradients_are_cross_entropy_on_answers(trainer, trained_parts):
+    rows = trained_parts[-1][:4]
+    batch = trainer.data_collator(rows)
+    model = trainer.model.train()
+    trainer.compute_loss(model, {**batch}).backward()
+    ours = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+    model.zero_grad()
+    inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
+    logits = model(**inputs, pixel_values=normalize_pixels(batch["pixel_values"])).logits[:, :-1]
+    expected = F.cross_entropy(logits.flatten(0, 1), batch["labels"][:, 1:].flatten(), ignore_index=-100)
+    assert float(trainer.compute_loss(model, {**batch})) == pytest.approx(float(expected), rel=1e-5)
+    expected.backward()
+    assert ours.keys() == {name for name, p in model.named_parameters() if p.requires_grad}
+    assert all("lora_" in name and ".language_model." in name for name in ours)
+    for name, p in model.named_parameters():
+        if p.grad is not None:
+            torch.testing.assert_close(p.grad, ours[name], atol=1e-6, rtol=1e-3)
+    assert sum(float(grad.abs().sum()) for name, grad in ours.items() if "lora_B" in name) > 0
+    model.zero_grad()
+
+
+def test_stored_features_give_the_same_loss(trainer, trained_parts, tmp_path):
+    _, _, model, processor, rows = trained_parts
+    features = TowerFeatures(tmp_path, model.model.vision_tower, processor)
+    assert train_sft.encode_segments(features, model.model.vision_tower, rows[:3]) == {}
+    stored = SFTCollator(processor, 2, features)(rows[:3])
+    assert stored["pixel_values"].shape == (6, 17, 64) and stored["pixel_values"].dtype == torch.float16
+    with torch.no_grad():
+        loss = float(trainer.compute_loss(trainer.model, {**stored}))
+        assert loss == pytest.approx(
+            float(trainer.compute_loss(trainer.model, trainer.data_collator(rows[:3]))), rel=1e-3
+        )
+    next(features.folder.rglob("*.safetensors")).write_bytes(b"no")
+    with pytest.raises(ValueError, match="damaged or gone"):
+        SFTCollator(processor, 2, features)(rows[:3])
+
+
+def test_a_video_that_breaks_has_no_weight_and_is_counted(trainer, trained_parts, tmp_path, caplog):
+    rows = trained_parts[-1][:3]
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    broken = [rows[0], {**rows[1], "path": str(tmp_path / "broken.mp4")}, rows[2]]
+    batch = trainer.data_collator(broken)
+    assert (batch["labels"][1] == -100).all() and (batch["labels"][0] != -100).any()
+    before = trainer.skipped
+    with torch.no_grad():
+        loss = float(trainer.compute_loss(trainer.model, {**batch}))
+        rest = float(trainer.compute_loss(trainer.model, trainer.data_collator([rows[0], rows[2]])))
+        assert loss == pytest.approx(rest, rel=1e-5)
+        assert float(trainer.compute_loss(trainer.model, trainer.data_collator([broken[1]]))) == 0.0
+    assert trainer.skipped == before + 2 and f"skipped: {rows[1]['video']}: {tmp_path}/broken.mp4" in caplog.text
+
+
+def test_what_cannot_be_read_before_the_training_is_left_out(trained_parts, data, tmp_path, caplog):
+    args, _, model, processor, rows = trained_parts
+    for path in (data / "videos").iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "Arson0_x264.mp4").write_bytes(b"no video")
+    (tmp_path / "Normal_Videos_0_x264.mp4").unlink()
+    found = train_sft.build_rows(replace(args, videos=str(tmp_path)), model, processor)
+    assert len(found) == len(rows) // 2 == 12
+    assert f"left out: ucf-crime/videos/train/Arson0_x264.mp4: {tmp_path}/Arson0_x264.mp4: " in caplog.text
+    assert "left out: ucf-crime/videos/train/Normal_Videos_0_x264.mp4: not under the folder of videos" in caplog.text
+    assert "6 segments are left out; 12 conversations remain" in caplog.text
+    # It opened, but its frames are gone when they are to be stored.
+    broken = [rows[0], {**rows[1], "key": "other", "path": str(tmp_path / "Arson0_x264.mp4")}]
+    stored = train_sft.store_features(replace(args, feature_cache=str(tmp_path / "f")), model, processor, broken)
+    assert stored[1] == rows[:1] and "1 conversations are left out" in caplog.text
+
+
+def test_random_frames_differ_from_epoch_to_epoch_and_not_otherwise(processor56, trained_parts):
+    row = trained_parts[-1][0]
+    collators = [SFTCollator(processor56, 2, random_policy=True, seed=1) for _ in range(2)]
+    collators[1].epoch = 1
+    first, second = (collator.visual(row) for collator in collators)
+    assert torch.equal(first, collators[0].visual(row)) and not torch.equal(first, second)
+
+
+def test_the_schedule_is_that_of_the_trainer(trainer, trained_parts):
+    training_args, rows = trained_parts[1], trained_parts[-1]
+    planned = Schedule.of(training_args, len(rows))
+    assert planned.steps == trainer.set_initial_training_values(training_args, trainer.get_train_dataloader())[-1]
+    trainer.create_optimizer_and_scheduler(planned.steps)
+    for step in range(1, planned.steps + 1):
+        if step in planned.rates:
+            assert trainer.lr_scheduler.get_last_lr()[0] == pytest.approx(planned.rates[step])
+        trainer.optimizer.step()
+        trainer.lr_scheduler.step()
+
+
+@pytest.mark.parametrize("is_frozen", [False, True])
+def test_the_tower_stays_out_of_the_gradient_graph(checkpoint56, is_frozen):
+    model = HolmesVAUForConditionalGeneration.from_pretrained(checkpoint56)
+    if is_frozen:
+        freeze_tower(model)
+    tuned = get_peft_model(model, lora_config(4))
+    tuned.gradient_checkpointing_enable()
+    tuned.enable_input_require_grads()
+    options = {"vision_feature_layer": -1, "vision_feature_select_strategy": "default"}
+    features = model.train().get_image_features(torch.randn(2, 3, 56, 56), **options).pooler_output
+    assert features.requires_grad != is_frozen
+
+
+# ---- runs -----------------------------------------------------------------------------------------------------------
+
+
+ONE_BATCH = {"levels": ["video"], "tasks": ["judgement", "description"], "weight_decay": 0.0}
+ONE_BATCH |= {"per_device_train_batch_size": 8, "global_batch_size": 8, "lora_dropout": 0.0}
+
+
+def test_lora_learns_a_batch_by_heart_and_moves_nothing_else(argv, checkpoint56, tmp_path):
+    out, steps = tmp_path / "out", 30
+    options = {"feature_cache": tmp_path / "features", "sample_steps": steps, "num_samples": 1, **ONE_BATCH}
+    metrics = train_sft.main(argv(out, max_steps=steps, learning_rate=1e-2, **options))
+    assert metrics["rows"] == 8 and metrics["skipped"] == 0
+    assert losses(out)[1] > 5 and losses(out)[steps] < 0.1
+    adapter = load_file(out / "adapter" / "adapter_model.safetensors")
+    layers = 3
+    assert len(adapter) == 2 * 7 * layers and all(weight.abs().max() > 0 for weight in adapter.values())
+    samples = [json.loads(line) for line in (out / "samples.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [sample["step"] for sample in samples] == [steps]
+    assert all(sample["answer"] == sample["reference"] for sample in samples)
+    # The base in the merged checkpoint is what it was, but for the seven projections.
+    from modeling_holmes_vau.merge_holmes_vau import merge
+
+    merged = load_file(merge(out / "adapter", tmp_path / "merged") / "model.safetensors")
+    base = load_file(checkpoint56 / "model.safetensors")
+    moved = {name for name in base if not torch.equal(base[name], merged[name])}
+    assert moved == {name for name in base if "language_model" in name and "_proj" in name}
+    assert len(moved) == 7 * layers
+
+
+def test_full_training_learns_a_batch_by_heart_and_leaves_tower_and_scorer(argv, model56, checkpoint56, tmp_path):
+    base = tmp_path / "base"
+    for path in checkpoint56.iterdir():
+        if path.is_file():
+            (base / path.name).parent.mkdir(exist_ok=True)
+            (base / path.name).write_bytes(path.read_bytes())
+    config = json.loads((base / "config.json").read_text())
+    write_json(base / "config.json", {**config, "warning": UNTRAINED_BUT_VISION_WARNING})
+    out = tmp_path / "out"
+    options = {"feature_cache": tmp_path / "features", "model": base, "full": True, **ONE_BATCH}
+    train_sft.main(argv(out, max_steps=25, learning_rate=2e-3, **options))
+    assert losses(out)[25] < 0.1
+    trained = HolmesVAUForConditionalGeneration.from_pretrained(out / "checkpoint")
+    before, after = model56.state_dict(), trained.state_dict()
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    parts = ("model.language_model.", "model.multi_modal_projector.", "lm_head.")
+    assert moved == {name for name in before if name.startswith(parts)}
+    assert trained.config.warning == UNTRAINED_SCORER_WARNING and trained.config.num_frames == 2
+    assert trained.generation_config.eos_token_id == model56.generation_config.eos_token_id
+    assert trained.config.text_config.eos_token_id == model56.config.text_config.eos_token_id
+    assert (out / "checkpoint" / "modeling_holmes_vau.py").is_file()
+
+
+def test_a_killed_run_goes_on_to_the_same_end(argv, tmp_path, monkeypatch):
+    options = {"max_steps": 5, "save_steps": 3, "levels": ["event", "video"], "conversations": True}
+    options |= {"learning_rate": 1e-2, "per_device_train_batch_size": 2, "global_batch_size": 2}
+    train_sft.main(argv(tmp_path / "whole", **options))
+
+    class Killed(Exception):
+        pass
+
+    def die(self, args, state, control, logs=None, **kwargs):
+        original(self, args, state, control, logs, **kwargs)
+        if state.global_step == 4:
+            raise Killed
+
+    original = train_sft.JsonLinesLog.on_log
+    monkeypatch.setattr(train_sft.JsonLinesLog, "on_log", die)
+    with pytest.raises(Killed):
+        train_sft.main(argv(tmp_path / "killed", **options))
+    monkeypatch.undo()
+    train_sft.main(argv(tmp_path / "killed", **options))
+    assert losses(tmp_path / "killed") == losses(tmp_path / "whole") and len(losses(tmp_path / "whole")) == 5
+    whole, killed = (load_file(tmp_path / name / "adapter/adapter_model.safetensors") for name in ("whole", "killed"))
+    assert all(torch.equal(whole[name], killed[name]) for name in whole)
+    with pytest.raises(ValueError, match="holds a run with lora_r 64, this one has 8"):
+        train_sft.main(argv(tmp_path / "killed", **{**options, "lora_r": 8}))
+
+
+def test_two_processes_make_the_steps_of_one(argv, tmp_path):
+    options = {"max_steps": 3, "learning_rate": 1e-2, "lora_dropout": 0.0, "dataloader_num_workers": 1}
+    train_sft.main(argv(tmp_path / "one", **{**options, "dataloader_num_workers": 0}))
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file"]
+    launch += [str(ROOT / "configs/accelerate/two_processes_cpu.yaml"), str(ROOT / "train_sft.py")]
+    two = argv(tmp_path / "two", **options, per_device_train_batch_size=1)
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*launch, *two], capture_output=True, text=True, env=env, cwd=tmp_path, timeout=1200)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-3)
+
+
+def test_a_native_base_trains_with_uniform_frames(argv, model56, processor56, tmp_path):
+    config = model56.config.to_dict()
+    kept = {k: config[k] for k in ("vision_config", "text_config", "image_token_id", "image_seq_length")}
+    native = InternVLForConditionalGeneration(InternVLConfig(**kept, tie_word_embeddings=False))
+    native.save_pretrained(tmp_path / "native")
+    processor56.tokenizer.save_pretrained(tmp_path / "native")
+    options = {"model": tmp_path / "native", "max_steps": 2, "levels": ["clip"]}
+    with pytest.raises(ValueError, match="--sampler ats needs an anomaly scorer"):
+        train_sft.main(argv(tmp_path / "out", **options))
+    metrics = train_sft.main(argv(tmp_path / "out", **options, sampler="uniform", full=True))
+    assert metrics["rows"] == 4
+    trained = InternVLForConditionalGeneration.from_pretrained(tmp_path / "out" / "checkpoint")
+    assert not torch.equal(trained.lm_head.weight, native.lm_head.weight)
+
+
+# ---- the plan, and mistakes -----------------------------------------------------------------------------------------
+
+
+def test_dry_run_of_a_folder(checkpoint56, tmp_path, capsys):
+    (tmp_path / "config.json").write_text((checkpoint56 / "config.json").read_text())
+    train_sft.main(["--dry_run=true", f"--model={tmp_path}", "--full=true", "--num_rows=9", "--use_cpu=true"])
+    text = capsys.readouterr().out
+    state = load_file(checkpoint56 / "model.safetensors")
+    frozen = ("model.vision_tower.", "anomaly_scorer.")
+    learned = sum(weight.numel() for name, weight in state.items() if not name.startswith(frozen))
+    assert f"trainable parameters: {learned:,}" in text and "adapted" not in text
+    assert "optimisation steps: 1, of which warm-up: 1" in text
+
+
+def test_dry_run_of_the_2b_configuration(capsys):
+    train_sft.main(["--dry_run=true", "--model=2b", "--num_rows=70000", "--use_cpu=true"])
+    text = capsys.readouterr().out
+    # r 64 on q, o (2048 -> 2048), k, v (2048 -> 1024), gate, up (2048 -> 8192), down (8192 -> 2048), 24 layers.
+    expected = 24 * 64 * (2 * (2048 + 2048) + 2 * (2048 + 1024) + 3 * (2048 + 8192))
+    assert expected == 69_206_016 and f"trainable parameters: {expected:,}" in text
+    assert "adapted modules: 168 (q_proj 24, k_proj 24, v_proj 24, o_proj 24, gate_proj 24, up_proj 24, down" in text
+    assert "global batch 512 = 4 rows x 128 batches x 1 process(es)" in text
+    assert "optimisation steps: 137, of which warm-up: 5" in text and "step 6: 4e-05" in text
+    original = {"llm_config": bench_2b.LANGUAGE, "vision_config": bench_2b.VISION, "downsample_ratio": 0.5}
+    assert config_2b().to_dict() == convert_config(original, config_2b().image_token_id, 16).to_dict()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"global_batch_size": 6}, "no multiple of 4"),
+        ({"levels": ["scene"]}, "--levels has 'scene', expected some of clip, event, video"),
+        ({"train_vision": True}, "is for --full true"),
+        ({"full": True, "load_in_4bit": True}, "it is for LoRA"),
+        ({"feature_cache": "x", "frame_policy": "original"}, "needs a frozen vision tower"),
+        ({"gradient_accumulation_steps": 2}, "follows from --global_batch_size"),
+        ({"model": "/nowhere"}, "--model /nowhere: no such folder"),
+    ],
+)
+def test_mistakes_are_told(argv, tmp_path, changes, message):
+    with pytest.raises(ValueError, match=message):
+        train_sft.main(argv(tmp_path / "out", **changes))
+
+
+def test_four_bits_need_bitsandbytes(argv, tmp_path, monkeypatch):
+    import importlib.util
+
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "bitsandbytes" else find(name))
+    with pytest.raises(ImportError, match="pip install bitsandbytes"):
+        train_sft.main(argv(tmp_path / "out", load_in_4bit=True))
+
+
+@pytest.mark.parametrize("name", ["fsdp", "zero2", "two_processes_cpu"])
+def test_accelerate_reads_the_configurations(name):
+    config = load_config_from_file(str(ROOT / "configs" / "accelerate" / f"{name}.yaml"))
+    assert config.num_processes > 1
+
+
+def test_the_configuration_file_is_the_defaults(tmp_path):
+    words = ["--model=2b", "--dry_run=true", "--use_cpu=true"]
+    args, training_args = parse(["--config", str(ROOT / "configs" / "sft.yaml"), *words])
+    plain, plain_training = parse(words)
+    assert replace(args, lora_alpha=None) == plain and args.lora_alpha == 2 * plain.lora_r
+    for name in ("learning_rate", "warmup_steps", "weight_decay", "lr_scheduler_type", "gradient_accumulation_steps"):
+        assert getattr(training_args, name) == getattr(plain_training, name)
+
+
+def documented_commands() -> list[str]:
+    text = (ROOT / "docs" / "sft.md").read_text(encoding="utf-8")
+    return [line for block in re.findall(r"^```bash\n(.*?)^```", text, re.M | re.S) for line in block.splitlines()]
+
+
+def test_documented_commands_parse(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    lines = [line for line in documented_commands() if "train_sft.py" in line]
+    assert len(lines) > 5
+    for line in lines:
+        words = [word for word in shlex.split(line.split("train_sft.py")[1]) if word != "..."]
+        needed = ["--model=2b", "--dry_run=true"] if "--annotations" not in words else []
+        assert parse([*needed, *words, "--use_cpu=true"])[0].model in ("2b", "base")
+    with pytest.raises(SystemExit):
+        parse(["--help"])
+
+
+def test_the_benchmark_runs(tmp_path, capsys):
+    results = bench_sft.main(["--small", "--steps", "1", "--frames", "2", "--output", str(tmp_path / "out.json")])
+    assert [result["variant"] for result in results] == ["stored", "frozen", "graph"]
+    assert json.loads((tmp_path / "out.json").read_text()) == results and Namespace(**results[0]).tokens_per_s > 0
+    if not torch.cuda.is_available():
+        assert bench_sft.main([]) == []
+        assert "needs a CUDA GPU" in capsys.readouterr().out
+
+
+def test_segments_of_a_file_that_vanished_are_no_rows(tmp_path):
+    talk = train_sft.Conversation(Segment("a", str(tmp_path / "gone.mp4")), (("?", "."),))
+    assert train_sft.make_row(0, talk, {}) is None

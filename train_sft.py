@@ -1,0 +1,369 @@
+"""Stage 2: tune the language model on instructions (paper, section 5.1) with TRL and LoRA, or all of it.
+
+accelerate launch train_sft.py --config configs/sft.yaml --model base --annotations DIR --videos DIR --output_dir out
+python train_sft.py --dry_run true --model 2b --num_rows 70000
+"""
+
+import json
+import logging
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from accelerate import PartialState
+from datasets import Dataset
+from tqdm import tqdm
+from transformers import AutoModelForImageTextToText, AutoProcessor, AutoTokenizer, set_seed
+from transformers.configuration_utils import PreTrainedConfig
+from transformers.trainer_utils import get_last_checkpoint
+from trl import SFTConfig, TrlParser
+
+from hivau70k_dataset.reading import digest
+from hivau70k_dataset.schema import LEVELS, TASKS
+from modeling_holmes_vau.checkpoint_holmes_vau import CHAT_TEMPLATE, build_processor, visual_tokens, write_model_card
+from modeling_holmes_vau.configuration_holmes_vau import HolmesVAUConfig
+from modeling_holmes_vau.files_holmes_vau import write_whole
+from modeling_holmes_vau.merge_holmes_vau import WARNING_AFTER, copy_companions, write_adapter_notes
+from modeling_holmes_vau.scorer_trainer_holmes_vau import JsonLinesLog
+from modeling_holmes_vau.sft_batch_holmes_vau import SFTCollator, TowerFeatures
+from modeling_holmes_vau.sft_data_holmes_vau import Conversation, FrameChooser, FrameRule, read_conversations
+from modeling_holmes_vau.sft_holmes_vau import (
+    SampleAnswers,
+    Schedule,
+    SegmentTrainer,
+    accumulation_for,
+    build_on_meta,
+    describe_trainable,
+    encode_segments,
+    four_bits,
+    freeze_tower,
+    lora_config,
+    unfreeze,
+)
+
+
+logger = logging.getLogger(__name__)
+
+NAMED_PROBLEMS = 20  # of segments that are left out; all are counted
+
+
+@dataclass
+class SFTArguments:
+    """What to train, on what, and which frames are seen."""
+
+    model: str = field(metadata={"help": "checkpoint to train: Holmes-VAU, or any native InternVL; 2b in a dry run"})
+    annotations: str | None = field(default=None, metadata={"help": "folder of annotations and instruction rows"})
+    videos: str | None = field(default=None, metadata={"help": "folder of the videos, whole or cut"})
+    split: str = field(default="train", metadata={"help": "of the annotations"})
+    levels: list[str] = field(default_factory=lambda: list(LEVELS), metadata={"help": "some of clip, event, video"})
+    tasks: list[str] = field(
+        default_factory=lambda: list(TASKS), metadata={"help": "some of caption, judgement, description, analysis"}
+    )
+    conversations: bool = field(
+        default=False, metadata={"help": "ask all about a segment in one conversation, not each question on its own"}
+    )
+    sampler: Literal["ats", "uniform", "top_k", "nearest"] | None = field(
+        default=None, metadata={"help": "how frames are chosen (the checkpoint's: ats)"}
+    )
+    num_frames: int | None = field(default=None, metadata={"help": "frames of a segment (the checkpoint's)"})
+    frame_policy: Literal["sampler", "original"] = field(
+        default="sampler", metadata={"help": "sampler: as inference chooses; original: random frames, evenly spread"}
+    )
+    frames_dir: str | None = field(
+        default=None, metadata={"help": "folder where scores and choices are kept (default: <output_dir>/frames)"}
+    )
+    feature_cache: str | None = field(
+        default=None, metadata={"help": "folder of stored outputs of the vision tower; none: encode each time"}
+    )
+    lora_r: int = field(default=64, metadata={"help": "rank of LoRA"})
+    lora_alpha: int | None = field(default=None, metadata={"help": "scale of LoRA (twice the rank)"})
+    lora_dropout: float = field(default=0.05, metadata={"help": "dropout of LoRA"})
+    full: bool = field(default=False, metadata={"help": "train all of language model and projector, without LoRA"})
+    train_vision: bool = field(default=False, metadata={"help": "with --full, the vision tower too"})
+    load_in_4bit: bool = field(default=False, metadata={"help": "QLoRA: the frozen language model in 4 bits"})
+    global_batch_size: int = field(default=512, metadata={"help": "rows of an optimisation step, all processes"})
+    sample_steps: int = field(default=20, metadata={"help": "steps between sample answers; 0: none"})
+    num_samples: int = field(default=4, metadata={"help": "rows to answer each time"})
+    sample_tokens: int = field(default=64, metadata={"help": "longest sample answer"})
+    dry_run: bool = field(default=False, metadata={"help": "print what would learn and the schedule, and stop"})
+    num_rows: int = field(default=70_000, metadata={"help": "rows of the dry run's schedule"})
+
+
+@dataclass
+class SFTTrainingArguments(SFTConfig):
+    """TRL's arguments with the paper's defaults; accumulation follows from `--global_batch_size`."""
+
+    learning_rate: float = field(default=4e-5, metadata={"help": "highest learning rate (paper, section 5.1)"})
+    lr_scheduler_type: str = field(default="cosine", metadata={"help": "schedule of the learning rate"})
+    warmup_steps: float = field(default=0.03, metadata={"help": "share of the steps, or their number"})
+    weight_decay: float = field(default=0.01, metadata={"help": "of AdamW"})
+    optim: str = field(default="adamw_torch", metadata={"help": "optimizer"})
+    num_train_epochs: float = field(default=1.0, metadata={"help": "passes over the rows"})
+    per_device_train_batch_size: int = field(default=4, metadata={"help": "rows a process takes at once"})
+    bf16: bool | None = field(default=None, metadata={"help": "default: where a GPU supports it"})
+    max_length: int | None = field(default=None, metadata={"help": "None: frames take thousands of tokens"})
+    dataset_kwargs: dict[str, Any] | str | None = field(
+        default_factory=lambda: {"skip_prepare_dataset": True}, metadata={"help": "batches are made here"}
+    )
+    remove_unused_columns: bool = field(default=False, metadata={"help": "batches are made here"})
+    dataloader_num_workers: int = field(default=4, metadata={"help": "processes that decode videos"})
+    dataloader_prefetch_factor: int | None = field(default=None, metadata={"help": "batches each is ahead (2)"})
+    ddp_find_unused_parameters: bool | None = field(default=False, metadata={"help": "all that learns is used"})
+    ddp_timeout: int = field(default=7 * 24 * 3600, metadata={"help": "seconds processes wait for each other"})
+    logging_steps: float = field(default=1, metadata={"help": "steps between logs"})
+    save_steps: float = field(default=20, metadata={"help": "steps between checkpoints"})
+    save_total_limit: int | None = field(default=2, metadata={"help": "checkpoints kept"})
+    report_to: list[str] | str | None = field(default="tensorboard", metadata={"help": "where logs go"})
+
+    def __post_init__(self):
+        if self.bf16 is None:
+            self.bf16 = not self.use_cpu and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+        super().__post_init__()
+
+
+def is_sharded() -> bool:
+    """Whether FSDP shares the weights out."""
+    return os.environ.get("ACCELERATE_USE_FSDP", "false") == "true"
+
+
+def check_arguments(args: SFTArguments, training_args: SFTTrainingArguments) -> None:
+    """Mistakes that show before anything is read; sets the accumulation."""
+    for name, known in (("levels", LEVELS), ("tasks", TASKS)):
+        if unknown := [value for value in getattr(args, name) if value not in known]:
+            raise ValueError(f"--{name} has {unknown[0]!r}, expected some of {', '.join(known)}.")
+    if args.train_vision and not args.full:
+        raise ValueError("--train_vision is for --full true: adapters are on the language model alone.")
+    if args.full and args.load_in_4bit:
+        raise ValueError("--load_in_4bit freezes the language model: it is for LoRA, not for --full true.")
+    if args.feature_cache and (args.train_vision or args.frame_policy == "original"):
+        raise ValueError("--feature_cache needs a frozen vision tower and the same frames each time: leave it out.")
+    if not args.dry_run and not (args.annotations and args.videos):
+        raise ValueError("Pass --annotations and --videos, or --dry_run true.")
+    if args.sample_steps and is_sharded() and not args.dry_run:
+        raise ValueError("Sample answers need whole weights, which FSDP shares out: pass --sample_steps 0.")
+    if training_args.gradient_accumulation_steps != 1:
+        raise ValueError("--gradient_accumulation_steps follows from --global_batch_size: leave it out.")
+    training_args.gradient_accumulation_steps = accumulation_for(
+        args.global_batch_size, training_args.per_device_train_batch_size, training_args.world_size
+    )
+
+
+def dry_run(args: SFTArguments, training_args: SFTTrainingArguments) -> None:
+    """Print what would learn, and when."""
+    lora = lora_config(args.lora_r, args.lora_alpha, args.lora_dropout)
+    for line in describe_trainable(build_on_meta(args.model), args.full, args.train_vision, lora):
+        print(line)
+    schedule = Schedule.of(training_args, args.num_rows)
+    print(
+        f"rows: {args.num_rows:,}; global batch {args.global_batch_size} = {training_args.per_device_train_batch_size}"
+        f" rows x {training_args.gradient_accumulation_steps} batches x {training_args.world_size} process(es)"
+    )
+    print(f"optimisation steps: {schedule.steps}, of which warm-up: {schedule.warmup_steps}")
+    rates = ", ".join(f"step {step}: {rate:.3g}" for step, rate in schedule.rates.items())
+    print(f"learning rate ({training_args.lr_scheduler_type.value}): {rates}")
+
+
+def load(args: SFTArguments, training_args: SFTTrainingArguments):
+    """The model, frozen or not, and its processor, which carries the number of frames."""
+    folder = os.path.abspath(args.model) if os.path.isdir(args.model) else args.model
+    if folder == args.model and (folder.startswith((".", "/", "~")) or folder.count("/") > 1):
+        if not os.path.isdir(folder):
+            raise ValueError(f"--model {args.model}: no such folder; expected a checkpoint folder or a Hub name.")
+    kind = PreTrainedConfig.get_config_dict(folder)[0].get("model_type")
+    if kind not in ("holmes_vau", "internvl"):
+        raise ValueError(f"--model {args.model}: expected a Holmes-VAU or a native InternVL checkpoint, got {kind!r}.")
+    half = training_args.bf16 and not args.full and not is_sharded()  # shards are float32, computing is not
+    options = {"dtype": torch.bfloat16 if half else torch.float32, "trust_remote_code": kind == "holmes_vau"}
+    if args.load_in_4bit:
+        options |= {"quantization_config": four_bits(), "dtype": torch.bfloat16}
+        options["device_map"] = {"": training_args.device}
+    with training_args.main_process_first(desc="the code of the checkpoint"):
+        model = AutoModelForImageTextToText.from_pretrained(folder, **options).eval()
+        if kind == "holmes_vau":
+            processor = AutoProcessor.from_pretrained(folder, trust_remote_code=True)
+        else:
+            processor = native_processor(model.config, AutoTokenizer.from_pretrained(folder))
+    if args.num_frames is not None:
+        processor.num_frames = args.num_frames
+    if not args.load_in_4bit:
+        model.to(training_args.device)
+    return model, processor
+
+
+def native_processor(config, tokenizer):
+    """A processor of videos for a native InternVL checkpoint."""
+    skipped = {"model_type", "architectures", "auto_map", "transformers_version", "_name_or_path"}
+    kept = {name: value for name, value in config.to_dict().items() if name not in skipped}
+    template = tokenizer.chat_template or CHAT_TEMPLATE
+    return build_processor(tokenizer, HolmesVAUConfig(**kept), chat_template=template, **visual_tokens(tokenizer))
+
+
+def frame_rule(args: SFTArguments, model, processor) -> FrameRule:
+    """How frames are chosen: as told, else as the checkpoint does. Random frames need no scores."""
+    ours = model.config.model_type == "holmes_vau"
+    sampler = args.sampler or (model.config.sampler if ours else "ats")
+    sampler = "uniform" if args.frame_policy == "original" else sampler
+    tau = model.config.sampler_tau if ours else 0.0
+    return FrameRule(processor.num_frames, processor.frame_stride, sampler, float(tau))
+
+
+def build_rows(args: SFTArguments, model, processor) -> list[dict]:
+    """Conversations with their frames; segments that are missing or can't be read are named, counted, left out."""
+    state, placeholders = PartialState(), (processor.video_token, processor.image_token)
+    found, problems = read_conversations(
+        args.annotations, args.videos, args.levels, args.tasks, args.split, args.conversations, placeholders
+    )
+    segments = [conversation.segment for conversation in found]
+    total = len(set(segments)) // state.num_processes
+    chooser = FrameChooser(
+        Path(args.frames_dir), frame_rule(args, model, processor), model, processor, state.process_index
+    )
+    chosen = chooser.choose_all(segments, state.process_index, state.num_processes)
+    for segment, problem in tqdm(chosen, "frames", total, unit="segment", disable=not state.is_main_process):
+        if problem:
+            problems[segment.name] = problem
+    state.wait_for_everyone()
+    chooser.frames.load()
+    rows = [row for i, talk in enumerate(found) if (row := make_row(i, talk, chooser.frames.entries))]
+    for name, problem in list(problems.items())[:NAMED_PROBLEMS]:
+        logger.warning(f"left out: {name}: {problem}")
+    if len(rows) < len(found) or problems:
+        logger.warning(f"{len(problems)} segments are left out; {len(rows)} conversations remain")
+    if not rows:
+        raise ValueError(f"No segment of {args.annotations} can be read under {args.videos}.")
+    return rows
+
+
+def make_row(number: int, conversation: Conversation, choices: dict[str, dict]) -> dict | None:
+    """A row of the training set; `None` if no frames could be chosen."""
+    segment = conversation.segment
+    try:
+        choice = choices.get(key := segment.key())
+    except OSError:
+        return None
+    if choice is None:
+        return None
+    turns = [{"question": question, "answer": answer} for question, answer in conversation.turns]
+    return {"row": number, "video": segment.name, "path": segment.path, "key": key, "turns": turns, **choice}
+
+
+def store_features(args: SFTArguments, model, processor, rows: list[dict]) -> tuple[TowerFeatures | None, list[dict]]:
+    """With a feature cache, encode what is missing from it; rows whose frames can't be read are left out."""
+    if not args.feature_cache:
+        return None, rows
+    state, tower = PartialState(), model.model.vision_tower
+    features = TowerFeatures(args.feature_cache, tower, processor)
+    problems = encode_segments(features, tower, rows, state.process_index, state.num_processes)
+    for name, problem in list(problems.items())[:NAMED_PROBLEMS]:
+        logger.warning(f"left out: {name}: {problem}")
+    state.wait_for_everyone()
+    stored = [row for row in rows if features.path(row["key"], row["frames"]).is_file()]
+    if len(stored) < len(rows):
+        logger.warning(f"{len(rows) - len(stored)} conversations are left out, whose frames can't be read")
+    return features, stored
+
+
+def build_trainer(
+    args: SFTArguments, training_args: SFTTrainingArguments, model, processor, rows: list[dict], features=None
+) -> SegmentTrainer:
+    """The trainer, its logs, and the model frozen but for what learns."""
+    output, at_random = Path(training_args.output_dir), args.frame_policy == "original"
+    collator = SFTCollator(processor, processor.num_frames, features, at_random, training_args.seed)
+    if model.config.model_type == "holmes_vau":
+        model.config.num_frames = processor.num_frames
+        model.config.sampler = args.sampler or model.config.sampler
+    if args.full:
+        unfreeze(model, args.train_vision)
+    if not args.train_vision:
+        freeze_tower(model)
+    callbacks = [JsonLinesLog(output / "log.jsonl")]
+    if args.sample_steps and args.num_samples:
+        chosen = rows[:: max(1, len(rows) // args.num_samples)][: args.num_samples]
+        path = output / "samples.jsonl"
+        callbacks.append(SampleAnswers(path, chosen, collator, processor, args.sample_steps, args.sample_tokens))
+    return SegmentTrainer(
+        model,
+        training_args,
+        data_collator=collator,
+        train_dataset=Dataset.from_list(rows),
+        processing_class=processor,
+        callbacks=callbacks,
+        peft_config=None if args.full else lora_config(args.lora_r, args.lora_alpha, args.lora_dropout),
+    )
+
+
+def find_checkpoint(args: SFTArguments, training_args: SFTTrainingArguments, num_rows: int) -> str | None:
+    """Where to go on: the last checkpoint of the output folder, if a run of the same settings left one."""
+    output = Path(training_args.output_dir)
+    free = ("frames_dir", "sample_steps", "num_samples", "sample_tokens", "videos", "dry_run")
+    names = ("seed", "learning_rate", "lr_scheduler_type", "warmup_steps", "weight_decay", "num_train_epochs")
+    names += ("max_steps", "per_device_train_batch_size", "world_size", "max_grad_norm", "bf16", "fp16")
+    settings = {name: value for name, value in asdict(args).items() if name not in free}
+    settings |= {name: getattr(training_args, name) for name in names}
+    settings |= {"model": os.path.abspath(args.model), "annotations": digest(args.annotations), "num_rows": num_rows}
+    settings["feature_cache"] = bool(args.feature_cache)
+    settings = json.loads(json.dumps(settings, default=str))
+    path = output / "settings.json"
+    last = get_last_checkpoint(str(output)) if output.is_dir() else None
+    if last is not None and path.is_file() and (found := json.loads(path.read_text(encoding="utf-8"))) != settings:
+        name = next(name for name in settings if found.get(name) != settings[name])
+        raise ValueError(
+            f"{output} holds a run with {name} {found.get(name)!r}, this one has {settings[name]!r}. "
+            "Choose another --output_dir, or delete it."
+        )
+    if training_args.process_index == 0:
+        output.mkdir(parents=True, exist_ok=True)
+        write_whole(path, json.dumps(settings, indent=2) + "\n")
+    return training_args.resume_from_checkpoint or last
+
+
+def save(args: SFTArguments, trainer: SegmentTrainer, processor) -> Path:
+    """Write the trained checkpoint, or the adapter with what merging it must know."""
+    folder = Path(trainer.args.output_dir) / ("checkpoint" if args.full else "adapter")
+    config = trainer.accelerator.unwrap_model(trainer.model).config
+    ours = config.model_type == "holmes_vau"
+    if args.full and ours:
+        config.warning = WARNING_AFTER.get(config.warning, config.warning)
+    trainer.save_model(str(folder))
+    if not trainer.is_world_process_zero():
+        return folder
+    (folder / "training_args.bin").unlink(missing_ok=True)
+    if not args.full:
+        sampler = config.sampler if ours else None
+        write_adapter_notes(folder, args.model, {"sampler": sampler, "num_frames": processor.num_frames})
+    elif ours:
+        scorer = "that of the same checkpoint"
+        write_model_card(folder, f"`{args.model}`, tuned in full on instructions", processor.num_frames, scorer)
+    else:
+        copy_companions(args.model, folder)
+    logger.info(f"wrote {folder}")
+    return folder
+
+
+def main(argv: list[str] | None = None) -> dict[str, float]:
+    """Choose frames, train, write the result; returns the figures of the training."""
+    args, training_args = TrlParser((SFTArguments, SFTTrainingArguments)).parse_args_and_config(argv)
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # workers are forked
+    logging.basicConfig(level=logging.INFO if training_args.process_index == 0 else logging.ERROR)
+    check_arguments(args, training_args)
+    if args.dry_run:
+        dry_run(args, training_args)
+        return {}
+    set_seed(training_args.seed)
+    args.frames_dir = args.frames_dir or str(Path(training_args.output_dir) / "frames")
+    model, processor = load(args, training_args)
+    rows = build_rows(args, model, processor)
+    features, rows = store_features(args, model, processor, rows)
+    checkpoint = find_checkpoint(args, training_args, len(rows))
+    trainer = build_trainer(args, training_args, model, processor, rows, features)
+    result = trainer.train(resume_from_checkpoint=checkpoint)
+    save(args, trainer, processor)
+    if trainer.skipped:
+        logger.warning(f"{trainer.skipped} samples were skipped: their videos could not be read")
+    return {**result.metrics, "rows": len(rows), "skipped": trainer.skipped}
+
+
+if __name__ == "__main__":
+    main()
