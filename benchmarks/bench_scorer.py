@@ -33,11 +33,12 @@ from modeling_holmes_vau.scorer_trainer_holmes_vau import LabelledVideo, measure
 
 
 STEPS, PAIRS = 300, 16  # of optimisation, and pairs of videos in each: the miniature is small
+# Preset, kind of labels, and weights that differ from the preset.
 RUNS = {
-    "default": ("default", "frame"),
-    "paper (Eq. 6)": ("paper", "frame"),
-    "urdmu": ("urdmu", "frame"),
-    "urdmu, video labels alone": ("urdmu", "video"),
+    "default: UR-DMU's weights": ("default", "frame", {}),
+    "paper (Eq. 6)": ("paper", "frame", {}),
+    "frame term alone": ("paper", "frame", {"triplet": 0.0, "kl": 0.0}),
+    "default, video labels alone": ("default", "video", {}),
 }
 
 
@@ -68,11 +69,11 @@ def main(argv: list[str] | None = None) -> None:
     test = load_test(args.model, folder, output / "features")
     path = output / "results.json"
     results = json.loads(path.read_text()) if path.is_file() else {}
-    for name, (preset, supervision) in RUNS.items():
+    for place, (name, (preset, supervision, weights)) in enumerate(RUNS.items()):
         for seed in range(args.seeds):
             if f"{name} {seed}" in results:
                 continue
-            run = output / f"{preset}_{supervision}_{seed}"
+            run = output / f"run{place}_seed{seed}"
             options = {
                 "config": ROOT / "configs" / "scorer.yaml",
                 "model": args.model,
@@ -82,6 +83,7 @@ def main(argv: list[str] | None = None) -> None:
                 "output_dir": run,
                 "preset": preset,
                 "supervision": supervision,
+                "loss_weights": json.dumps(weights),
                 "seed": seed,
                 "max_steps": STEPS,
                 "per_device_train_batch_size": PAIRS,

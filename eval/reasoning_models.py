@@ -10,8 +10,8 @@ import base64
 import io
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
+from hivau70k_dataset.videos import Segment
 from modeling_holmes_vau.cli import CommandError, first_line
 
 
@@ -20,19 +20,6 @@ RIVAL_NEW_TOKENS = 1024  # Holmes-VAU's limit; checkpoints of others often say 2
 JPEG_QUALITY = 90
 # What image processors call cutting one picture into many (InternVL, SmolVLM and Idefics3, Gemma 3): a frame is one.
 TILING = ("crop_to_patches", "do_image_splitting", "do_pan_and_scan")
-
-
-@dataclass(frozen=True)
-class Segment:
-    """What is asked about.
-
-    Args:
-        path (`str`): A video file.
-        span_s (`tuple[float, float]`, *optional*): Start and end in seconds; by default the whole file.
-    """
-
-    path: str
-    span_s: tuple[float, float] | None = None
 
 
 # A reply is a text, or the error that stands in its place.

@@ -27,12 +27,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from eval.reasoning_models import Segment, load_answerer, model_type
+from eval.reasoning_models import load_answerer, model_type
 from eval.reasoning_scores import read_instructions
 from eval.settings import check_settings, checkpoint_digest
 from hivau70k_dataset.reading import read_annotation_files
 from hivau70k_dataset.schema import LEVELS, SPLITS, TASKS, Instruction
-from hivau70k_dataset.videos import VideoFolder
+from hivau70k_dataset.videos import Segment, VideoFolder
 from modeling_holmes_vau.cli import CommandError, first_line
 from modeling_holmes_vau.files_holmes_vau import write_whole
 
@@ -125,29 +125,6 @@ class Job:
     done: set[int]
 
 
-def find_segment(entry: Instruction, span_s: tuple[float, float] | None, videos: VideoFolder) -> Segment:
-    """Where the segment of an instruction is read: in the whole video by its span, else in a file of its own.
-
-    Raises:
-        `ValueError`: one line, if it is nowhere.
-    """
-    if entry.level == "video":
-        found = videos.find(entry)
-        if found is not None:
-            return Segment(found.path)
-    elif span_s is not None:
-        found = videos.find_whole(entry) or videos.find(entry)
-        if found is not None:
-            return Segment(found.path, None if found.is_cut else span_s)
-    else:
-        found = videos.find(entry)
-        if found is not None and found.is_cut:
-            return Segment(found.path)
-        if found is not None:
-            raise ValueError("the annotations do not tell its span, and it is not there as a file of its own")
-    raise ValueError(f"no such video under {videos.root}")
-
-
 def read_rows(args: argparse.Namespace) -> list[Row]:
     """The questions to ask, each with its segment."""
     instructions = read_instructions(args.annotations, args.split)
@@ -163,7 +140,7 @@ def read_rows(args: argparse.Namespace) -> list[Row]:
         annotation = annotations.get((entry.source, entry.name))
         span_s = annotation and annotation.span_s(entry.level, entry.event, entry.clip)
         try:
-            rows.append(Row(place, entry, span_s, find_segment(entry, span_s, videos)))
+            rows.append(Row(place, entry, span_s, videos.find_segment(entry, span_s)))
         except ValueError as error:
             rows.append(Row(place, entry, span_s, None, first_line(error)))
     rows = rows[: args.limit]

@@ -23,6 +23,19 @@ class FoundVideo:
     is_cut: bool
 
 
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of a video file.
+
+    Args:
+        path (`str`): The file.
+        span_s (`tuple[float, float]`, *optional*): Start and end in seconds; by default the whole file.
+    """
+
+    path: str
+    span_s: tuple[float, float] | None = None
+
+
 class VideoFolder:
     """The videos under a folder.
 
@@ -79,6 +92,26 @@ class VideoFolder:
                 "Put it at the path of the one it is."
             )
         return FoundVideo(files[0], False)
+
+    def find_segment(self, entry: Instruction, span_s: tuple[float, float] | None) -> Segment:
+        """Where the segment of an instruction is read: in its whole video by its span, else in a file of its own.
+
+        Args:
+            entry (`Instruction`): Of any level.
+            span_s (`tuple[float, float]`, *optional*): Where the annotation has it in its video, if it does.
+
+        Raises:
+            `ValueError`: One line, if it is nowhere.
+        """
+        found = self.find_whole(entry) if span_s is not None else None
+        found = found or self.find(entry)
+        if found is None:
+            raise ValueError(f"no such video under {self.root}")
+        if entry.level == "video" or found.is_cut:
+            return Segment(found.path)
+        if span_s is None:
+            raise ValueError("the annotations do not tell its span, and it is not there as a file of its own")
+        return Segment(found.path, (float(span_s[0]), float(span_s[1])))
 
     def digest(self) -> str:
         """A digest of where which files are, as a cache key."""

@@ -329,7 +329,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--annotations", required=True, metavar="DIR", help="folder of annotation files")
     parser.add_argument("--videos", required=True, metavar="DIR", help="folder of the videos")
     parser.add_argument("--output", required=True, metavar="DIR", help="checkpoint to write; new or empty")
-    parser.add_argument("--epochs", type=int, default=12, help="passes over the frames (%(default)s)")
+    parser.add_argument("--epochs", type=int, default=8, help="passes over the frames (%(default)s)")
     parser.add_argument("--batch_size", type=int, default=128, help="frames a step (%(default)s)")
     parser.add_argument("--learning_rate", type=float, default=1e-3, help="at its highest (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of weights, order and augmentation (%(default)s)")

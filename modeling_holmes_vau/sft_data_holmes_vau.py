@@ -15,7 +15,7 @@ import torch
 from hivau70k_dataset.instructions import build_instructions
 from hivau70k_dataset.reading import read_annotation_files
 from hivau70k_dataset.schema import TASKS, AnnotationError, Instruction
-from hivau70k_dataset.videos import VideoFolder
+from hivau70k_dataset.videos import Segment, VideoFolder
 
 from .feature_cache_holmes_vau import module_digest
 from .files_holmes_vau import write_whole
@@ -29,18 +29,10 @@ NO_PROBLEM = ""
 
 
 @dataclass(frozen=True)
-class Segment:
-    """What a conversation is about.
+class NamedSegment(Segment):
+    """What a conversation is about; `name` is the path of the segment in the layout of the release."""
 
-    Args:
-        name (`str`): Path of the segment in the layout of the release.
-        path (`str`): The file to read.
-        span_s (`tuple[float, float]`, *optional*): Start and end in seconds; by default the whole file.
-    """
-
-    name: str
-    path: str
-    span_s: tuple[float, float] | None = None
+    name: str = ""
 
     def key(self) -> str:
         """Tells this segment of this very file from any other."""
@@ -52,28 +44,11 @@ class Segment:
 class Conversation:
     """Questions and answers about one segment, in order."""
 
-    segment: Segment
+    segment: NamedSegment
     turns: tuple[tuple[str, str], ...]
 
 
 # ---- rows -----------------------------------------------------------------------------------------------------------
-
-
-def find_segment(entry: Instruction, span_s: tuple[float, float] | None, videos: VideoFolder) -> Segment:
-    """Where a segment is read: in its whole video by its span, else in a file of its own.
-
-    Raises:
-        `ValueError`: one line, if it is nowhere.
-    """
-    found = videos.find_whole(entry) if span_s is not None else None
-    found = found or videos.find(entry)
-    if found is None:
-        raise ValueError("not under the folder of videos")
-    if entry.level == "video" or found.is_cut:
-        return Segment(entry.video, found.path)
-    if span_s is None:
-        raise ValueError("the annotations do not tell its span, and it is not there as a file of its own")
-    return Segment(entry.video, found.path, (float(span_s[0]), float(span_s[1])))
 
 
 def group_turns(rows: Iterable[Instruction]) -> list[list[Instruction]]:
@@ -137,7 +112,8 @@ def read_conversations(
             span_s = annotation and annotation.span_s(first.level, first.event, first.clip)
             turns = tuple((row.question.strip(), row.answer.strip()) for row in group)
             _check_texts(turns, placeholders)
-            found.append(Conversation(find_segment(first, span_s, folder), turns))
+            place = folder.find_segment(first, span_s)
+            found.append(Conversation(NamedSegment(place.path, place.span_s, first.video), turns))
         except ValueError as error:
             problems[first.video] = str(error).splitlines()[0]
     return found, problems
@@ -202,7 +178,7 @@ class FrameRule:
     sampler: str
     tau: float
 
-    def choose(self, reader, segment: Segment, score: Callable[[list[int]], torch.Tensor]) -> dict:
+    def choose(self, reader, segment: NamedSegment, score: Callable[[list[int]], torch.Tensor]) -> dict:
         """Frame numbers of a segment by the functions that inference plans and samples with.
 
         Returns:
@@ -256,14 +232,14 @@ class FrameChooser:
         self.frames = LineCache(folder / f"frames-{settings_digest(made_with)}", process)
 
     def choose_all(
-        self, segments: Iterable[Segment], process: int = 0, num_processes: int = 1
-    ) -> Iterator[tuple[Segment, str]]:
+        self, segments: Iterable[NamedSegment], process: int = 0, num_processes: int = 1
+    ) -> Iterator[tuple[NamedSegment, str]]:
         """Choose the frames of this process's share of the segments, file by file.
 
         Returns:
             Iterator of each segment and why it can't be read, empty if it can.
         """
-        by_file: dict[str, list[Segment]] = defaultdict(list)
+        by_file: dict[str, list[NamedSegment]] = defaultdict(list)
         for segment in dict.fromkeys(segments):
             by_file[segment.path].append(segment)
         for path in sorted(by_file)[process::num_processes]:

@@ -47,12 +47,12 @@ class LossWeights:
 
 
 _MEMORY = dict.fromkeys(("abnormal_memory", "abnormal_not_normal", "normal_memory", "normal_not_abnormal"), 0.1)
+# The weights of UR-DMU's `train.py`, with its video term replaced by the frame term where frames are labelled.
+_URDMU = LossWeights(triplet=0.1, kl=0.001, distance=0.0001, **_MEMORY)
 PRESETS = {
-    "default": LossWeights(),
-    # Eq. 6: L_AS + L_triplet + L_KL, unweighted.
-    "paper": LossWeights(triplet=1.0, kl=1.0),
-    # The weights of UR-DMU's `train.py`, with its video term replaced by the frame term where frames are labelled.
-    "urdmu": LossWeights(triplet=0.1, kl=0.001, distance=0.0001, **_MEMORY),
+    "default": _URDMU,  # best on the miniature, see docs/scorer.md
+    "paper": LossWeights(triplet=1.0, kl=1.0),  # Eq. 6: L_AS + L_triplet + L_KL, unweighted
+    "urdmu": _URDMU,
 }
 # What the reference calls the memory terms, and the attention each is taken of.
 _MEMORY_TERMS = {

@@ -12,9 +12,10 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from eval import reasoning_models
 from eval.openai_client import ChatClient, EndpointError, RefusedRequest
-from eval.reasoning_models import EndpointAnswerer, HolmesVAUAnswerer, RivalAnswerer, Segment, middle_frames
+from eval.reasoning_models import EndpointAnswerer, HolmesVAUAnswerer, RivalAnswerer, middle_frames
 from eval.reasoning_predict import add_arguments
 from hivau70k_dataset.segments import read_segment
+from hivau70k_dataset.videos import Segment
 from modeling_holmes_vau import HolmesVAUForConditionalGeneration, HolmesVAUProcessor, analyze_video
 from modeling_holmes_vau.cli import CommandError
 from modeling_holmes_vau.untrained_holmes_vau import build_small_tokenizer

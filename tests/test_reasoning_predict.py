@@ -20,12 +20,11 @@ from PIL import Image
 from transformers.utils.import_utils import is_serve_available
 
 from eval import reasoning, reasoning_models, reasoning_predict
-from eval.reasoning_models import Segment
-from eval.reasoning_predict import CHUNK_BATCHES, find_segment, plan_batches, plan_chunks, whole_lines
+from eval.reasoning_predict import CHUNK_BATCHES, plan_batches, plan_chunks, whole_lines
 from hivau70k_dataset.miniature import render_miniature
 from hivau70k_dataset.reading import read_annotation_files
 from hivau70k_dataset.schema import Instruction
-from hivau70k_dataset.videos import VideoFolder
+from hivau70k_dataset.videos import Segment, VideoFolder
 from tests.chat_server import chat_server, completion
 from tests.rivals import write_holmes_vau, write_llava, write_qwen2_vl
 
@@ -315,17 +314,17 @@ def test_where_a_segment_lies(mini, tmp_path):
     spans = {level: annotation.span_s(level, entry.event, entry.clip) for level, entry in by_level.items()}
     cut = place(by_level["clip"].video)
     folder = VideoFolder(root)
-    assert find_segment(by_level["clip"], spans["clip"], folder) == Segment(cut)
-    assert find_segment(by_level["clip"], None, folder) == Segment(cut)
+    assert folder.find_segment(by_level["clip"], spans["clip"]) == Segment(cut)
+    assert folder.find_segment(by_level["clip"], None) == Segment(cut)
     with pytest.raises(ValueError, match="no such video under"):
-        find_segment(by_level["event"], spans["event"], folder)
+        folder.find_segment(by_level["event"], spans["event"])
     whole = place(annotation.whole_path)
     folder = VideoFolder(root)
     for level in ("event", "clip"):
-        assert find_segment(by_level[level], spans[level], folder) == Segment(whole, spans[level])
-    assert find_segment(by_level["video"], spans["video"], folder) == Segment(whole)
+        assert folder.find_segment(by_level[level], spans[level]) == Segment(whole, spans[level])
+    assert folder.find_segment(by_level["video"], spans["video"]) == Segment(whole)
     with pytest.raises(ValueError, match="do not tell its span"):
-        find_segment(by_level["event"], None, folder)
+        folder.find_segment(by_level["event"], None)
 
 
 def test_longest_questions_first():

@@ -9,7 +9,6 @@ import torch
 from transformers import AutoTokenizer
 
 from eval.reasoning_models import HolmesVAUAnswerer
-from eval.reasoning_models import Segment as EvalSegment
 from modeling_holmes_vau import VideoChat
 from modeling_holmes_vau.sft_batch_holmes_vau import SFTCollator, encode_turns, normalize_pixels
 from modeling_holmes_vau.sft_data_holmes_vau import (
@@ -57,7 +56,7 @@ def test_missing_videos_and_texts_that_mean_pictures_are_left_out(data, tmp_path
     assert len(found) == 3 and problems.keys() == {
         f"ucf-crime/videos/train/{name}_x264.mp4" for name in ("Arson1", "Normal_Videos_0", "Normal_Videos_1")
     }
-    assert set(problems.values()) == {"not under the folder of videos"}
+    assert set(problems.values()) == {f"no such video under {tmp_path}"}
     found, problems = read_conversations(data / "annotations", data / "videos", LEVELS, TASKS, placeholders=("burns",))
     assert len(found) == 22 and all("burns, which stand for pictures" in problem for problem in problems.values())
 
@@ -91,7 +90,7 @@ def test_frames_are_those_of_inference(sampler, segments, model56, processor56, 
         features = model56.get_image_features(
             pixels, vision_feature_layer=-1, vision_feature_select_strategy="default"
         ).pooler_output
-    expected = answerer.look(EvalSegment(segment.path, segment.span_s)).image_features
+    expected = answerer.look(segment).image_features
     torch.testing.assert_close(features, expected, atol=1e-5, rtol=1e-4)
 
 

@@ -24,7 +24,7 @@ from modeling_holmes_vau import HolmesVAUForConditionalGeneration
 from modeling_holmes_vau.checkpoint_holmes_vau import UNTRAINED_BUT_VISION_WARNING, UNTRAINED_SCORER_WARNING
 from modeling_holmes_vau.convert_holmes_vau_to_hf import convert_config
 from modeling_holmes_vau.sft_batch_holmes_vau import SFTCollator, TowerFeatures, normalize_pixels
-from modeling_holmes_vau.sft_data_holmes_vau import Segment
+from modeling_holmes_vau.sft_data_holmes_vau import NamedSegment
 from modeling_holmes_vau.sft_holmes_vau import Schedule, config_2b, freeze_tower, lora_config
 from tests.annotations import write_json
 from tests.sft_data import write_data
@@ -161,7 +161,7 @@ def test_what_cannot_be_read_before_the_training_is_left_out(trained_parts, data
     found = train_sft.build_rows(replace(args, videos=str(tmp_path)), model, processor)
     assert len(found) == len(rows) // 2 == 12
     assert f"left out: ucf-crime/videos/train/Arson0_x264.mp4: {tmp_path}/Arson0_x264.mp4: " in caplog.text
-    assert "left out: ucf-crime/videos/train/Normal_Videos_0_x264.mp4: not under the folder of videos" in caplog.text
+    assert "left out: ucf-crime/videos/train/Normal_Videos_0_x264.mp4: no such video under" in caplog.text
     assert "6 segments are left out; 12 conversations remain" in caplog.text
     # It opened, but its frames are gone when they are to be stored.
     broken = [rows[0], {**rows[1], "key": "other", "path": str(tmp_path / "Arson0_x264.mp4")}]
@@ -402,5 +402,5 @@ def test_the_benchmark_runs(tmp_path, capsys):
 
 
 def test_segments_of_a_file_that_vanished_are_no_rows(tmp_path):
-    talk = train_sft.Conversation(Segment("a", str(tmp_path / "gone.mp4")), (("?", "."),))
+    talk = train_sft.Conversation(NamedSegment(str(tmp_path / "gone.mp4"), name="a"), (("?", "."),))
     assert train_sft.make_row(0, talk, {}) is None
