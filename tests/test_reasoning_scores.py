@@ -377,7 +377,11 @@ def test_java_that_fails_is_one_line(tmp_path, predictions, monkeypatch, capsys)
 def test_the_commands_of_the_documentation():
     text = (Path(__file__).parents[1] / "docs" / "reasoning.md").read_text(encoding="utf-8")
     lines = [found for block in re.findall(r"```bash\n(.*?)```", text, re.DOTALL) for found in block.splitlines()]
-    parsed = [reasoning.build_parser().parse_args(shlex.split(found.split("reasoning.py ", 1)[1])) for found in lines]
+    parsed = [
+        reasoning.build_parser().parse_args(shlex.split(found.split("reasoning.py ", 1)[1]))
+        for found in lines
+        if "reasoning.py" in found
+    ]
     assert {args.command for args in parsed} == {"predict", "score", "judge"}
 
 

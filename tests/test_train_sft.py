@@ -376,7 +376,7 @@ def test_the_configuration_file_is_the_defaults(tmp_path):
 
 
 def documented_commands() -> list[str]:
-    text = (ROOT / "docs" / "sft.md").read_text(encoding="utf-8")
+    text = "".join(file.read_text(encoding="utf-8") for file in sorted((ROOT / "docs").glob("*.md")))
     return [line for block in re.findall(r"^```bash\n(.*?)^```", text, re.M | re.S) for line in block.splitlines()]
 
 
@@ -387,7 +387,7 @@ def test_documented_commands_parse(monkeypatch):
     for line in lines:
         words = [word for word in shlex.split(line.split("train_sft.py")[1]) if word != "..."]
         needed = ["--model=2b", "--dry_run=true"] if "--annotations" not in words else []
-        assert parse([*needed, *words, "--use_cpu=true"])[0].model in ("2b", "base")
+        assert parse([*needed, *words, "--use_cpu=true"])[0].model in ("2b", "base", "scorer/checkpoint")
     with pytest.raises(SystemExit):
         parse(["--help"])
 
