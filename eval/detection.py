@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for `eval` itself, and packages not installed
 
-from eval.settings import check_settings, checkpoint_digest
+from eval.settings import check_settings, checkpoint_digest, sole_run
 from hivau70k_dataset.ground_truth import (
     FrameAnnotation,
     frame_labels,
@@ -200,12 +200,18 @@ def read_scores(path: Path) -> VideoScores:
     numbers = {}
     for field in ("n_frames", "fps", "frame_stride"):
         if field in arrays:
-            if arrays[field].size != 1 or not float(arrays[field].item()) > 0:
-                raise ValueError(f"{path}: `{field}` is {arrays[field]}, expected one number above 0.")
-            numbers[field] = arrays[field].item()
+            value, least = arrays[field], 0 if field == "fps" else 1
+            if value.size != 1 or not _are_numbers(value) or not (value.item() >= least and value.item() > 0):
+                wanted = "one number above 0" if field == "fps" else "one number, 1 or more"
+                raise ValueError(f"{path}: `{field}` is {value}, expected {wanted}.")
+            numbers[field] = value.item()
     events, rule = arrays.get("events"), arrays.get("event_rule")
     if events is not None and (events.ndim != 2 or events.shape[1] != 3):
         raise ValueError(f"{path}: `events` has the shape {events.shape}, expected (n, 3): start_s, end_s, score.")
+    if events is not None and not (_are_numbers(events) and (events[:, 0] < events[:, 1]).all()):
+        raise ValueError(f"{path}: `events` are not all finite numbers with start_s before end_s.")
+    if rule is not None and not (rule.shape == (3,) and _are_numbers(rule)):
+        raise ValueError(f"{path}: `event_rule` is {rule}, expected three numbers: threshold, low threshold, seconds.")
     return VideoScores(
         scores.astype(np.float64),
         n_frames=int(numbers["n_frames"]) if "n_frames" in numbers else None,
@@ -214,6 +220,10 @@ def read_scores(path: Path) -> VideoScores:
         events=None if events is None else events.tolist(),
         event_rule=None if rule is None else tuple(rule.tolist()),
     )
+
+
+def _are_numbers(array: np.ndarray) -> bool:
+    return array.dtype.kind in "fiub" and bool(np.isfinite(array).all())
 
 
 def score_video(path: str, model, processor) -> dict:
@@ -304,14 +314,11 @@ def settings_of(args: argparse.Namespace) -> dict[str, str]:
 
 
 def claim_output(output: str, settings: dict[str, str]) -> Path:
-    """The output folder, made or of the same settings."""
+    """The output folder, if it holds nothing else than scores of the same settings."""
     folder = Path(output)
-    if folder.exists() and not folder.is_dir():
-        raise CommandError(f"--output {output}: is a file; pass a folder")
     filled = any((folder / "scores").glob("*.npz")) or (folder / "report.json").exists()
     if filled:
         check_settings(f"--output {output}", folder / SETTINGS, settings, "scores", "folder")
-    folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / SETTINGS, json.dumps(settings, indent=2) + "\n")
     return folder
 
@@ -428,6 +435,15 @@ def run(args: argparse.Namespace) -> int:
         raise CommandError(f"--videos {args.videos}: no such folder; pass the one that holds the videos")
     tests = read_tests(args)
     settings = settings_of(args)
+    if Path(args.output).exists() and not Path(args.output).is_dir():
+        raise CommandError(f"--output {args.output}: is a file; pass a folder")
+    Path(args.output).mkdir(parents=True, exist_ok=True)
+    with sole_run(Path(args.output)):
+        return score_and_report(args, tests, settings)
+
+
+def score_and_report(args: argparse.Namespace, tests: dict[str, AnnotatedVideo], settings: dict[str, str]) -> int:
+    """The run, with the output folder to itself."""
     output = claim_output(args.output, settings)
     problems = score_missing(args, tests) if args.model else {}
     videos = read_videos(args, tests, Path(args.scores or output / "scores"), problems)

@@ -91,7 +91,7 @@ MEANING = {
     "video length": "1 / length, one constant a video: shorter videos score higher",
     "centre": "1 - |2t/T - 1|: the middle of a video scores highest",
     "video labels": "knows which videos are abnormal, and scores all their frames 1: no localisation",
-    "ground truth": "the labels themselves: the upper bound; as events, those that touch are one",
+    "ground truth": "the labels themselves: the upper bound",
 }
 
 
@@ -152,6 +152,8 @@ def _event_metrics(metric, name: str, videos: list[CountedVideo], scores: list[n
     for video, values in zip(videos, scores):
         if name == SCORES and video.events is not None:
             predicted.append(video.events)
+        elif name == "ground truth":
+            predicted.append([[first / video.fps, last / video.fps, 1.0] for first, last in video.spans])
         else:
             predicted.append(_events_of_frames(video, values))
     references = [[[first / video.fps, last / video.fps] for first, last in video.spans] for video in videos]

@@ -36,7 +36,7 @@ class ChatClient:
 
     Calls from several threads do not get in each other's way. A request that fails for a reason that may pass (no
     connection, too many requests, an error of the server) is sent again after a wait that doubles each time, or that
-    the server names.
+    the server names, up to a minute.
 
     Args:
         endpoint (`str`): `http://host:port`, with or without `/v1` and `/chat/completions` behind it.
@@ -65,6 +65,8 @@ class ChatClient:
         self.url = chat_url(endpoint)
         self.model, self.timeout_s, self.retries = model, timeout_s, retries
         self._headers = {"Content-Type": "application/json", "User-Agent": "holmes-vau"}
+        if api_key and not (api_key.strip().isascii() and api_key.strip().isprintable()):
+            raise ValueError("`api_key` holds characters that a header cannot carry; pass the key alone, on one line.")
         if api_key:
             self._headers["Authorization"] = f"Bearer {api_key.strip()}"
         # A proxy of the environment cannot reach this machine's own servers.

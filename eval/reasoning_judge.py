@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from eval.reasoning_scores import Answer, check_missing, read_predictions, rival_answers
+from eval.reasoning_scores import Answer, read_predictions, rival_answers
+from eval.settings import sole_run
 from hivau70k_dataset.schema import LEVELS, TASKS, Instruction
 from modeling_holmes_vau.cli import CommandError
 from modeling_holmes_vau.files_holmes_vau import write_whole
@@ -35,9 +36,11 @@ RESAMPLES = 1000  # of the intervals
 SWAPPED = {"A": "B", "B": "A", "neither": "neither"}
 # One whole number, on a scale that is not told or ends at 5: "Score: 4", "**Score**: 4/5"; not "4.5", "3-4", "6/10".
 _SCORE = re.compile(
-    r"\bscore\b[\s*_:=`\"(]*(\d++(?:\.\d++)?+)(?!\s*(?:-|–|to\b|or\b))(?:[\s*_`]*/\s*(\d++))?+", re.IGNORECASE
+    r"\bscore\b[\s*_:=`\"(]*(\d++(?:\.\d++)?+)(?!\s*(?:-|–|to\b|or\b))(?:[\s*_`]*(?:/|out\s+of)\s*(\d++))?+",
+    re.IGNORECASE,
 )
-_BETTER = re.compile(r"\bbetter\s*[*_`]*:[\s*_`\"(]*(?:answer[\s_]+)?(a|b|neither)\b", re.IGNORECASE)
+_BETTER = re.compile(r"\bbetter\s*[*_`]*:\s*([^\n.;]*)", re.IGNORECASE)
+_NAMES = {"a": "A", "b": "B", "neither": "neither"}
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Question:
         row (`int`), instruction (`Instruction`): What was answered.
         kind (`str`): "grade"; "pair" shows the predictions first, "pair swapped" the rival's.
         messages (`list[dict]`): What is sent.
-        key (`str`): Digest of the judge's name and the messages.
+        key (`str`): Digest of the judge's name, the messages and the longest reply.
     """
 
     row: int
@@ -75,6 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max_tokens", type=int, default=512, metavar="N", help="longest reply; a judge that thinks needs more (512)"
     )
+    parser.add_argument("--allow_missing", action="store_true", help="leave out rows that have no answer")
     parser.add_argument("--workers", type=int, default=4, metavar="N", help="requests at a time (4)")
     parser.add_argument("--seed", type=int, default=0, help="of the resamples of the intervals (0)")
 
@@ -108,22 +112,26 @@ def read_grade(reply: str) -> int | None:
 
 
 def read_preference(reply: str) -> str | None:
-    """Which answer a reply prefers: "A", "B" or "neither"; `None` where it names none or several.
+    """Which answer a reply prefers: "A", "B" or "neither"; `None` where it names none or several, or says more.
 
     Example:
 
     >>> read_preference("Closer to the reference. Better: B"), read_preference("Better: A. Or better: B.")
     ('B', None)
     """
-    found = {word.lower() for word in _BETTER.findall(_after_thinking(reply))}
-    return {"a": "A", "b": "B", "neither": "neither"}[found.pop()] if len(found) == 1 else None
+    said = {words.strip(' \t\r*_`"()').lower() for words in _BETTER.findall(_after_thinking(reply))}
+    return _NAMES.get(re.sub(r"^answer[\s_]+", "", said.pop())) if len(said) == 1 else None
 
 
 def _after_thinking(reply: str) -> str:
+    if "<think>" in reply and "</think>" not in reply:  # cut off before it came to a verdict
+        return ""
     return reply.rpartition("</think>")[2]  # drafts of a model that thinks aloud are no verdict
 
 
-def questions_of(answers: list[Answer], rival: dict[int, str] | None, model: str) -> Iterator[Question]:
+def questions_of(
+    answers: list[Answer], rival: dict[int, str] | None, model: str, max_tokens: int
+) -> Iterator[Question]:
     """All requests of a run: a grade for each answer and, with a rival, both orders of each pair."""
     prompts = json.loads(PROMPTS.read_text(encoding="utf-8"))
     for answer in answers:
@@ -137,7 +145,7 @@ def questions_of(answers: list[Answer], rival: dict[int, str] | None, model: str
                 texts[kind] = fill(prompts["pair"], first=first, second=second, **common)
         for kind, text in texts.items():
             messages = [{"role": "system", "content": prompts["system"]}, {"role": "user", "content": text}]
-            key = hashlib.sha256(json.dumps([model, messages]).encode()).hexdigest()[:16]
+            key = hashlib.sha256(json.dumps([model, messages, max_tokens]).encode()).hexdigest()[:16]
             yield Question(answer.row, row, kind, messages, key)
 
 
@@ -160,7 +168,7 @@ def read_replies(path: Path) -> dict[str, dict[str, Any]]:
     if whole != content:
         write_whole(path, whole)
     try:
-        kept = [json.loads(line) for line in whole.decode("utf-8").splitlines()]
+        kept = [json.loads(line) for line in whole.splitlines()]
         return {entry["key"]: entry for entry in kept}
     except (ValueError, KeyError, TypeError) as error:
         raise CommandError(f"{path}: not the replies of an earlier run ({error}); choose another --output") from error
@@ -337,21 +345,44 @@ def run(args: argparse.Namespace) -> int:
     from eval.openai_client import ChatClient
 
     client = ChatClient(args.endpoint, args.model, check_arguments(args))
-    answers = read_predictions(args.predictions)
-    check_missing(answers, args.predictions, allowed=False)
-    answers = choose(answers, args.limit)
-    rival = rival_answers(args.against, answers) if args.against else None
-    questions = list(questions_of(answers, rival, args.model))
+    answers = choose(read_predictions(args.predictions), args.limit)
+    rival, without = rival_answers(args.against, answers) if args.against else (None, [])
+    unanswered = {answer.row for answer in answers if answer.prediction is None} | set(without)
+    if unanswered and not args.allow_missing:
+        raise CommandError(
+            f"--predictions {args.predictions}: {len(unanswered)} of {len(answers)} rows have no answer there or in "
+            f"--against, the first is row {min(unanswered)}; run `predict` again, which goes on where it stopped, or "
+            "leave them out with --allow_missing"
+        )
+    answers = [answer for answer in answers if answer.row not in unanswered]
+    if not answers:
+        raise CommandError(f"--predictions {args.predictions}: no row is answered there and in --against")
+    questions = list(questions_of(answers, rival, args.model, args.max_tokens))
     folder = Path(args.output)
     folder.mkdir(parents=True, exist_ok=True)
-    replies = ask(questions, client, folder / REPLIES, args.workers, args.max_tokens)
+    with sole_run(folder):
+        replies = ask(questions, client, folder / REPLIES, args.workers, args.max_tokens)
+        return report_replies(args, questions, replies, len(unanswered))
+
+
+def report_replies(args: argparse.Namespace, questions: list[Question], replies: dict, unanswered: int) -> int:
+    """Print and write what the judge said; status 1 if nothing of it can be read."""
+    folder, rows = Path(args.output), len({question.row for question in questions})
     options = {"predictions": args.predictions, "against": args.against or "none", "judge": args.model}
-    options |= {"rows": len(answers), "replies": len({question.key for question in questions}), "seed": args.seed}
+    options |= {
+        "rows": rows,
+        "without an answer": unanswered,
+        "replies": len({question.key for question in questions}),
+        "seed": args.seed,
+    }
     refused = sum("refused" in replies[key] for key in {question.key for question in questions})
-    report = {"options": options, "refused": refused, "lines": summarise(verdicts(questions, replies), args.seed)}
+    said = verdicts(questions, replies)
+    report = {"options": options, "refused": refused, "lines": summarise(said, args.seed)}
     text = markdown(report)
     write_whole(folder / "judge.md", text)
     write_whole(folder / "judge.json", json.dumps(report, indent=2, ensure_ascii=False) + "\n")
     print(text)
     print(f"{folder / 'judge.md'}")
+    if all(row["grade"] is None and row.get("outcome") is None for row in said):
+        raise CommandError("no reply could be read; see replies.jsonl, and give a judge that thinks more --max_tokens")
     return 0

@@ -9,6 +9,7 @@ import argparse
 import base64
 import io
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from hivau70k_dataset.videos import Segment
@@ -84,11 +85,7 @@ class HolmesVAUAnswerer:
     def answer(self, seen: list, questions: list[str]) -> list[Reply]:
         """Greedy answers; `seen[i]` is what question `i` is about."""
         for_pictures = (self.processor.video_token, self.processor.image_token)
-        replies: list[Reply] = [
-            ValueError(f"the question holds {' or '.join(for_pictures)}, which stand for pictures in a prompt")
-            for _ in questions
-        ]
-        fine = [i for i, question in enumerate(questions) if not any(token in question for token in for_pictures)]
+        replies, fine = _only_texts(questions, for_pictures)
         if not fine:
             return replies
         prompts = [self.processor.user_prompt(questions[i], num_videos=1) for i in fine]
@@ -134,6 +131,8 @@ class RivalAnswerer:
         settings = processor.image_processor.to_dict()
         one_tile = {name: False for name in TILING if name in settings}
         self.processor_kwargs = {**one_tile, **(processor_kwargs or {})}
+        words = (getattr(processor, name, None) for name in ("image_token", "video_token"))
+        self.for_pictures = tuple(word for word in words if isinstance(word, str) and word)
         self.tokenizer = processor.tokenizer
         self.tokenizer.padding_side = "left"
         if self.tokenizer.pad_token is None:
@@ -147,15 +146,23 @@ class RivalAnswerer:
         """Tokens of a question."""
         return len(self.tokenizer(question)["input_ids"])
 
-    def answer(self, seen: list, questions: list[str]) -> list[Reply]:
-        """Greedy answers; `seen[i]` is what question `i` is about."""
-        inputs = self.processor.apply_chat_template(
+    def prepare(self, seen: list, questions: list[str]):
+        """The inputs of the model."""
+        return self.processor.apply_chat_template(
             [_pictures_and(question, frames) for frames, question in zip(seen, questions)],
             add_generation_prompt=True,
             tokenize=True,
             return_dict=True,
             processor_kwargs={"return_tensors": "pt", "padding": True, **self.processor_kwargs},
-        ).to(self.model.device, self.model.dtype)
+        )
+
+    def answer(self, seen: list, questions: list[str]) -> list[Reply]:
+        """Greedy answers; `seen[i]` is what question `i` is about."""
+        replies, fine = _only_texts(questions, self.for_pictures)
+        if not fine:
+            return replies
+        inputs = self.prepare([seen[i] for i in fine], [questions[i] for i in fine])
+        inputs = inputs.to(self.model.device, self.model.dtype)
         ids = self.model.generate(
             **inputs,
             do_sample=False,
@@ -164,7 +171,19 @@ class RivalAnswerer:
             pad_token_id=self.tokenizer.pad_token_id,
         )
         new = ids[:, inputs["input_ids"].shape[1] :]  # (batch, new)
-        return [text.strip() for text in self.tokenizer.batch_decode(new, skip_special_tokens=True)]
+        for i, text in zip(fine, self.tokenizer.batch_decode(new, skip_special_tokens=True)):
+            replies[i] = text.strip()
+        return replies
+
+
+def _only_texts(questions: list[str], for_pictures: Sequence[str]) -> tuple[list[Reply], list[int]]:
+    """An error for each question, and the places of those that hold no word for pictures and need none."""
+    words = " or ".join(for_pictures)
+    errors: list[Reply] = [
+        ValueError(f"the question holds {words}, which stand for pictures in a prompt") for _ in questions
+    ]
+    fine = [i for i, question in enumerate(questions) if not any(word in question for word in for_pictures)]
+    return errors, fine
 
 
 def _pictures_and(question: str, frames: list) -> list[dict]:
@@ -262,27 +281,37 @@ def load_answerer(args: argparse.Namespace, device: str):
 
     hf_logging.set_verbosity_error()
     hf_logging.disable_progress_bar()
-    is_ours = model_type(args.model) == "holmes_vau"
+    if model_type(args.model) == "holmes_vau":
+        from modeling_holmes_vau.cli import load_checkpoint
+
+        model, processor = load_checkpoint(args.model, device, args.dtype)
+        return HolmesVAUAnswerer(model, processor, args.num_frames, args.sampler, args.max_new_tokens)
     try:
-        model, processor = _load(args, trust_remote_code=is_ours or args.trust_remote_code, is_ours=is_ours)
+        model, processor = _load(args)
         model = model.to(device).eval()
+        answerer = RivalAnswerer(model, processor, args.num_frames, args.max_new_tokens, args.processor_kwargs)
     except CommandError:
         raise
     except Exception as error:  # whatever transformers, safetensors or the device say, it is about this checkpoint
         raise CommandError(f"--model {args.model}: cannot be used on {device}: {first_line(error)}") from error
-    if is_ours:
-        return HolmesVAUAnswerer(model, processor, args.num_frames, args.sampler, args.max_new_tokens)
-    answerer = RivalAnswerer(model, processor, args.num_frames, args.max_new_tokens, args.processor_kwargs)
     _check_template(args.model, processor)
+    from PIL import Image
+
+    try:
+        answerer.prepare([[Image.new("RGB", (64, 64))]], ["?"])
+    except Exception as error:  # of processor and image library, which know their own arguments
+        raise CommandError(
+            f"--model {args.model}: its processor cannot take a picture and a question: {first_line(error)}; "
+            "see --processor_kwargs"
+        ) from error
     return answerer
 
 
-def _load(args: argparse.Namespace, trust_remote_code: bool, is_ours: bool):
-    from transformers import AutoModelForImageTextToText, AutoProcessor, ProcessorMixin
+def _load(args: argparse.Namespace):
+    from transformers import AutoModelForImageTextToText, ProcessorMixin
 
-    options = {"trust_remote_code": trust_remote_code}
-    load_processor = AutoProcessor.from_pretrained if is_ours else load_rival_processor
-    processor = load_processor(args.model, **options)
+    options = {"trust_remote_code": args.trust_remote_code}
+    processor = load_rival_processor(args.model, **options)
     if not isinstance(processor, ProcessorMixin):
         raise CommandError(f"--model {args.model}: has no picture processor; expected a vision-language one")
     model, loaded = AutoModelForImageTextToText.from_pretrained(

@@ -14,13 +14,13 @@ parts. `OUTPUT.settings.json` tells what the lines were made with.
 """
 
 import argparse
-import fcntl
 import hashlib
 import json
 import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import astuple, dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -29,7 +29,7 @@ from tqdm import tqdm
 
 from eval.reasoning_models import load_answerer, model_type
 from eval.reasoning_scores import read_instructions
-from eval.settings import check_settings, checkpoint_digest
+from eval.settings import check_settings, checkpoint_digest, sole_run
 from hivau70k_dataset.reading import read_annotation_files
 from hivau70k_dataset.schema import LEVELS, SPLITS, TASKS, Instruction
 from hivau70k_dataset.videos import Segment, VideoFolder
@@ -253,9 +253,8 @@ def claim_output(output: Output, settings: dict) -> None:
     """Make the folder of the output, or make sure that what it holds was made with the same settings."""
     if output.path.is_dir():
         raise CommandError(f"--output {output.path}: is a folder; name a file in it, such as predictions.jsonl")
-    if output.files():
+    if output.lines():
         check_settings(f"--output {output.path}", output.settings, settings, "predictions", "file")
-    output.parts.mkdir(parents=True, exist_ok=True)
     write_whole(output.settings, json.dumps(settings, indent=2) + "\n")
 
 
@@ -292,10 +291,6 @@ class Answers:
     def run(self, chunks: list[list[Row]], bar: tqdm) -> None:
         """Answer the chunks' rows that have no line."""
         with self.part.open("ab") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise CommandError(f"{self.part}: another run is writing it; wait for it, or stop it") from error
             # What a killed process left of a last line goes away before anything is put behind it.
             file.truncate(sum(len(line) for _, line in whole_lines(self.part)))
             for chunk in chunks:
@@ -369,17 +364,25 @@ def settings_of(args: argparse.Namespace, rows: list[Row]) -> dict:
     if args.endpoint:
         settings = {"endpoint": args.endpoint, "served_model": args.model}
     else:
-        settings["digest"] = checkpoint_digest(args.model, DIGESTED)
+        code = ("*.py",) if args.trust_remote_code else ()
+        settings["digest"] = checkpoint_digest(args.model, (*DIGESTED, *code))
     names = ("num_frames", "sampler", "max_new_tokens", "processor_kwargs", "split", "levels", "tasks", "limit")
     return {**settings, **{name: vars(args)[name] for name in names}, "instructions": rows_digest(rows)}
 
 
-def prepare(args: argparse.Namespace) -> Job:
-    """Read what is asked and what is done, and claim the output."""
+def prepare(args: argparse.Namespace, alone: ExitStack) -> Job:
+    """Read what is asked and what is done, and claim the output, for this run alone."""
     check_arguments(args)
     rows = read_rows(args)
     output = Output(Path(args.output))
-    claim_output(output, settings_of(args, rows))
+    output.parts.mkdir(parents=True, exist_ok=True)
+    alone.enter_context(sole_run(output.parts))
+    try:
+        claim_output(output, settings_of(args, rows))
+    except CommandError:
+        with suppress(OSError):  # of an earlier run, and not empty
+            output.parts.rmdir()
+        raise
     return Job(rows, set(output.lines()))
 
 
@@ -420,13 +423,19 @@ def load_main_first(args: argparse.Namespace, state):
 
 def run(args: argparse.Namespace) -> int:
     """Answer what has no answer, then write the output; status 1 when nothing could be answered."""
+    with ExitStack() as alone:
+        return answer_all(args, alone)
+
+
+def answer_all(args: argparse.Namespace, alone: ExitStack) -> int:
+    """The run; `alone` keeps the output to it."""
     import torch
     from accelerate import PartialState
     from accelerate.utils import gather_object
 
     # Without a GPU accelerate sees the other processes only when it is told to use the CPU.
     state = PartialState(cpu=args.device == "cpu" or not torch.cuda.is_available(), timeout=LONGEST_WAIT)
-    job = from_main(state, lambda: prepare(args))
+    job = from_main(state, lambda: prepare(args, alone))
     if job is None:
         return 1
     output = Output(Path(args.output))

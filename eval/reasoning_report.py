@@ -23,6 +23,7 @@ from matplotlib.figure import Figure
 
 from eval.reasoning_baselines import FREQUENT, MEANING, MODEL, RIVAL, SHUFFLED, Pairs, pools_and_pairs
 from hivau70k_dataset.schema import LEVELS, Instruction
+from modeling_holmes_vau.cli import CommandError, first_line
 from modeling_holmes_vau.files_holmes_vau import write_whole
 
 
@@ -283,7 +284,11 @@ def build_report(
             statistics = {name: texts.statistics(system) for name, system in pairs.items()}
             report["pools"].append(head | compare(statistics, rows, options["bootstrap"], options["seed"]))
         if judgement is not None and pool.duplicates and {row.task for row in rows} == {"judgement"}:
-            statistics = {name: judgement_statistic(judgement, system) for name, system in pairs.items()}
+            try:
+                statistics = {name: judgement_statistic(judgement, system) for name, system in pairs.items()}
+            except ValueError as error:  # references in other words than the dataset's
+                said = first_line(error)
+                raise CommandError(f"{said} Leave `judgement` out of --metrics to score the words alone.") from error
             report["judgements"].append(head | compare(statistics, rows, options["bootstrap"], options["seed"]))
     return report
 

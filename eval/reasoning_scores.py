@@ -83,33 +83,34 @@ def read_instructions(annotations: str, split: str) -> list[Instruction]:
     return rows
 
 
-def read_predictions(path: str) -> list[Answer]:
-    """The answers of a prediction file by their row.
+def read_predictions(path: str, option: str = "--predictions") -> list[Answer]:
+    """The answers of a prediction file by their row; `option` is what a message calls it.
 
     Raises:
         `ValueError`: One line with file and line number, where a line cannot be read or a row stands twice.
     """
     if not Path(path).is_file():
-        raise CommandError(f"--predictions {path}: no such file; `eval/reasoning.py predict` writes it")
+        raise CommandError(f"{option} {path}: no such file; `eval/reasoning.py predict` writes it")
     answers, lines = {}, {}
-    with open(path, encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            answer = _read_line(line, path, number)
-            if answer.row in answers:
-                raise ValueError(
-                    f"{path}: row {answer.row} stands in line {lines[answer.row]} and in line {number}. Keep one."
-                )
-            answers[answer.row], lines[answer.row] = answer, number
+    for number, line in enumerate(Path(path).read_bytes().splitlines(), 1):
+        if not line.strip():
+            continue
+        answer = _read_line(line, path, number)
+        if answer.row in answers:
+            raise ValueError(
+                f"{path}: row {answer.row} stands in line {lines[answer.row]} and in line {number}. Keep one."
+            )
+        answers[answer.row], lines[answer.row] = answer, number
     if not answers:
-        raise CommandError(f"--predictions {path}: holds no answers")
+        raise CommandError(f"{option} {path}: holds no answers")
     return [answers[row] for row in sorted(answers)]
 
 
-def _read_line(line: str, path: str, number: int) -> Answer:
+def _read_line(line: bytes, path: str, number: int) -> Answer:
     try:
-        fields = json.loads(line)
+        fields = json.loads(line.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: line {number} is not UTF-8. Write it as `predict` does.") from error
     except ValueError as error:
         raise ValueError(
             f"{path}: line {number} is no JSON ({error}). If `predict` was stopped, run it again: it goes on."
@@ -123,6 +124,8 @@ def _read_line(line: str, path: str, number: int) -> Answer:
         raise ValueError(f"{path}: line {number}: `row` is {row!r}, expected a whole number from 0.")
     if not isinstance(prediction, str | None):
         raise ValueError(f"{path}: line {number}: `prediction` is {prediction!r}, expected a text, or null for none.")
+    if prediction and any("\ud800" <= character <= "\udfff" for character in prediction):
+        raise ValueError(f"{path}: line {number}: `prediction` holds half of a surrogate pair, which is no text.")
     record = {name: fields[name] for name in LINE_FIELDS} | {"answer": fields["reference"]}
     return Answer(row, instructions_from_json(record, path, f"line {number}")[0], prediction)
 
@@ -161,26 +164,23 @@ def check_missing(answers: list[Answer], path: str, allowed: bool) -> int:
     return len(missing)
 
 
-def rival_answers(path: str, answers: list[Answer]) -> dict[int, str]:
-    """The rival's answers by row.
+def rival_answers(path: str, answers: list[Answer]) -> tuple[dict[int, str], list[int]]:
+    """The rival's answers by row, and the rows of `answers` that it left without one.
 
     Raises:
         `CommandError`: Where it answers other rows.
     """
-    rivals = {answer.row: answer for answer in read_predictions(path)}
-    without = [
-        answer.row
-        for answer in answers
-        if answer.row not in rivals
-        or rivals[answer.row].prediction is None
-        or rivals[answer.row].instruction.answer != answer.instruction.answer
+    rivals = {answer.row: answer for answer in read_predictions(path, "--against")}
+    other = [
+        row for row in answers if row.row in rivals and rivals[row.row].instruction.answer != row.instruction.answer
     ]
-    if without:
+    if other:
         raise CommandError(
-            f"--against {path}: {len(without)} of {len(answers)} rows have no answer to the same reference there, the "
-            f"first is row {without[0]}; pass answers to the same annotations"
+            f"--against {path}: {len(other)} of {len(answers)} rows have another reference there, the first is row "
+            f"{other[0].row}; pass answers to the same annotations"
         )
-    return {answer.row: rivals[answer.row].prediction for answer in answers}
+    there = {row: rival.prediction for row, rival in rivals.items() if rival.prediction is not None}
+    return there, [answer.row for answer in answers if answer.row not in there]
 
 
 def check_java(metrics: list[str], tokenizer: str) -> None:
@@ -247,14 +247,20 @@ def run(args: argparse.Namespace) -> int:
     from eval.reasoning_baselines import MODEL, RIVAL
     from eval.reasoning_report import build_report, markdown, write_report
 
-    answered = {}
+    answered, options = {}, options_of(args)
     if args.predictions:
         answered[MODEL] = [answer.prediction or "" for answer in answers]
     if args.against:
-        rival = rival_answers(args.against, answers)
-        answered[RIVAL] = [rival[answer.row] for answer in answers]
+        rival, without = rival_answers(args.against, answers)
+        if without and not args.allow_missing:
+            raise CommandError(
+                f"--against {args.against}: {len(without)} of {len(answers)} rows have no answer there, the first is "
+                f"row {without[0]}; score them as empty answers with --allow_missing"
+            )
+        answered[RIVAL] = [rival.get(answer.row, "") for answer in answers]
+        options["missing of the rival"] = len(without)
     try:
-        report = build_report([answer.instruction for answer in answers], answered, options_of(args), missing)
+        report = build_report([answer.instruction for answer in answers], answered, options, missing)
     except RuntimeError as error:  # Java ran, and failed
         raise CommandError(first_line(error)) from error
     print(markdown(report))

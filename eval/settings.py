@@ -3,10 +3,17 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from modeling_holmes_vau.cli import CommandError, first_line
+
+
+try:
+    import fcntl
+except ImportError:  # Windows: two runs in one folder are not told apart there
+    fcntl = None
 
 
 WHERE = ("model", "endpoint")  # a checkpoint that was moved is the same, and so is a server
@@ -33,6 +40,28 @@ def checkpoint_digest(model: str, patterns: Iterable[str]) -> str:
     return total.hexdigest()[:16]
 
 
+@contextmanager
+def sole_run(folder: Path) -> Iterator[None]:
+    """
+    Keep a folder to this run; the operating system lets it go however the run ends.
+
+    Raises:
+        `CommandError`: if another run has it.
+    """
+    if fcntl is None:
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise CommandError(f"{folder}: another run is writing it; wait for it, or stop it") from error
+        yield
+    finally:
+        os.close(handle)
+
+
 def check_settings(output: str, file: Path, settings: dict, holds: str, place: str) -> None:
     """
     Make sure that what an output holds was made with the same settings.
@@ -52,6 +81,8 @@ def check_settings(output: str, file: Path, settings: dict, holds: str, place: s
         earlier = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise CommandError(f"{output}: its {file.name} is no JSON; choose another {place}") from error
+    if not isinstance(earlier, dict):
+        raise CommandError(f"{output}: its {file.name} is no JSON object; choose another {place}")
     changed = [key for key in {**settings, **earlier} if key not in WHERE and settings.get(key) != earlier.get(key)]
     if changed:
         was, now = (", ".join(f"{key} {from_.get(key)}" for key in changed) for from_ in (earlier, settings))

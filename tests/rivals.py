@@ -8,7 +8,7 @@ from transformers.utils import is_torchvision_available
 
 from modeling_holmes_vau import HolmesVAUForConditionalGeneration
 from modeling_holmes_vau.checkpoint_holmes_vau import build_processor, generation_config_for
-from modeling_holmes_vau.untrained_holmes_vau import build_small_tokenizer, small_config
+from modeling_holmes_vau.small_holmes_vau import build_small_tokenizer, small_config
 
 
 if is_torchvision_available():
@@ -28,7 +28,7 @@ CHAT_TEMPLATE = (
 
 
 def write_holmes_vau(folder: Path) -> Path:
-    """The untrained checkpoint, smaller, with larger weights: those of its kind say nearly the same to everything."""
+    """Random weights, larger than usual: small ones say nearly the same to everything."""
     tokenizer = build_small_tokenizer()
     config = small_config(tokenizer, image_size=28, width=32)
     torch.manual_seed(0)

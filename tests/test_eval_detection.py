@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from eval import detection
+from eval.settings import sole_run
 from hivau70k_dataset.ground_truth import FrameAnnotation, read_ucf_annotation
 from modeling_holmes_vau import find_events
 from modeling_holmes_vau.video_processing_holmes_vau import resize_frames
@@ -324,6 +325,44 @@ def test_scores_that_do_not_fit_are_counted(tmp_path, ucf, capsys):
     assert "not an .npz" in problems["Arson3_x264"] and "missing" in problems["Arson4_x264"]
     assert report["rows"] == evaluate_scores(tmp_path, **ucf, status=1)["rows"]
     capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        ({"frame_stride": 0.5}, "`frame_stride` is 0.5, expected one number, 1 or more"),
+        ({"n_frames": np.inf}, "`n_frames` is inf"),
+        ({"fps": 25 + 1j}, "`fps` is"),
+        ({"event_rule": 0.5}, "`event_rule` is 0.5, expected three numbers"),
+        ({"events": [[5.0, 1.0, 0.9]]}, "`events` are not all finite numbers with start_s before end_s"),
+        ({"events": [[0.0, np.nan, 0.9]]}, "`events` are not all finite"),
+    ],
+)
+def test_odd_arrays_are_counted_by_name(tmp_path, ucf, array, message, capsys):
+    write_scores(ucf["scores"], Arson101_x264={"scores": ARSON, **array}, Arson1_x264=ARSON)
+    write_lines(ucf["annotations"], *UCF, f"Arson/Arson1_x264.mp4 {16 * len(ARSON)} Arson 16 32 -1 -1")
+    problems = evaluate_scores(tmp_path, **ucf, status=1)["problems"]
+    assert list(problems) == ["Arson101_x264"] and message in problems["Arson101_x264"]
+    capsys.readouterr()
+
+
+def test_the_truth_finds_its_own_short_events(tmp_path):
+    annotations = hivau(
+        a=(250, 25.0, ["Theft"], [[2.0, 2.4], [6.0, 6.8]]),
+        b=(200, 25.0, [], [[1.0, 2.0]]),
+    )
+    path = write_json(tmp_path / "ucf_database_test.json", annotations)
+    scores = write_scores(tmp_path / "scores", a=np.linspace(0, 1, 16), b=np.full(13, 0.1))
+    report = evaluate_scores(tmp_path, scores=scores, annotations=path, protocol="hivau")
+    assert report["rows"]["ground truth"]["events"]["f1@0.7"] == 1.0
+
+
+def test_one_run_a_folder(tmp_path, ucf, capsys):
+    (tmp_path / "out").mkdir()
+    argv = ["--scores", ucf["scores"], "--annotations", ucf["annotations"], "--protocol", "ucf-crime"]
+    with sole_run(tmp_path / "out"):
+        assert detection.main([*map(str, argv), "--output", str(tmp_path / "out")]) == 1
+    assert "another run is writing it" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -66,11 +66,18 @@ def test_tries_again_after_longer_waits(waits):
 
 def test_waits_as_the_server_says(waits):
     later = email.utils.formatdate(time.time() + 30, usegmt=True)
-    headers = [{"Retry-After": 7}, {"Retry-After": later}, {"Retry-After": "soon"}, {"Retry-After": 999}]
+    headers = [{"Retry-After": 7}, {"Retry-After": later}, {"Retry-After": "soon"}, {"Retry-After": 999}, {}]
     with chat_server(lambda asked, number: (429, b"", headers[number])) as (url, _):
-        with pytest.raises(EndpointError, match="429 Too Many Requests, after 4 tries"):
-            ChatClient(url, "judge", retries=3).complete(MESSAGES, 8)
-    assert waits[0] == 7 and 25 < waits[1] <= 30 and 2 <= waits[2] <= 3
+        with pytest.raises(EndpointError, match="429 Too Many Requests, after 5 tries"):
+            ChatClient(url, "judge", retries=4).complete(MESSAGES, 8)
+    assert waits[0] == 7 and 25 < waits[1] <= 30 and 2 <= waits[2] <= 3 and waits[3] == 60
+
+
+@pytest.mark.parametrize("key", ["se\ncret", "schlüssel"])
+def test_a_key_that_no_header_carries_is_not_shown(key):
+    with pytest.raises(ValueError, match="on one line") as caught:
+        ChatClient("http://localhost:1", "judge", key)
+    assert key not in str(caught.value)
 
 
 @pytest.mark.parametrize(

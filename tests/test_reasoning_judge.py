@@ -32,6 +32,9 @@ from tests.annotations import write_lines
         ("Score: 3 or 4", None),
         ("Score: 8/10", None),
         ("Score: 4/10", None),
+        ("Score: 4 out of 10", None),
+        ("Score: 4 out of 5", 4),
+        ("<think>Maybe Score: 2", None),
         ("Score: 0", None),
         ("Score: 6", None),
         ("Score: 45", None),
@@ -52,6 +55,11 @@ def test_grades(reply, grade):
         ("Better: Answer A", "A"),
         ("Better: neither", "neither"),
         ("<think>Better: A</think>Better: B", "B"),
+        ("<think>Perhaps Better: A", None),
+        ("Better: a tie", None),
+        ("Better: A and B are equal", None),
+        ("Better: A or B", None),
+        ("Better: A/B", None),
         ("Better: A\nBetter: B", None),
         ("A is better: it agrees", None),
         ("Better: all", None),
@@ -236,6 +244,24 @@ def test_what_the_server_refuses_is_counted_and_not_asked_again(judge, tmp_path)
     assert run(judge, tmp_path) == report
 
 
+def test_a_reply_with_odd_line_ends_is_read_again(judge, tmp_path):
+    write_answers(tmp_path / "a.jsonl", videos="a")
+    judge.reply = lambda prompt: "One line\u2028another\u0085one more.\nScore: 4"
+    report = run(judge, tmp_path)
+    asked = len(judge.asked)
+    assert run(judge, tmp_path) == report and len(judge.asked) == asked
+
+
+def test_longer_replies_are_asked_anew(judge, tmp_path, capsys):
+    write_answers(tmp_path / "a.jsonl", videos="a")
+    judge.reply = lambda prompt: "<think>Let me see"
+    run(judge, tmp_path, status=1)
+    assert "no reply could be read" in capsys.readouterr().err
+    judge.reply, asked = lambda prompt: "<think>Let me see.</think>Score: 3", len(judge.asked)
+    assert line_of(run(judge, tmp_path, "--max_tokens", "2048"), "clip")["grade"]["value"] == 3
+    assert len(judge.asked) == 2 * asked
+
+
 def test_limit_spreads_over_the_file(judge, tmp_path):
     write_answers(tmp_path / "a.jsonl", videos="abcdefgh")
     report = run(judge, tmp_path, "--limit", "4")
@@ -258,9 +284,10 @@ def test_key_of_the_endpoint(judge, tmp_path, monkeypatch):
     ("options", "message"),
     [
         (["--predictions", "{tmp}/none.jsonl"], "no such file"),
-        (["--against", "{tmp}/none.jsonl"], "no such file"),
-        (["--against", "{tmp}/few.jsonl"], "4 of 8 rows have no answer to the same reference there, the first is row"),
-        (["--predictions", "{tmp}/gap.jsonl"], "1 of 1 answers are missing"),
+        (["--against", "{tmp}/none.jsonl"], "--against {tmp}/none.jsonl: no such file"),
+        (["--against", "{tmp}/few.jsonl"], "4 of 8 rows have no answer there or in --against, the first is"),
+        (["--predictions", "{tmp}/gap.jsonl"], "1 of 1 rows have no answer there"),
+        (["--predictions", "{tmp}/gap.jsonl", "--allow_missing"], "no row is answered there and in --against"),
         (["--limit", "0"], "--limit 0: must be 1 or more"),
         (["--workers", "0"], "--workers 0: must be 1 or more"),
         (["--api_key_env", "NO_SUCH_KEY"], "--api_key_env NO_SUCH_KEY: no such environment variable"),
@@ -274,4 +301,5 @@ def test_mistakes_are_one_line(judge, tmp_path, options, message, capsys):
     write_lines(tmp_path / "gap.jsonl", [{**json.loads(few.read_text().splitlines()[0]), "prediction": None}])
     run(judge, tmp_path, *(option.format(tmp=tmp_path) for option in options), status=1)
     said = capsys.readouterr().err
-    assert message in said and said.startswith("error: ") and said.count("\n") == 1 and not judge.asked
+    assert message.format(tmp=tmp_path) in said and said.startswith("error: ") and said.count("\n") == 1
+    assert not judge.asked

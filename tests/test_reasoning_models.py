@@ -18,7 +18,7 @@ from hivau70k_dataset.segments import read_segment
 from hivau70k_dataset.videos import Segment
 from modeling_holmes_vau import HolmesVAUForConditionalGeneration, HolmesVAUProcessor, analyze_video
 from modeling_holmes_vau.cli import CommandError
-from modeling_holmes_vau.untrained_holmes_vau import build_small_tokenizer
+from modeling_holmes_vau.small_holmes_vau import build_small_tokenizer
 from tests.chat_server import chat_server, completion
 from tests.rivals import write_holmes_vau, write_llava, write_qwen2_vl
 from tests.videos import moving_square, write_video
@@ -89,7 +89,7 @@ def test_holmes_vau_answers_as_analyze_video(tiny, segments, options):
     )
     answerer = load(tiny, max_new_tokens=NEW_TOKENS, **options)
     assert type(answerer) is HolmesVAUAnswerer
-    assert type(answerer.model).__module__.startswith("transformers_modules.")  # the checkpoint's own code
+    assert type(answerer.model) is HolmesVAUForConditionalGeneration  # the code installed, not that of the folder
     expected = [
         analyze_video(
             segment.path,
@@ -134,6 +134,19 @@ def test_rivals_answer_the_same_in_any_batch(rivals, segments, name):
     assert len(set(single)) > 4  # questions and pictures both matter
     for batch in (4, 6):
         assert ask(answerer, segments, batch) == single
+
+
+def test_a_question_that_a_rival_takes_for_a_picture_has_an_error(rivals, segments):
+    answerer = load(rivals["llava"], num_frames=2, max_new_tokens=NEW_TOKENS)
+    seen = answerer.look(segments[1])
+    error, reply = answerer.answer([seen, seen], ["<image>\nDescribe.", "Why?"])
+    assert isinstance(error, ValueError) and "<image>" in str(error)
+    assert [reply] == answerer.answer([seen], ["Why?"])
+
+
+def test_what_a_processor_does_not_take_is_told_at_once(rivals):
+    with pytest.raises(CommandError, match="cannot take a picture and a question.*--processor_kwargs"):
+        load(rivals["llava"], processor_kwargs={"size": "big"})
 
 
 def test_a_rival_sees_the_middle_frames_before_the_question(rivals, segments, monkeypatch):

@@ -186,7 +186,13 @@ def test_a_rival_is_scored_on_the_same_rows_and_resamples(tmp_path, predictions,
     assert all(figure == nothing for figure in same["pools"][0]["differences"]["rival"].values())  # in every resample
     write_lines(rival, [line(0, RUNS)])
     score(tmp_path, "--predictions", predictions, "--against", rival, *options, status=1)
-    assert "9 of 10 rows have no answer to the same reference there, the first is row 1" in capsys.readouterr().err
+    assert f"--against {rival}: 9 of 10 rows have no answer there, the first is row 1" in capsys.readouterr().err
+    few = score(tmp_path, "--predictions", predictions, "--against", rival, *options, "--allow_missing")
+    assert few["options"]["missing of the rival"] == 9
+    assert value(few["pools"][0], "rival", "rouge_l") < value(few["pools"][0], "model", "rouge_l")
+    write_lines(rival, [{**line(0, RUNS), "reference": "Something else."}])
+    score(tmp_path, "--predictions", predictions, "--against", rival, *options, status=1)
+    assert "1 of 10 rows have another reference there" in capsys.readouterr().err
 
 
 @NEEDS_JAVA

@@ -68,7 +68,6 @@ _CITATION = """\
 
 _YES = re.compile(r"\W*yes\b[\s,.:;!-]*", re.IGNORECASE)
 _NOT_NORMAL = re.compile(r"(?:\bnot|n't)\s+(?:\w+\s+)?normal\b", re.IGNORECASE)
-_NORMAL = re.compile(r"\b(?:not|n't)\s+(?:\w+\s+)?normal\b|n't\s+normal\b", re.IGNORECASE)
 _NORMAL = re.compile(r"\b(?:normal|ordinary)\b", re.IGNORECASE)
 
 
