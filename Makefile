@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 # The stamp is newer than what it installs from, so a second call does nothing.
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test test-datasets3 lint format clean
+.PHONY: setup demo mini mini-code test test-datasets3 lint format clean
 
 $(STAMP): setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -13,14 +13,47 @@ $(STAMP): setup.py constraints.txt
 
 setup: $(STAMP)
 
-demo/street.mp4: $(STAMP)
-	$(BIN)/python -m hivau70k_dataset.demo --output $@
-
-demo: demo/street.mp4
-	$(BIN)/holmes-vau analyze demo/street.mp4 --output demo/analysis
+# Two videos that no training has seen: one with an anomaly, one with its ordinary look-alike.
+demo: $(STAMP)
+	$(BIN)/python -m hivau70k_dataset miniature --split test --videos 2 --seed 231 --size 336 --output demo
+	$(BIN)/holmes-vau analyze demo/videos --output demo/analysis
 
 test: $(STAMP)
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q -rs
+
+# checkpoints/holmes-vau-mini, from nothing. Every step goes on where it was stopped.
+MINI := runs/mini
+DATA := --annotations $(MINI)/data --videos $(MINI)/data/videos
+
+$(MINI)/data/raw_annotations/miniature_test.jsonl: | $(STAMP)
+	@command -v java > /dev/null || { echo "make mini needs a Java runtime (8 or newer) for METEOR: install one"; exit 1; }
+	$(BIN)/python -m hivau70k_dataset miniature --videos 1500 --output $(MINI)/data
+	$(BIN)/python -m hivau70k_dataset miniature --split test --videos 120 --output $(MINI)/data
+
+$(MINI)/vision/config.json: | $(MINI)/data/raw_annotations/miniature_test.jsonl
+	$(BIN)/python -m modeling_holmes_vau.pretrain_vision_holmes_vau $(DATA) --clip_stride 8 --other_stride 32 --output $(MINI)/vision
+
+$(MINI)/scorer/checkpoint/processor_config.json: | $(MINI)/vision/config.json
+	$(BIN)/python train_scorer.py --config configs/mini/scorer.yaml --model $(MINI)/vision $(DATA) --features_dir $(MINI)/features --output_dir $(MINI)/scorer
+
+$(MINI)/captions/checkpoint/README.md: | $(MINI)/scorer/checkpoint/processor_config.json
+	$(BIN)/python train_sft.py --config configs/mini/captions.yaml --model $(MINI)/scorer/checkpoint $(DATA) --output_dir $(MINI)/captions
+
+$(MINI)/sft/adapter/README.md: | $(MINI)/captions/checkpoint/README.md
+	$(BIN)/python train_sft.py --config configs/mini/sft.yaml --model $(MINI)/captions/checkpoint $(DATA) --feature_cache $(MINI)/tower --output_dir $(MINI)/sft
+
+$(MINI)/merged/config.json: | $(MINI)/sft/adapter/README.md
+	$(BIN)/holmes-vau merge --half --adapter $(MINI)/sft/adapter --output $(MINI)/merged
+
+mini: $(MINI)/merged/config.json
+	$(BIN)/python eval/detection.py --model $(MINI)/merged $(DATA) --output $(MINI)/detection
+	$(BIN)/python eval/reasoning.py predict --model $(MINI)/merged $(DATA) --batch_size 16 --output $(MINI)/predictions.jsonl
+	$(BIN)/python eval/reasoning.py score --predictions $(MINI)/predictions.jsonl --annotations $(MINI)/data --output $(MINI)/scores
+	$(BIN)/python benchmarks/mini_card.py --run $(MINI) --output checkpoints/holmes-vau-mini
+
+# A checkpoint carries a copy of the code that runs it; a test says when this is due.
+mini-code:
+	for file in checkpoints/holmes-vau-mini/*.py; do cp modeling_holmes_vau/$$(basename $$file) $$file; done
 
 # datasets 3.x, the last to run loading scripts, lives in an environment of its own.
 $(VENV)-datasets3/.installed:

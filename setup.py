@@ -5,6 +5,7 @@ from setuptools import setup
 
 
 HERE = Path(__file__).parent
+MINI = Path("checkpoints/holmes-vau-mini")  # the model in the box; its logs stay in the repository
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "modeling_holmes_vau/__init__.py").read_text(encoding="utf-8"))[1]
 
 REQUIRED = [
@@ -58,6 +59,7 @@ setup(
     license_files=["LICENSE"],
     packages=["modeling_holmes_vau", "hivau70k_dataset"],
     package_data={"hivau70k_dataset": ["README.md", "prompts.json"]},
+    data_files=[(f"share/holmes-vau/{MINI.name}", [str(file) for file in MINI.glob("*") if file.is_file()])],
     python_requires=">=3.11",
     install_requires=REQUIRED,
     extras_require={"data": DATA, "train": TRAIN, "eval": EVAL, "demo": DEMO, "dev": DEV},

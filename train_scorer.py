@@ -6,7 +6,6 @@ accelerate launch train_scorer.py --config configs/scorer.yaml ...
 
 import json
 import logging
-import os
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Literal
@@ -14,10 +13,10 @@ from typing import Literal
 import numpy as np
 import torch
 from accelerate import PartialState
+from accelerate.utils import gather_object
 from safetensors.torch import save_file
 from tqdm import tqdm
 from transformers import AutoModel, AutoProcessor, EarlyStoppingCallback, TrainingArguments, set_seed
-from transformers.trainer_utils import get_last_checkpoint
 from trl import TrlParser
 
 from hivau70k_dataset.ground_truth import frame_labels, hivau_frame_annotations
@@ -28,10 +27,8 @@ from modeling_holmes_vau.checkpoint_holmes_vau import (
     UNTRAINED_LANGUAGE_WARNING,
     UNTRAINED_SCORER_WARNING,
 )
-from modeling_holmes_vau.feature_cache_holmes_vau import FeatureCache
-from modeling_holmes_vau.files_holmes_vau import write_whole
+from modeling_holmes_vau.feature_cache_holmes_vau import FeatureCache, module_digest
 from modeling_holmes_vau.scorer_trainer_holmes_vau import (
-    JsonLinesLog,
     LabelledVideo,
     PairedSegments,
     ScorerForTraining,
@@ -40,9 +37,18 @@ from modeling_holmes_vau.scorer_trainer_holmes_vau import (
     measure,
 )
 from modeling_holmes_vau.training_holmes_vau import PRESETS, LossWeights
+from modeling_holmes_vau.training_runs_holmes_vau import (
+    JsonLinesLog,
+    check_devices,
+    check_model,
+    find_checkpoint,
+    run_script,
+)
 
 
 logger = logging.getLogger(__name__)
+
+SAME_FPS = 0.01  # by how much frame rates of one video may differ: 29.97 is written 30
 
 
 @dataclass
@@ -92,12 +98,39 @@ class ScorerTrainingArguments(TrainingArguments):
     greater_is_better: bool | None = field(default=True, metadata={"help": "higher is better"})
     report_to: list[str] | str | None = field(default="tensorboard", metadata={"help": "where logs go"})
     remove_unused_columns: bool = field(default=False, metadata={"help": "the batches are made here"})
+    ddp_timeout: int = field(default=7 * 24 * 3600, metadata={"help": "seconds processes wait for each other"})
+    restore_callback_states_from_checkpoint: bool = field(
+        default=True, metadata={"help": "a resumed run has the patience that was left"}
+    )
 
 
-def load_checkpoint(args: ScorerArguments):
+class Patience(EarlyStoppingCallback):
+    """Early stopping that ends a run again which it had ended before."""
+
+    def on_step_end(self, args, state, control, **kwargs):
+        """Training that goes on may have none left: the step that `Trainer` makes all the same leaves no trace."""
+        if self.early_stopping_patience_counter >= self.early_stopping_patience:
+            control.should_training_stop = True
+            control.should_evaluate = control.should_save = control.should_log = False
+
+
+def check_arguments(args: ScorerArguments, training_args: ScorerTrainingArguments) -> None:
+    """Mistakes that show before anything is read."""
+    check_devices(training_args)
+    check_model(args.model, "holmes_vau")
+    choose_weights(args)
+    if args.max_snippets < 1 or args.patience < 0 or not 0 < args.validation_share < 1:
+        raise ValueError(
+            f"--max_snippets {args.max_snippets} --patience {args.patience} --validation_share "
+            f"{args.validation_share}: expected at least 1, at least 0, and a share between 0 and 1."
+        )
+
+
+def load_checkpoint(args: ScorerArguments, training_args: ScorerTrainingArguments):
     """The checkpoint to train in, its scorer fresh unless `--scratch false`."""
-    model = AutoModel.from_pretrained(args.model, trust_remote_code=True).eval()
-    processor = AutoProcessor.from_pretrained(args.model, trust_remote_code=True)
+    with training_args.main_process_first(desc="the code of the checkpoint"):
+        model = AutoModel.from_pretrained(args.model, trust_remote_code=True).eval()
+        processor = AutoProcessor.from_pretrained(args.model, trust_remote_code=True)
     model.requires_grad_(False)
     scorer = model.anomaly_scorer.requires_grad_(True)
     if args.scratch:
@@ -129,6 +162,7 @@ def read_videos(args: ScorerArguments, model, processor) -> tuple[list[LabelledV
         if problem is not None:
             problems[path] = problem
     state.wait_for_everyone()
+    problems = dict(gather_object(list(problems.items())))
     for path, problem in problems.items():
         logger.warning(f"left out: {path}: {problem}")
     if problems:
@@ -137,6 +171,9 @@ def read_videos(args: ScorerArguments, model, processor) -> tuple[list[LabelledV
     for path, entry in entries.items():
         if found[path] is not None and cache.path(path).is_file():
             loaded = cache.load(path)
+            if abs(loaded.fps / entry.fps - 1) > SAME_FPS:
+                logger.warning(f"{path}: has {loaded.fps:g} frames per second, annotated are {entry.fps:g}")
+                entry = replace(entry, fps=loaded.fps)  # spans are in seconds
             labels = frame_labels(hivau_frame_annotations([entry])[entry.video], loaded.num_frames)
             video = LabelledVideo(path, loaded.features, labels, bool(entry.labels), processor.frame_stride)
             videos[entry.split].append(video)
@@ -164,33 +201,28 @@ def choose_weights(args: ScorerArguments) -> LossWeights:
     """The preset and what differs from it; with video labels alone, the video term gets the frame term's weight."""
     weights = PRESETS[args.preset]
     changes = json.loads(args.loss_weights) if isinstance(args.loss_weights, str) else args.loss_weights or {}
+    if not isinstance(changes, dict) or not all(type(value) in (int, float) for value in changes.values()):
+        raise ValueError(f"`loss_weights` must be a JSON object of numbers, got {json.dumps(changes)}.")
     known = [field.name for field in fields(LossWeights)]
     if unknown := sorted(set(changes) - set(known)):
         raise ValueError(f"`loss_weights` has {unknown[0]!r}, expected some of {', '.join(known)}.")
     weights = replace(weights, **changes)
     if args.supervision == "video":
-        weights = replace(weights, frame=0.0, video=weights.frame)
+        weights = replace(weights, frame=0.0, video=changes.get("video", weights.frame))
     return weights
 
 
-def find_checkpoint(args: ScorerArguments, training_args: ScorerTrainingArguments) -> str | None:
-    """Where to go on: the last checkpoint of the output folder, if a run of the same settings left one."""
-    output = Path(training_args.output_dir)
+def where_to_go_on(
+    args: ScorerArguments, training_args: ScorerTrainingArguments, model, num_videos: tuple[int, int]
+) -> str | None:
+    """The last checkpoint of the output folder, if a run of the same settings left one."""
     names = ("seed", "learning_rate", "max_steps", "per_device_train_batch_size", "world_size", "max_grad_norm")
+    names += ("gradient_accumulation_steps", "weight_decay", "bf16", "fp16")
     settings = {**asdict(args), **{name: getattr(training_args, name) for name in names}}
-    settings["model"], settings["annotations"] = os.path.abspath(args.model), digest(args.annotations)
+    settings |= {"optim": str(training_args.optim), "lr_scheduler_type": str(training_args.lr_scheduler_type)}
+    settings |= {"model": module_digest(model), "annotations": digest(args.annotations), "videos": list(num_videos)}
     settings["weights"] = asdict(choose_weights(args))
-    path = output / "settings.json"
-    last = get_last_checkpoint(str(output)) if output.is_dir() else None
-    if last is not None and path.is_file() and (found := json.loads(path.read_text())) != settings:
-        name = next(name for name in settings if found.get(name) != settings[name])
-        raise ValueError(
-            f"{output} holds a run with {name} {found.get(name)!r}, this one has {settings[name]!r}. "
-            "Choose another --output_dir, or delete it."
-        )
-    if training_args.process_index == 0:
-        output.mkdir(parents=True, exist_ok=True)
-        write_whole(path, json.dumps(settings, indent=2) + "\n")
+    last = find_checkpoint(training_args.output_dir, settings, training_args.process_index == 0)
     return training_args.resume_from_checkpoint or last
 
 
@@ -210,9 +242,10 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     args, training_args = TrlParser((ScorerArguments, ScorerTrainingArguments)).parse_args_and_config(argv)
     logging.basicConfig(level=logging.INFO if training_args.process_index == 0 else logging.ERROR)
     set_seed(training_args.seed)
+    check_arguments(args, training_args)
     output = Path(training_args.output_dir)
     args.features_dir = args.features_dir or str(output / "features")
-    model, processor = load_checkpoint(args)
+    model, processor = load_checkpoint(args, training_args)
     train, validation = read_videos(args, model, processor)
     if not validation:
         train, validation = hold_out(train, args.validation_share, training_args.seed)
@@ -238,11 +271,13 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
         data_collator=collate_pairs,
         callbacks=[JsonLinesLog(output / "log.jsonl")],
         validation=validation,
+        supervision=args.supervision,
     )
     if args.patience:
-        trainer.add_callback(EarlyStoppingCallback(args.patience))
-    trainer.train(resume_from_checkpoint=find_checkpoint(args, training_args))
-    metrics = measure(model.anomaly_scorer, validation)
+        trainer.add_callback(Patience(args.patience))
+    checkpoint = where_to_go_on(args, training_args, model, (len(train), len(validation)))
+    trainer.train(resume_from_checkpoint=checkpoint)
+    metrics = measure(model.anomaly_scorer, validation, args.supervision)
     if trainer.is_world_process_zero():
         logger.info(f"validation: {metrics}")
         save(model, processor, output)
@@ -250,4 +285,4 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(run_script(main))

@@ -13,20 +13,18 @@ from typing import Any, Literal
 
 import torch
 from accelerate import PartialState
+from accelerate.utils import gather_object
 from datasets import Dataset
 from tqdm import tqdm
 from transformers import AutoModelForImageTextToText, AutoProcessor, AutoTokenizer, set_seed
-from transformers.configuration_utils import PreTrainedConfig
-from transformers.trainer_utils import get_last_checkpoint
 from trl import SFTConfig, TrlParser
 
 from hivau70k_dataset.reading import digest
 from hivau70k_dataset.schema import LEVELS, TASKS
 from modeling_holmes_vau.checkpoint_holmes_vau import CHAT_TEMPLATE, build_processor, visual_tokens, write_model_card
 from modeling_holmes_vau.configuration_holmes_vau import HolmesVAUConfig
-from modeling_holmes_vau.files_holmes_vau import write_whole
+from modeling_holmes_vau.feature_cache_holmes_vau import module_digest
 from modeling_holmes_vau.merge_holmes_vau import WARNING_AFTER, copy_companions, write_adapter_notes
-from modeling_holmes_vau.scorer_trainer_holmes_vau import JsonLinesLog
 from modeling_holmes_vau.sft_batch_holmes_vau import SFTCollator, TowerFeatures
 from modeling_holmes_vau.sft_data_holmes_vau import Conversation, FrameChooser, FrameRule, read_conversations
 from modeling_holmes_vau.sft_holmes_vau import (
@@ -42,10 +40,18 @@ from modeling_holmes_vau.sft_holmes_vau import (
     lora_config,
     unfreeze,
 )
+from modeling_holmes_vau.training_runs_holmes_vau import (
+    JsonLinesLog,
+    check_devices,
+    check_model,
+    find_checkpoint,
+    run_script,
+)
 
 
 logger = logging.getLogger(__name__)
 
+KINDS = ("holmes_vau", "internvl")  # of checkpoints that can be trained
 NAMED_PROBLEMS = 20  # of segments that are left out; all are counted
 
 
@@ -80,6 +86,9 @@ class SFTArguments:
     lora_r: int = field(default=64, metadata={"help": "rank of LoRA"})
     lora_alpha: int | None = field(default=None, metadata={"help": "scale of LoRA (twice the rank)"})
     lora_dropout: float = field(default=0.05, metadata={"help": "dropout of LoRA"})
+    train_embeddings: bool = field(
+        default=False, metadata={"help": "with LoRA, token embeddings and output layer learn in full: for new words"}
+    )
     full: bool = field(default=False, metadata={"help": "train all of language model and projector, without LoRA"})
     train_vision: bool = field(default=False, metadata={"help": "with --full, the vision tower too"})
     load_in_4bit: bool = field(default=False, metadata={"help": "QLoRA: the frozen language model in 4 bits"})
@@ -130,11 +139,14 @@ def is_sharded() -> bool:
 
 def check_arguments(args: SFTArguments, training_args: SFTTrainingArguments) -> None:
     """Mistakes that show before anything is read; sets the accumulation."""
+    check_devices(training_args)
     for name, known in (("levels", LEVELS), ("tasks", TASKS)):
         if unknown := [value for value in getattr(args, name) if value not in known]:
             raise ValueError(f"--{name} has {unknown[0]!r}, expected some of {', '.join(known)}.")
     if args.train_vision and not args.full:
         raise ValueError("--train_vision is for --full true: adapters are on the language model alone.")
+    if args.full and args.train_embeddings:
+        raise ValueError("--train_embeddings is for LoRA: --full true trains them anyway.")
     if args.full and args.load_in_4bit:
         raise ValueError("--load_in_4bit freezes the language model: it is for LoRA, not for --full true.")
     if args.feature_cache and (args.train_vision or args.frame_policy == "original"):
@@ -152,7 +164,9 @@ def check_arguments(args: SFTArguments, training_args: SFTTrainingArguments) -> 
 
 def dry_run(args: SFTArguments, training_args: SFTTrainingArguments) -> None:
     """Print what would learn, and when."""
-    lora = lora_config(args.lora_r, args.lora_alpha, args.lora_dropout)
+    if args.model != "2b":
+        check_model(args.model, *KINDS)
+    lora = lora_config(args.lora_r, args.lora_alpha, args.lora_dropout, args.train_embeddings)
     for line in describe_trainable(build_on_meta(args.model), args.full, args.train_vision, lora):
         print(line)
     schedule = Schedule.of(training_args, args.num_rows)
@@ -167,15 +181,9 @@ def dry_run(args: SFTArguments, training_args: SFTTrainingArguments) -> None:
 
 def load(args: SFTArguments, training_args: SFTTrainingArguments):
     """The model, frozen or not, and its processor, which carries the number of frames."""
+    kind = check_model(args.model, *KINDS)
     folder = os.path.abspath(args.model) if os.path.isdir(args.model) else args.model
-    if folder == args.model and (folder.startswith((".", "/", "~")) or folder.count("/") > 1):
-        if not os.path.isdir(folder):
-            raise ValueError(f"--model {args.model}: no such folder; expected a checkpoint folder or a Hub name.")
-    kind = PreTrainedConfig.get_config_dict(folder)[0].get("model_type")
-    if kind not in ("holmes_vau", "internvl"):
-        raise ValueError(f"--model {args.model}: expected a Holmes-VAU or a native InternVL checkpoint, got {kind!r}.")
-    half = training_args.bf16 and not args.full and not is_sharded()  # shards are float32, computing is not
-    options = {"dtype": torch.bfloat16 if half else torch.float32, "trust_remote_code": kind == "holmes_vau"}
+    options = {"dtype": "auto", "trust_remote_code": kind == "holmes_vau"}
     if args.load_in_4bit:
         options |= {"quantization_config": four_bits(), "dtype": torch.bfloat16}
         options["device_map"] = {"": training_args.device}
@@ -225,6 +233,7 @@ def build_rows(args: SFTArguments, model, processor) -> list[dict]:
         if problem:
             problems[segment.name] = problem
     state.wait_for_everyone()
+    problems = dict(gather_object(list(problems.items())))
     chooser.frames.load()
     rows = [row for i, talk in enumerate(found) if (row := make_row(i, talk, chooser.frames.entries))]
     for name, problem in list(problems.items())[:NAMED_PROBLEMS]:
@@ -256,10 +265,13 @@ def store_features(args: SFTArguments, model, processor, rows: list[dict]) -> tu
     state, tower = PartialState(), model.model.vision_tower
     features = TowerFeatures(args.feature_cache, tower, processor)
     problems = encode_segments(features, tower, rows, state.process_index, state.num_processes)
+    problems = dict(gather_object(list(problems.items())))
     for name, problem in list(problems.items())[:NAMED_PROBLEMS]:
         logger.warning(f"left out: {name}: {problem}")
     state.wait_for_everyone()
     stored = [row for row in rows if features.path(row["key"], row["frames"]).is_file()]
+    if not stored:
+        raise ValueError(f"--feature_cache {args.feature_cache}: none of the segments could be encoded; see above.")
     if len(stored) < len(rows):
         logger.warning(f"{len(rows) - len(stored)} conversations are left out, whose frames can't be read")
     return features, stored
@@ -282,7 +294,9 @@ def build_trainer(
     if args.sample_steps and args.num_samples:
         chosen = rows[:: max(1, len(rows) // args.num_samples)][: args.num_samples]
         path = output / "samples.jsonl"
-        callbacks.append(SampleAnswers(path, chosen, collator, processor, args.sample_steps, args.sample_tokens))
+        callbacks.append(
+            SampleAnswers(path, chosen, collator, processor, args.sample_steps, args.sample_tokens, training_args.bf16)
+        )
     return SegmentTrainer(
         model,
         training_args,
@@ -290,32 +304,24 @@ def build_trainer(
         train_dataset=Dataset.from_list(rows),
         processing_class=processor,
         callbacks=callbacks,
-        peft_config=None if args.full else lora_config(args.lora_r, args.lora_alpha, args.lora_dropout),
+        peft_config=None
+        if args.full
+        else lora_config(args.lora_r, args.lora_alpha, args.lora_dropout, args.train_embeddings),
     )
 
 
-def find_checkpoint(args: SFTArguments, training_args: SFTTrainingArguments, num_rows: int) -> str | None:
-    """Where to go on: the last checkpoint of the output folder, if a run of the same settings left one."""
-    output = Path(training_args.output_dir)
+def where_to_go_on(args: SFTArguments, training_args: SFTTrainingArguments, model, num_rows: int) -> str | None:
+    """The last checkpoint of the output folder, if a run of the same settings left one."""
     free = ("frames_dir", "sample_steps", "num_samples", "sample_tokens", "videos", "dry_run")
     names = ("seed", "learning_rate", "lr_scheduler_type", "warmup_steps", "weight_decay", "num_train_epochs")
-    names += ("max_steps", "per_device_train_batch_size", "world_size", "max_grad_norm", "bf16", "fp16")
+    names += ("max_steps", "per_device_train_batch_size", "world_size", "max_grad_norm", "bf16", "fp16", "optim")
+    names += ("lr_scheduler_kwargs",)
     settings = {name: value for name, value in asdict(args).items() if name not in free}
     settings |= {name: getattr(training_args, name) for name in names}
-    settings |= {"model": os.path.abspath(args.model), "annotations": digest(args.annotations), "num_rows": num_rows}
+    settings |= {"model": module_digest(model), "annotations": digest(args.annotations), "num_rows": num_rows}
     settings["feature_cache"] = bool(args.feature_cache)
     settings = json.loads(json.dumps(settings, default=str))
-    path = output / "settings.json"
-    last = get_last_checkpoint(str(output)) if output.is_dir() else None
-    if last is not None and path.is_file() and (found := json.loads(path.read_text(encoding="utf-8"))) != settings:
-        name = next(name for name in settings if found.get(name) != settings[name])
-        raise ValueError(
-            f"{output} holds a run with {name} {found.get(name)!r}, this one has {settings[name]!r}. "
-            "Choose another --output_dir, or delete it."
-        )
-    if training_args.process_index == 0:
-        output.mkdir(parents=True, exist_ok=True)
-        write_whole(path, json.dumps(settings, indent=2) + "\n")
+    last = find_checkpoint(training_args.output_dir, settings, training_args.process_index == 0)
     return training_args.resume_from_checkpoint or last
 
 
@@ -356,7 +362,10 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     model, processor = load(args, training_args)
     rows = build_rows(args, model, processor)
     features, rows = store_features(args, model, processor, rows)
-    checkpoint = find_checkpoint(args, training_args, len(rows))
+    if not args.load_in_4bit:  # only now: frames are chosen in the precision of inference
+        half = training_args.bf16 and not args.full and not is_sharded()  # shards are float32, computing is not
+        model.to(torch.bfloat16 if half else torch.float32)
+    checkpoint = where_to_go_on(args, training_args, model, len(rows))
     trainer = build_trainer(args, training_args, model, processor, rows, features)
     result = trainer.train(resume_from_checkpoint=checkpoint)
     save(args, trainer, processor)
@@ -366,4 +375,4 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(run_script(main))

@@ -114,10 +114,10 @@ def convert_step(folder: Path) -> str:
 def run_step(folder: Path) -> str:
     from transformers import AutoModel, AutoProcessor
 
-    from hivau70k_dataset.miniature import render_demo_video
+    from hivau70k_dataset import render_miniature
 
-    video = folder / "clip.mp4"
-    render_demo_video(video, duration_s=12.0, fps=25.0)
+    render_miniature(folder / "video", "test", videos=1, size=448, progress=False)
+    (video,) = (folder / "video").rglob("*.mp4")
     start = time.perf_counter()
     model = AutoModel.from_pretrained(folder / "converted", trust_remote_code=True, dtype="auto").eval()
     processor = AutoProcessor.from_pretrained(folder / "converted", trust_remote_code=True)

@@ -2,7 +2,7 @@
 
     python benchmarks/bench_memory.py [--short_min 5] [--long_min 60] [--snippets 67500] [--json FILE]
 
-The videos repeat one rendered minute by copying its packets. Every measurement runs in a process of its own.
+The videos repeat one of the miniature by copying its packets. Every measurement runs in a process of its own.
 """
 
 import argparse
@@ -16,10 +16,7 @@ from pathlib import Path
 
 import av
 
-from hivau70k_dataset.miniature import render_demo_video
-
-
-FPS = 25
+from hivau70k_dataset import render_miniature
 
 
 def repeat_video(source: Path, target: Path, minutes: float) -> None:
@@ -29,8 +26,8 @@ def repeat_video(source: Path, target: Path, minutes: float) -> None:
         out = writer.add_stream_from_template(stream)
         packets = [p for p in reader.demux(stream) if p.dts is not None]
         copies = [(p.pts, p.dts, bytes(p), p.is_keyframe) for p in packets]
-        length = round(len(copies) / FPS / float(stream.time_base))
-        for number in range(round(minutes * 60 * FPS / len(copies))):
+        length = round(len(copies) / stream.average_rate / stream.time_base)
+        for number in range(round(minutes * 60 * stream.average_rate / len(copies))):
             for pts, dts, data, key in copies:
                 packet = av.Packet(data)
                 packet.pts, packet.dts = pts + number * length, dts + number * length
@@ -40,9 +37,9 @@ def repeat_video(source: Path, target: Path, minutes: float) -> None:
 
 def measure_video(path: str) -> dict:
     from modeling_holmes_vau import HolmesVAUForConditionalGeneration, HolmesVAUProcessor, analyze_video
-    from modeling_holmes_vau.untrained_holmes_vau import build_untrained
+    from modeling_holmes_vau.cli import default_checkpoint
 
-    folder = build_untrained()
+    folder = default_checkpoint()
     model = HolmesVAUForConditionalGeneration.from_pretrained(folder).eval()
     analysis = analyze_video(path, model, HolmesVAUProcessor.from_pretrained(folder), max_new_tokens=4)
     return {"minutes": analysis["duration_s"] / 60, "dense_frames": len(analysis["scores"])}
@@ -86,12 +83,12 @@ def main(argv: list[str] | None = None) -> None:
         print(json.dumps(result))
         return
     with tempfile.TemporaryDirectory() as folder:
-        minute = Path(folder) / "minute.mp4"
-        render_demo_video(minute, duration_s=60.0, fps=FPS)
+        render_miniature(Path(folder) / "one", "test", videos=1, size=448, progress=False)
+        (one,) = (Path(folder) / "one").rglob("*.mp4")
         videos = {}
         for name, minutes in (("short", args.short_min), ("long", args.long_min)):
             path = Path(folder) / f"{name}.mp4"
-            repeat_video(minute, path, minutes)
+            repeat_video(one, path, minutes)
             videos[name] = in_process("video", str(path))
             print(name, videos[name], flush=True)
     scorer = in_process("scorer", str(args.snippets))

@@ -14,11 +14,11 @@ from tqdm import tqdm
 
 from modeling_holmes_vau.files_holmes_vau import write_whole
 
-from .demo import write_video
 from .instructions import build_instructions
 from .miniature_plan import SPLITS, VideoPlan, build_plan, build_stage
 from .miniature_text import SOURCE, annotate
 from .schema import VideoAnnotation
+from .video_writing import write_video
 from .writing import write_annotations, write_instructions
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import glob
+import importlib.metadata
 import importlib.util
 import json
 import os
@@ -11,6 +12,9 @@ from pathlib import Path
 
 
 VIDEO_SUFFIXES = {".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".3gp"}
+
+
+MINI = "holmes-vau-mini"
 
 
 class CommandError(Exception):
@@ -38,6 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
     merge.add_argument("--adapter", required=True, metavar="DIR", help="folder of the adapter")
     merge.add_argument("--output", required=True, metavar="DIR", help="folder to write; new or empty")
     merge.add_argument("--base", metavar="DIR", help="folder or Hub name; default: the one the adapter names")
+    merge.add_argument("--half", action="store_true", help="store float32 weights in 16 bits: half the file")
     return parser
 
 
@@ -45,7 +50,9 @@ def add_analyze(parser: argparse.ArgumentParser) -> None:
     """Arguments of `holmes-vau analyze`."""
     parser.add_argument("videos", nargs="+", metavar="VIDEO", help="video files, folders (searched through) or globs")
     parser.add_argument(
-        "--model", metavar="DIR", help="checkpoint folder or Hub name; default: a tiny untrained model"
+        "--model",
+        metavar="DIR",
+        help="checkpoint folder or Hub name; default: holmes-vau-mini, which knows the miniature",
     )
     parser.add_argument("--prompt", help="the question; default: which anomaly events the video holds")
     parser.add_argument("--num-frames", type=int, metavar="N", help="frames the language model sees")
@@ -103,6 +110,21 @@ def report_folders(videos: list[str], output: str) -> dict[str, Path]:
     return folders
 
 
+def default_checkpoint() -> Path:
+    """The small checkpoint that comes with this package: in the repository, or where the package was installed."""
+    folder = Path(__file__).resolve().parents[1] / "checkpoints"
+    if (folder / MINI / "config.json").is_file():
+        return folder / MINI
+    try:
+        files = importlib.metadata.files("holmes-vau") or []
+    except importlib.metadata.PackageNotFoundError:
+        files = []
+    for file in files:
+        if file.parts[-2:] == (MINI, "config.json") and Path(file.locate()).is_file():
+            return Path(file.locate()).resolve().parent
+    raise CommandError(f"{MINI} is missing from {folder}: pass --model, or train it with `make mini`")
+
+
 def load_checkpoint(model_name: str | None, device: str | None, dtype: str):
     """Model and processor on their device."""
     import torch
@@ -110,11 +132,10 @@ def load_checkpoint(model_name: str | None, device: str | None, dtype: str):
 
     from .modeling_holmes_vau import HolmesVAUForConditionalGeneration
     from .processing_holmes_vau import HolmesVAUProcessor
-    from .untrained_holmes_vau import build_untrained
 
     hf_logging.set_verbosity_error()
     hf_logging.disable_progress_bar()
-    folder = model_name or str(build_untrained())
+    folder = model_name or str(default_checkpoint())
     if device is None:
         mps = "mps" if torch.backends.mps.is_available() else "cpu"
         device = "cuda" if torch.cuda.is_available() else mps
@@ -284,6 +305,8 @@ def run_analyze(args: argparse.Namespace) -> int:
         model, processor = load_checkpoint(args.model, args.device, args.dtype)
         if model.config.warning:
             print(f"warning: {model.config.warning}", file=sys.stderr)
+        if args.model is None:
+            print(f"note: {MINI} knows synthetic videos alone; for real video pass --model", file=sys.stderr)
     for video in videos:
         failed += not run_one(video, model, processor, args, folders.get(video))
     return 1 if failed else 0
@@ -322,7 +345,7 @@ def _run(args: argparse.Namespace) -> int:
     elif args.command == "merge":
         from .merge_holmes_vau import merge
 
-        output = merge(args.adapter, args.output, args.base)
+        output = merge(args.adapter, args.output, args.base, args.half)
     else:
         from .checkpoint_holmes_vau import init_from_base
 

@@ -124,8 +124,10 @@ class FeatureCache:
         stat = os.stat(video)
         target = self.path(name)
         if target.is_file():
-            with _open(target) as file:
+            with open_features(target) as file:
                 made_of = file.metadata()
+            if made_of is None:
+                raise StaleFeaturesError(f"{target} does not tell of what it was made. Delete it to make it anew.")
             if made_of["size"] == str(stat.st_size) and made_of["mtime_ns"] == str(stat.st_mtime_ns):
                 return False
             if made_of["sha256"] == file_digest(video):
@@ -146,7 +148,7 @@ class FeatureCache:
                 "fps": repr(float(reader.fps)),
             }
         if not torch.isfinite(features).all():
-            raise ValueError(f"{video}: the vision tower gives features that are not finite. Use another --dtype.")
+            raise ValueError(f"{video}: the vision tower gives features that are not finite in {self.model.dtype}.")
         target.parent.mkdir(parents=True, exist_ok=True)
         write_whole(target, save({"features": features.contiguous()}, metadata))
         return True
@@ -178,7 +180,7 @@ class FeatureCache:
         target = self.path(name)
         if not target.is_file():
             raise FileNotFoundError(f"{target} is not there. Extract the features of {name} first.")
-        with _open(target) as file:
+        with open_features(target) as file:
             features, metadata = file.get_tensor("features"), file.metadata()
         num_frames = int(metadata["num_frames"])
         expected = (len(dense_frame_indices(num_frames, self.processor.frame_stride)), self.settings["feature_size"])
@@ -191,9 +193,10 @@ class FeatureCache:
 
 
 @contextmanager
-def _open(path: Path):
+def open_features(path: Path):
+    """A safetensors file of stored features; [`StaleFeaturesError`] if it is damaged or gone."""
     try:
         with safe_open(str(path), "pt") as file:
             yield file
-    except SafetensorError as error:
-        raise StaleFeaturesError(f"{path} is damaged ({error}). Delete it to make it anew.") from None
+    except (SafetensorError, FileNotFoundError) as error:
+        raise StaleFeaturesError(f"{path} is damaged or gone ({error}). Delete it to make it anew.") from None

@@ -5,6 +5,8 @@ import os
 import shutil
 from pathlib import Path
 
+import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText, AutoTokenizer
 from transformers.configuration_utils import PreTrainedConfig
 
@@ -62,7 +64,7 @@ processor = AutoProcessor.from_pretrained(folder, trust_remote_code=True)
     write_whole(folder / "README.md", text)
 
 
-def merge(adapter: str | os.PathLike, output: str | os.PathLike, base: str | None = None) -> Path:
+def merge(adapter: str | os.PathLike, output: str | os.PathLike, base: str | None = None, half: bool = False) -> Path:
     """
     Merge an adapter into its base. The scorer, the vision tower and the projector stay those of the base; the number
     of frames and the sampler become those of the training.
@@ -71,6 +73,8 @@ def merge(adapter: str | os.PathLike, output: str | os.PathLike, base: str | Non
         adapter (`str`): Folder that `train_sft.py` wrote.
         output (`str`): Folder to write; it must not exist or be empty.
         base (`str`, *optional*): Folder or Hub name of the base; by default the one the adapter names.
+        half (`bool`, *optional*, defaults to `False`): Store the weights in 16 bits. They are loaded in the precision
+            that the configuration names, as without.
 
     Returns:
         `Path`: `output`.
@@ -90,7 +94,12 @@ def merge(adapter: str | os.PathLike, output: str | os.PathLike, base: str | Non
         raise ValueError(f"{base}: expected a Holmes-VAU or a native InternVL checkpoint, got {kind!r}.")
     ours = kind == "holmes_vau"
     loader = HolmesVAUForConditionalGeneration if ours else AutoModelForImageTextToText
-    model = PeftModel.from_pretrained(loader.from_pretrained(base, dtype="auto"), str(adapter)).merge_and_unload()
+    model = loader.from_pretrained(base, dtype="auto")
+    try:
+        model = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+    except RuntimeError as error:
+        said = str(error).strip().splitlines()[-1].strip()
+        raise ValueError(f"{adapter} does not fit {base}: {said} Pass the --base it was trained on.") from error
     with whole_folder(output) as folder:
         if ours:
             _save_ours(model, adapter, str(base), folder)
@@ -98,7 +107,19 @@ def merge(adapter: str | os.PathLike, output: str | os.PathLike, base: str | Non
             model.save_pretrained(folder)
             AutoTokenizer.from_pretrained(adapter).save_pretrained(folder)
             copy_companions(base, folder)
+        if half:
+            _store_half(folder)
     return output
+
+
+def _store_half(folder: Path) -> None:
+    """Rewrite the weights of a folder in 16 bits; integers stay."""
+    for path in sorted(folder.glob("*.safetensors")):
+        tensors = load_file(path)
+        halved = {name: weight.half() if weight.dtype == torch.float32 else weight for name, weight in tensors.items()}
+        if beyond := [name for name, weight in halved.items() if weight.isinf().any()]:
+            raise ValueError(f"{beyond[0]} holds values beyond 65504, which 16 bits cannot: merge without --half.")
+        save_file(halved, path, metadata={"format": "pt"})
 
 
 def _save_ours(model, adapter: Path, base: str, folder: Path) -> None:

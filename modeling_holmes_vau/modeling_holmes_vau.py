@@ -57,6 +57,12 @@ def check_frames(frames: torch.Tensor) -> None:
         )
 
 
+def normalize_pixels(frames: torch.Tensor) -> torch.Tensor:
+    """uint8 frames `(N, 3, H, W)` -> what the vision tower takes, float32, on their device."""
+    scaled = frames.float() / 255.0
+    return (scaled - scaled.new_tensor(IMAGE_MEAN)[:, None, None]) / scaled.new_tensor(IMAGE_STD)[:, None, None]
+
+
 def to_weights(tensor: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """`tensor` on the device of `weight`; as it is where the weight is offloaded, and accelerate's hooks move both."""
     return tensor if weight.device.type == "meta" else tensor.to(weight.device)
@@ -132,10 +138,8 @@ class HolmesVAUForConditionalGeneration(InternVLForConditionalGeneration, Genera
         """
         check_frames(frames)
         tower = self.model.vision_tower
-        pixels = to_weights(frames, next(tower.parameters())).float() / 255.0
-        mean = pixels.new_tensor(IMAGE_MEAN)[:, None, None]
-        std = pixels.new_tensor(IMAGE_STD)[:, None, None]
-        return tower(pixel_values=((pixels - mean) / std).to(tower.dtype)).last_hidden_state
+        pixels = normalize_pixels(to_weights(frames, next(tower.parameters())))
+        return tower(pixel_values=pixels.to(tower.dtype)).last_hidden_state
 
     def project_frames(self, patch_tokens: torch.Tensor) -> torch.Tensor:
         """Pixel shuffle and projector: `(frames, patches, vision_hidden_size)` -> `(frames, tokens, hidden_size)`."""
@@ -240,12 +244,17 @@ class HolmesVAUForConditionalGeneration(InternVLForConditionalGeneration, Genera
     def _encode_chunks(self, frames, selected, keep_all: bool) -> tuple[torch.Tensor, dict[int, torch.Tensor], float]:
         """Class tokens `(frames, D)` of all frames, patch tokens of those worth keeping by position, and seconds."""
         wanted = None if selected is None else set(torch.as_tensor(selected).tolist())
-        class_tokens, cache, encode_s, position = [], {}, 0.0, 0
+        class_tokens, cache, encode_s, position = None, {}, 0.0, 0
         for batch in self._batches(frames):
             start = time.perf_counter()
             tokens = self.encode_frames(batch)
-            class_tokens.append(tokens[:, 0].to(torch.float32, copy=True))  # a view would keep all tokens alive
             end = position + len(batch)
+            # One growing block: small ones between the large ones of the tower would keep the heap from shrinking.
+            if class_tokens is None:
+                class_tokens = tokens.new_empty((2 * end, tokens.shape[-1]), dtype=torch.float32)
+            elif end > len(class_tokens):
+                class_tokens = torch.cat((class_tokens[:position], class_tokens.new_empty(2 * end, tokens.shape[-1])))
+            class_tokens[position:end] = tokens[:, 0]
             if wanted is not None:
                 cache.update({i: tokens[i - position, 1:].clone() for i in range(position, end) if i in wanted})
             elif keep_all or end <= self.config.max_cached_frames:
@@ -255,9 +264,9 @@ class HolmesVAUForConditionalGeneration(InternVLForConditionalGeneration, Genera
             position = end
             wait_for(tokens)
             encode_s += time.perf_counter() - start
-        if not class_tokens:
+        if class_tokens is None:
             raise ValueError("The video has no frames to encode: got an empty iterable, expected at least one chunk.")
-        return torch.cat(class_tokens), cache, encode_s
+        return class_tokens[:position], cache, encode_s
 
     def _selected_features(self, selected, cache, read_frames) -> tuple[torch.Tensor, float]:
         """Projected features of the chosen positions, and seconds but for reading; those not cached are read and

@@ -36,7 +36,8 @@ from .configuration_holmes_vau import HolmesVAUConfig
 from .files_holmes_vau import check_new_folder, whole_folder, write_whole
 from .modeling_holmes_vau import IMAGE_MEAN, IMAGE_STD, HolmesVAUForConditionalGeneration
 from .processing_holmes_vau import CHAT_TEMPLATE, SYSTEM_MESSAGE
-from .untrained_holmes_vau import build_small_tokenizer
+from .small_holmes_vau import build_small_tokenizer
+from .training_runs_holmes_vau import run_script
 from .video_processing_holmes_vau import resize_frames
 from .video_reader_holmes_vau import open_video
 
@@ -67,7 +68,6 @@ TEXT = {
 VOCABULARY = 1024  # tokens
 SYSTEM = "You see frames of a video. Answer the question about it."  # a few tokens; InternVL's Chinese one has many
 
-CLIP_STRIDE, OTHER_STRIDE = 4, 16  # frames read of a clip, and of what no clip describes
 MIN_CLIPS = 20  # a word of fewer clips is not learned
 ABNORMAL_SHARE = 0.8  # a word of whose clips this share is abnormal is absent where no event is
 STOP_WORDS = frozenset(
@@ -122,7 +122,9 @@ def build_targets(videos: list[VideoAnnotation]) -> tuple[list[str], np.ndarray,
     return vocabulary, targets, np.array([abnormal[word] >= ABNORMAL_SHARE * counts[word] for word in vocabulary])
 
 
-def read_frames(videos: list[VideoAnnotation], folder: VideoFolder, held_out_every: int = 10) -> Frames:
+def read_frames(
+    videos: list[VideoAnnotation], folder: VideoFolder, clip_stride: int, other_stride: int, held_out_every: int = 10
+) -> Frames:
     """Read every few frames of each video, with the clip each belongs to; every tenth video is held out."""
     if len(videos) < 2:
         raise ValueError(
@@ -138,9 +140,9 @@ def read_frames(videos: list[VideoAnnotation], folder: VideoFolder, held_out_eve
         with open_video(found.path) as reader:
             of_frame = np.full(reader.num_frames, -1)
             for i, span in enumerate(spans):
-                of_frame[round(span.start_s * entry.fps) : round(span.end_s * entry.fps)] = number + i
+                of_frame[round(span.start_s * reader.fps) : round(span.end_s * reader.fps)] = number + i
             index = np.arange(reader.num_frames)
-            kept = index[np.where(of_frame >= 0, index % CLIP_STRIDE == 0, index % OTHER_STRIDE == 0)]
+            kept = index[np.where(of_frame >= 0, index % clip_stride == 0, index % other_stride == 0)]
             pixels.append(resize_frames(reader.read(kept.tolist()), IMAGE_SIZE).contiguous().numpy())
         clips.append(of_frame[kept])
         held_out.append(np.full(len(kept), place % held_out_every == held_out_every - 1))
@@ -245,6 +247,8 @@ def train(
     """Train; after each epoch write a line with loss and held-out average precision, and the state to resume."""
     rows = np.flatnonzero(~frames.held_out)
     steps = len(rows) // args.batch_size
+    if not steps:
+        raise ValueError(f"There are {len(rows)} frames to train on, fewer than --batch_size {args.batch_size}.")
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.learning_rate, weight_decay=0.05)
     warmup = max(1, steps * args.epochs // 20)
     schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -330,6 +334,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--videos", required=True, metavar="DIR", help="folder of the videos")
     parser.add_argument("--output", required=True, metavar="DIR", help="checkpoint to write; new or empty")
     parser.add_argument("--epochs", type=int, default=8, help="passes over the frames (%(default)s)")
+    parser.add_argument("--clip_stride", type=int, default=4, help="read every so many frames of a clip (%(default)s)")
+    parser.add_argument("--other_stride", type=int, default=16, help="and of what no clip describes (%(default)s)")
     parser.add_argument("--batch_size", type=int, default=128, help="frames a step (%(default)s)")
     parser.add_argument("--learning_rate", type=float, default=1e-3, help="at its highest (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of weights, order and augmentation (%(default)s)")
@@ -342,8 +348,10 @@ def main(argv: list[str] | None = None) -> None:
     videos = [entry for entry in read_annotation_files(args.annotations).annotations if entry.split == "train"]
     model, tokenizer = build_model(read_corpus(videos))
     vocabulary, targets, is_abnormal = build_targets(videos)
+    if not vocabulary:
+        raise ValueError(f"No word is in {MIN_CLIPS} captions of {args.annotations}: there is nothing to learn.")
     print(f"{len(videos)} videos, {len(targets)} clips, {len(vocabulary)} words, {is_abnormal.sum()} of them abnormal")
-    frames = read_frames(videos, VideoFolder(args.videos))
+    frames = read_frames(videos, VideoFolder(args.videos), args.clip_stride, args.other_stride)
     print(f"{len(frames.pixels)} frames, {int((frames.clips >= 0).sum())} of them in clips")
     words = WordModel(model.model.vision_tower, VISION["hidden_size"], len(vocabulary))
     train(words, frames, targets, is_abnormal, args, work / "log.jsonl")
@@ -359,4 +367,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(run_script(main))

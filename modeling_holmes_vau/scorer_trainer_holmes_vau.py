@@ -1,18 +1,15 @@
 """Stage 1: train the anomaly scorer on cached features, through the transformers `Trainer`."""
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import Dataset, SequentialSampler
-from transformers import Trainer, TrainerCallback
+from transformers import Trainer
 
-from .files_holmes_vau import write_whole
 from .scorer_holmes_vau import AnomalyScorer
 from .training_holmes_vau import LossWeights, scorer_loss
 
@@ -141,12 +138,13 @@ class ScorerForTraining(nn.Module):
         return {"loss": loss, **{name: term.detach() for name, term in terms.items()}}
 
 
-def measure(scorer: AnomalyScorer, videos: Sequence[LabelledVideo]) -> dict[str, float]:
+def measure(scorer: AnomalyScorer, videos: Sequence[LabelledVideo], supervision: str = "frame") -> dict[str, float]:
     """
-    Frame AUC and average precision over whole videos, each score standing for the frames up to the next.
+    Frame AUC and average precision over whole videos, each score standing for the frames up to the next; with
+    `supervision="video"` those of the videos' highest scores against the labels of the videos.
 
     Returns:
-        `dict`: `auc`, `ap` (step rule), and `auc_within`, the mean AUC within the videos with both kinds of frames.
+        `dict`: `auc`, `ap` (step rule), and of frames `auc_within`, the mean AUC within the videos with both kinds.
     """
     from sklearn.metrics import average_precision_score, roc_auc_score
 
@@ -157,26 +155,32 @@ def measure(scorer: AnomalyScorer, videos: Sequence[LabelledVideo]) -> dict[str,
     with torch.no_grad():
         for video in videos:
             snippets = scorer(video.features[None].to(device))[0].cpu().numpy()
-            scores.append(np.repeat(snippets, video.stride)[: len(video.frame_labels)])
-            labels.append(video.frame_labels)
+            if supervision == "video":
+                scores.append(snippets.max(keepdims=True))
+                labels.append(np.array([video.is_abnormal], dtype=np.uint8))
+            else:
+                scores.append(np.repeat(snippets, video.stride)[: len(video.frame_labels)])
+                labels.append(video.frame_labels)
     scorer.train(was_training)
     within = [roc_auc_score(label, score) for label, score in zip(labels, scores) if 0 < label.mean() < 1]
     truth, everything = np.concatenate(labels), np.concatenate(scores)
     if truth.min() == truth.max():
-        raise ValueError("Every validation frame has the same label: validate on normal and on abnormal videos.")
-    return {
+        raise ValueError("All that is validated on has the same label: validate on normal and on abnormal videos.")
+    metrics = {
         "auc": float(roc_auc_score(truth, everything)),
         "ap": float(average_precision_score(truth, everything)),
-        "auc_within": float(np.mean(within)) if within else math.nan,
     }
+    if supervision == "frame":
+        metrics["auc_within"] = float(np.mean(within)) if within else math.nan
+    return metrics
 
 
 class ScorerTrainer(Trainer):
     """`Trainer` that takes the pairs in their order, logs every term of the loss, and evaluates on whole videos."""
 
-    def __init__(self, *args, validation: Sequence[LabelledVideo] = (), **kwargs):
+    def __init__(self, *args, validation: Sequence[LabelledVideo] = (), supervision: str = "frame", **kwargs):
         super().__init__(*args, **kwargs)
-        self.validation = validation
+        self.validation, self.supervision = validation, supervision
         self._terms: dict[str, list[float]] = {}
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> SequentialSampler:
@@ -197,31 +201,10 @@ class ScorerTrainer(Trainer):
         super().log(logs, start_time)
 
     def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix: str = "eval") -> dict[str, float]:
-        """Frame AUC and AP on the validation videos."""
+        """AUC and AP on the validation videos, see [`measure`]."""
         scorer = self.accelerator.unwrap_model(self.model).scorer
-        metrics = {f"{metric_key_prefix}_{name}": value for name, value in measure(scorer, self.validation).items()}
+        measured = measure(scorer, self.validation, self.supervision)
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in measured.items()}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
-
-
-class JsonLinesLog(TrainerCallback):
-    """Every log as a line of JSON. What a resumed run does again is taken out first, so that each step stands once."""
-
-    def __init__(self, path: Path):
-        self.path = path
-
-    def on_train_begin(self, args, state, control, **kwargs):
-        """Keeps the lines up to the step training starts from."""
-        if not state.is_world_process_zero:
-            return
-        lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.is_file() else []
-        kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= state.global_step]
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(self.path, "".join(f"{line}\n" for line in kept))
-
-    def on_log(self, args, state, control, logs=None, **kwargs):
-        """Appends one line."""
-        if state.is_world_process_zero:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"step": state.global_step, **logs}) + "\n")

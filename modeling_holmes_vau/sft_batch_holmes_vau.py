@@ -3,18 +3,16 @@
 import hashlib
 import os
 from collections.abc import Sequence
-from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from .feature_cache_holmes_vau import StaleFeaturesError, module_digest
+from .feature_cache_holmes_vau import StaleFeaturesError, module_digest, open_features
 from .files_holmes_vau import write_whole
-from .modeling_holmes_vau import IMAGE_MEAN, IMAGE_STD
+from .modeling_holmes_vau import normalize_pixels
 from .sft_data_holmes_vau import NO_PROBLEM, random_frames, settings_digest
 from .video_processing_holmes_vau import resize_frames
 from .video_reader_holmes_vau import VideoReader, open_video
@@ -38,12 +36,6 @@ def read_pixels(path: str, frames: list[int], image_size: int, backend: str) -> 
     decoded = _indexed(path, backend).frames(unique.tolist())
     pixels = torch.cat([resize_frames(frame[None], image_size) for frame in decoded])
     return pixels[torch.from_numpy(inverse)]
-
-
-def normalize_pixels(pixels: torch.Tensor) -> torch.Tensor:
-    """uint8 frames `(N, 3, H, W)` -> normalised float32, on their device."""
-    scaled = pixels.float() / 255.0
-    return (scaled - scaled.new_tensor(IMAGE_MEAN)[:, None, None]) / scaled.new_tensor(IMAGE_STD)[:, None, None]
 
 
 class TowerFeatures:
@@ -84,25 +76,18 @@ class TowerFeatures:
         ]
         features = torch.cat(encoded).cpu()  # (unique frames, 1 + patches, vision_hidden_size)
         if not torch.isfinite(features).all():
-            raise StaleFeaturesError(f"{video}: features are not finite in {self.dtype}. Leave --feature_cache out.")
+            raise StaleFeaturesError(
+                f"{video}: features are not finite in {self.dtype}. Leave --feature_cache out, or choose --bf16."
+            )
         target.parent.mkdir(parents=True, exist_ok=True)
         write_whole(target, save({"features": features.contiguous()}))
 
     def load(self, key: str, frames: list[int]) -> torch.Tensor:
         """Features `(len(frames), 1 + patches, vision_hidden_size)`, a row a frame."""
         target = self.path(key, frames)
-        with _whole_safetensors(target) as file:
+        with open_features(target) as file:
             features = file.get_tensor("features")
         return features[torch.from_numpy(np.unique(frames, return_inverse=True)[1])]
-
-
-@contextmanager
-def _whole_safetensors(path: Path):
-    try:
-        with safe_open(str(path), "pt") as file:
-            yield file
-    except (SafetensorError, FileNotFoundError) as error:
-        raise StaleFeaturesError(f"{path} is damaged or gone ({error}). Delete it and start again.") from None
 
 
 # ---- prompts and batches --------------------------------------------------------------------------------------------

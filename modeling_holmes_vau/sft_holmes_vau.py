@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 from peft import LoraConfig, get_peft_model
+from peft.utils import ModulesToSaveWrapper
 from tqdm import tqdm
 from transformers import AutoConfig, BitsAndBytesConfig, InternVLForConditionalGeneration, get_scheduler
 from transformers.configuration_utils import PreTrainedConfig
@@ -20,9 +21,10 @@ from trl import SFTTrainer
 
 from .configuration_holmes_vau import HolmesVAUConfig
 from .convert_holmes_vau_to_hf import convert_config
+from .feature_cache_holmes_vau import StaleFeaturesError
 from .modeling_holmes_vau import HolmesVAUForConditionalGeneration
-from .scorer_trainer_holmes_vau import JsonLinesLog
 from .sft_batch_holmes_vau import normalize_pixels, prompt_ids
+from .training_runs_holmes_vau import JsonLinesLog
 
 
 logger = logging.getLogger(__name__)
@@ -30,6 +32,7 @@ logger = logging.getLogger(__name__)
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 # The vision tower has projections of the same names: only those of the language model are adapted.
 LORA_TARGETS = rf"(?:.*\.)?language_model\..*\.(?:{'|'.join(PROJECTIONS)})"
+EMBEDDINGS = ["embed_tokens", "lm_head"]
 NOT_QUANTIZED = ["vision_tower", "multi_modal_projector", "anomaly_scorer", "lm_head"]
 
 # config.json of OpenGVLab/InternVL2-2B, the base of the paper: InternViT-300M-448px and InternLM2-chat-1.8B.
@@ -54,19 +57,24 @@ INTERNVL2_2B_IMAGE_TOKEN = 92546  # <IMG_CONTEXT> of InternVL2-2B
 # ---- what learns ----------------------------------------------------------------------------------------------------
 
 
-def lora_config(r: int = 64, alpha: int | None = None, dropout: float = 0.05) -> LoraConfig:
+def lora_config(
+    r: int = 64, alpha: int | None = None, dropout: float = 0.05, train_embeddings: bool = False
+) -> LoraConfig:
     """LoRA on the seven projections of each layer of the language model.
 
     Args:
         r (`int`, *optional*, defaults to 64): Rank.
         alpha (`int`, *optional*, defaults to `2 * r`): Scale (InternVL's `wrap_llm_lora` takes twice the rank).
         dropout (`float`, *optional*, defaults to 0.05): In front of the adapters.
+        train_embeddings (`bool`, *optional*, defaults to `False`): Let copies of the token embeddings and of the
+            output layer learn in full.
     """
     return LoraConfig(
         r=r,
         lora_alpha=2 * r if alpha is None else alpha,
         lora_dropout=dropout,
         target_modules=LORA_TARGETS,
+        modules_to_save=EMBEDDINGS if train_embeddings else None,
         task_type="CAUSAL_LM",
     )
 
@@ -129,6 +137,9 @@ class SegmentTrainer(SFTTrainer):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.skipped = 0
+        for module in self.model.modules():  # PEFT keeps adapters in float32, but not copies that learn
+            if isinstance(module, ModulesToSaveWrapper):
+                module.modules_to_save.float()
 
     def train(self, *args, **kwargs):
         """As TRL's; the special tokens of the checkpoint stay its own (`Trainer` sets those of the tokenizer, and
@@ -179,10 +190,21 @@ class SampleAnswers(JsonLinesLog):
         collator ([`SFTCollator`]), processor (`HolmesVAUProcessor`): Those of the training.
         every (`int`): Steps.
         max_new_tokens (`int`, *optional*, defaults to 64): Longest answer.
+        bf16 (`bool`, *optional*, defaults to `False`): Whether the training computes in bfloat16.
     """
 
-    def __init__(self, path: Path, rows: Sequence[dict], collator, processor, every: int, max_new_tokens: int = 64):
+    def __init__(
+        self,
+        path: Path,
+        rows: Sequence[dict],
+        collator,
+        processor,
+        every: int,
+        max_new_tokens: int = 64,
+        bf16: bool = False,
+    ):
         super().__init__(path)
+        self.bf16 = bf16
         self.rows, self.collator, self.processor = rows, collator, processor
         self.every, self.max_new_tokens = every, max_new_tokens
 
@@ -212,14 +234,16 @@ class SampleAnswers(JsonLinesLog):
         pixels = pixels.to(model.device)
         ids = prompt_ids(self.processor, [*turns[:-1], (turns[-1][0], None)], self.collator.num_frames)
         input_ids = torch.tensor([ids], device=model.device)
-        output = model.generate(
-            input_ids=input_ids,
-            attention_mask=torch.ones_like(input_ids),
-            pixel_values=normalize_pixels(pixels) if pixels.dtype == torch.uint8 else pixels,
-            do_sample=False,
-            max_new_tokens=self.max_new_tokens,
-            pad_token_id=self.collator.pad_id,
-        )
+        # Weights of two precisions: `generate` goes around the autocast of the forward pass.
+        with torch.autocast(model.device.type, torch.bfloat16, enabled=self.bf16):
+            output = model.generate(
+                input_ids=input_ids,
+                attention_mask=torch.ones_like(input_ids),
+                pixel_values=normalize_pixels(pixels) if pixels.dtype == torch.uint8 else pixels,
+                do_sample=False,
+                max_new_tokens=self.max_new_tokens,
+                pad_token_id=self.collator.pad_id,
+            )
         return self.processor.decode(output[0, len(ids) :], skip_special_tokens=True).strip()
 
 
@@ -238,6 +262,8 @@ def encode_segments(features, tower, rows: Sequence[dict], process: int = 0, num
     for row in tqdm(unique[process::num_processes], "features", unit="segment", disable=quiet):
         try:
             features.make(tower, row["path"], row["key"], row["frames"])
+        except StaleFeaturesError:  # about the cache, not about a video
+            raise
         except (ValueError, OSError) as error:
             problems[row["video"]] = str(error).splitlines()[0]
     return problems

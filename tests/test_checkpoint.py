@@ -5,7 +5,7 @@ from transformers import InternVLConfig, InternVLForConditionalGeneration, Llama
 
 from modeling_holmes_vau import HolmesVAUForConditionalGeneration, HolmesVAUProcessor, cli
 from modeling_holmes_vau.checkpoint_holmes_vau import init_from_base
-from modeling_holmes_vau.untrained_holmes_vau import build_small_tokenizer, small_config
+from modeling_holmes_vau.small_holmes_vau import build_small_tokenizer, small_config
 
 
 def test_init_keeps_the_base_and_adds_a_seeded_scorer(tmp_path):

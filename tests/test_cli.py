@@ -2,7 +2,9 @@ import json
 import shutil
 import subprocess
 import sys
+from importlib.metadata import PackagePath
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from safetensors.torch import load_file, save_file
@@ -165,18 +167,29 @@ def test_bad_models_are_one_line(clip, tmp_path, capsys, kind):
     assert str(folder) in line
 
 
-def test_without_model_the_untrained_one_says_so(clip, tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    results = []
-    for name in ("one", "two"):
-        assert cli.main(["analyze", str(clip), "--output", str(tmp_path / name), "--device", "cpu"]) == 0
-        assert "untrained" in capsys.readouterr().err
-        results.append(json.loads((tmp_path / name / "clip" / "analysis.json").read_text(encoding="utf-8")))
-    assert "untrained" in (tmp_path / "one" / "clip" / "report.html").read_text(encoding="utf-8")
-    assert "untrained" in results[0]["warning"]
-    assert {**results[0], "seconds": 0} == {**results[1], "seconds": 0}  # built once, seeded
-    built = list((tmp_path / "cache" / "holmes-vau").iterdir())
-    assert len(built) == 1 and sum(f.stat().st_size for f in built[0].iterdir()) < 5e6
+def test_without_model_the_one_in_the_box_is_used(clip, tmp_path, capsys):
+    assert cli.main(["analyze", str(clip), "--output", str(tmp_path), "--device", "cpu"]) == 0
+    said = capsys.readouterr().err
+    assert "warning" not in said and "knows synthetic videos alone" in said
+    analysis = json.loads((tmp_path / "clip" / "analysis.json").read_text(encoding="utf-8"))
+    assert analysis["model"] == str(cli.default_checkpoint()) and analysis["answer"]
+
+
+def test_the_one_in_the_box_is_found_where_it_was_installed(tmp_path, monkeypatch):
+    config = PackagePath("share/holmes-vau/holmes-vau-mini/config.json")
+    config.dist = SimpleNamespace(locate_file=lambda path: tmp_path / path)
+    (tmp_path / config).parent.mkdir(parents=True)
+    (tmp_path / config).write_text("{}")
+    monkeypatch.setattr(cli, "__file__", str(tmp_path / "site-packages" / "modeling_holmes_vau" / "cli.py"))
+    monkeypatch.setattr(cli.importlib.metadata, "files", lambda name: [PackagePath("setup.py"), config])
+    assert cli.default_checkpoint() == (tmp_path / config).parent
+
+
+def test_without_the_one_in_the_box_one_line_says_what_to_do(clip, monkeypatch, capsys):
+    monkeypatch.setattr(cli, "MINI", "nothing")
+    assert cli.main(["analyze", str(clip)]) == 1
+    (line,) = errors(capsys.readouterr().err)
+    assert "--model" in line and "make mini" in line
 
 
 def test_module_runs_as_a_program(clip):

@@ -7,7 +7,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from modeling_holmes_vau import HolmesVAUForConditionalGeneration, HolmesVAUProcessor, cli
 from modeling_holmes_vau.convert_holmes_vau_to_hf import convert, split_wqkv
-from modeling_holmes_vau.untrained_holmes_vau import build_small_tokenizer
+from modeling_holmes_vau.small_holmes_vau import build_small_tokenizer
 from tests.original import REFERENCE, model_state, read_json, write_original_checkpoint
 
 

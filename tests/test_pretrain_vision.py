@@ -39,7 +39,7 @@ def test_targets_and_frames(mini, monkeypatch):
         assert {vocabulary[i] for i in row.nonzero()[0]} == pretraining.words_of(caption) & set(vocabulary)
     assert 0 < is_abnormal.sum() < len(vocabulary)
 
-    frames = pretraining.read_frames(videos, VideoFolder(folder / "videos"), held_out_every=4)
+    frames = pretraining.read_frames(videos, VideoFolder(folder / "videos"), 4, 16, held_out_every=4)
     assert frames.pixels.shape == (len(frames.clips), 3, 128, 128)
     assert set(frames.clips.tolist()) == set(range(-1, len(captions)))
     assert frames.held_out.any() and not frames.held_out.all()
@@ -63,11 +63,10 @@ def test_augmentation_keeps_size_and_range():
 
 def test_it_learns_and_the_checkpoint_loads(mini, tmp_path, monkeypatch):
     monkeypatch.setattr(pretraining, "MIN_CLIPS", 2)
-    monkeypatch.setattr(pretraining, "CLIP_STRIDE", 16)
     monkeypatch.setattr(pretraining, "VISION", {**pretraining.VISION, "depths": [1, 1, 1]})
     folder, _ = mini
     argv = ["--annotations", folder, "--videos", folder / "videos", "--output", tmp_path / "vision"]
-    pretraining.main([*map(str, argv), "--epochs", "3", "--batch_size", "16"])
+    pretraining.main([*map(str, argv), "--epochs", "3", "--batch_size", "16", "--clip_stride", "16"])
     log = [json.loads(line) for line in (tmp_path / "vision" / "pretraining.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in log] == [1, 2, 3] and log[-1]["loss"] < log[0]["loss"]
     model = AutoModel.from_pretrained(tmp_path / "vision", trust_remote_code=True)

@@ -26,7 +26,7 @@ COMMANDS = [
     for block in blocks("bash")
     for line in block.splitlines()
     for program in PARSERS
-    if program in line
+    if line.startswith(program)
 ]
 
 

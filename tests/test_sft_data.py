@@ -18,7 +18,7 @@ from modeling_holmes_vau.sft_data_holmes_vau import (
     random_frames,
     read_conversations,
 )
-from modeling_holmes_vau.untrained_holmes_vau import build_small_tokenizer
+from modeling_holmes_vau.small_holmes_vau import build_small_tokenizer
 from tests.annotations import SPLIT_ABNORMAL
 from tests.original import REFERENCE
 from tests.sft_data import LEVELS, TASKS, write_data

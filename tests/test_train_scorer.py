@@ -5,12 +5,14 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from trl import TrlParser
 
 import train_scorer
 from modeling_holmes_vau import AnomalyScorer, AnomalyScorerConfig, HolmesVAUForConditionalGeneration
@@ -83,11 +85,23 @@ def test_measure_over_whole_videos():
     videos = [video("a", 12, [(40, 90)]), video("n", 7, [])]
     result = measure(scorer, videos)
     scores = [scorer.eval()(v.features[None])[0].repeat_interleave(16).tolist() for v in videos]
-    pairs = [(a, b) for a, y in zip(scores[0], videos[0].frame_labels) for b in scores[0] if y]
     positive = [s for s, y in zip(scores[0], videos[0].frame_labels) if y]
     negative = [s for s, y in zip(scores[0] + scores[1], [*videos[0].frame_labels, *videos[1].frame_labels]) if not y]
     pairs = [(a > b) + 0.5 * (a == b) for a in positive for b in negative]
     assert result["auc"] == pytest.approx(sum(pairs) / len(pairs))
+
+
+def test_measure_of_video_labels_looks_at_no_span():
+    scorer = AnomalyScorer(AnomalyScorerConfig(feature_size=4, hidden_size=16, head_dim=4)).eval()
+    videos = [video(name, 9, [(0, 16)] if name.startswith("a") else []) for name in ("a0", "a1", "n0", "n1", "n2")]
+    highest = {v.name: scorer(v.features[None]).max().item() for v in videos}
+    pairs = [
+        (highest[a] > highest[n]) + 0.5 * (highest[a] == highest[n]) for a in ("a0", "a1") for n in ("n0", "n1", "n2")
+    ]
+    result = measure(scorer, videos, "video")
+    assert result["auc"] == pytest.approx(sum(pairs) / 6) and "auc_within" not in result
+    moved = [replace(v, frame_labels=v.frame_labels[::-1].copy()) for v in videos]
+    assert measure(scorer, moved, "video") == result
 
 
 @pytest.fixture(scope="module")
@@ -233,6 +247,72 @@ def test_the_warning_says_what_is_still_untrained(model56, processor56, tmp_path
     monkeypatch.setattr(model56.config, "warning", before)
     train_scorer.save(model56, processor56, tmp_path)
     assert json.loads((tmp_path / "checkpoint" / "config.json").read_text()).get("warning") == after
+
+
+def test_spans_lie_where_their_seconds_are(argv, data, checkpoint56, tmp_path, caplog):
+    """Files of another frame rate than annotated: 25 instead of 50."""
+    records = json.loads((data / "annotations" / "raw_annotations" / "ucf_database_train.json").read_text())
+    doubled = {name: {**record, "fps": 50.0, "n_frames": 240} for name, record in records.items()}
+    write_json(tmp_path / "annotations" / "raw_annotations" / "ucf_database_train.json", doubled)
+    labels = []
+    for annotations in (data / "annotations", tmp_path / "annotations"):
+        given = argv("out", annotations=annotations)
+        args, training_args = TrlParser(
+            (train_scorer.ScorerArguments, train_scorer.ScorerTrainingArguments)
+        ).parse_args_and_config(given)
+        videos, _ = train_scorer.read_videos(args, *train_scorer.load_checkpoint(args, training_args))
+        labels.append({v.name: v.frame_labels.tolist() for v in videos if v.is_abnormal})
+    assert labels[0] == labels[1] and all(sum(label) == 50 for label in labels[0].values())
+    assert "has 25 frames per second, annotated are 50" in caplog.text
+
+
+def test_a_run_that_had_lost_patience_stays_ended(argv, tmp_path, monkeypatch):
+    aucs = iter([0.9, 0.8, 0.95])  # the third is not asked for
+    monkeypatch.setattr(train_scorer.ScorerTrainer, "evaluate", evaluate_with(aucs))
+    monkeypatch.setattr(train_scorer, "measure", lambda *args: {})
+    options = {"patience": 1, "eval_steps": 1, "save_steps": 1, "max_steps": 6}
+    train_scorer.main(argv("out", **options))
+    scorer = (tmp_path / "out" / "anomaly_scorer.safetensors").read_bytes()
+    train_scorer.main(argv("out", **options))
+    assert (tmp_path / "out" / "anomaly_scorer.safetensors").read_bytes() == scorer
+    assert next(aucs) == 0.95
+
+
+def evaluate_with(aucs):
+    """`evaluate` of a trainer with the next of these figures."""
+
+    def evaluate(self, *args, **kwargs):
+        metrics = {"eval_auc": next(aucs)}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    return evaluate
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"loss_weights": "5"}, "must be a JSON object of numbers, got 5"),
+        ({"loss_weights": '{"kl": "x"}'}, "must be a JSON object of numbers"),
+        ({"max_snippets": 0}, "--max_snippets 0 .* expected at least 1"),
+        ({"validation_share": 1.5}, "a share between 0 and 1"),
+        ({"model": "{llama}"}, "expected a checkpoint of type holmes_vau, got 'llama'"),
+    ],
+)
+def test_mistakes_show_before_anything_is_read(argv, tmp_path, changes, message):
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    changes = {name: str(value).replace("{llama}", str(tmp_path)) for name, value in changes.items()}
+    with pytest.raises(ValueError, match=message):
+        train_scorer.main(argv("out", **changes))
+
+
+def test_the_weight_of_video_labels_can_be_given(argv):
+    parse = TrlParser((train_scorer.ScorerArguments, train_scorer.ScorerTrainingArguments)).parse_args_and_config
+    for given, expected in ((None, train_scorer.PRESETS["default"].frame), ('{"video": 0.25}', 0.25)):
+        changes = {"supervision": "video"} | ({"loss_weights": given} if given else {})
+        args, _ = parse(argv("out", **changes))
+        assert train_scorer.choose_weights(args).video == expected
 
 
 def test_too_few_videos_to_validate_on():

@@ -209,15 +209,19 @@ ONE_BATCH = {"levels": ["video"], "tasks": ["judgement", "description"], "weight
 ONE_BATCH |= {"per_device_train_batch_size": 8, "global_batch_size": 8, "lora_dropout": 0.0}
 
 
-def test_lora_learns_a_batch_by_heart_and_moves_nothing_else(argv, checkpoint56, tmp_path):
+@pytest.mark.parametrize("embeddings", [[], ["embed_tokens", "lm_head"]])
+def test_lora_learns_a_batch_by_heart_and_moves_nothing_else(argv, checkpoint56, tmp_path, embeddings):
     out, steps = tmp_path / "out", 30
     options = {"feature_cache": tmp_path / "features", "sample_steps": steps, "num_samples": 1, **ONE_BATCH}
+    options |= {"train_embeddings": bool(embeddings), "bf16": bool(embeddings)}  # copies in another precision
     metrics = train_sft.main(argv(out, max_steps=steps, learning_rate=1e-2, **options))
     assert metrics["rows"] == 8 and metrics["skipped"] == 0
     assert losses(out)[1] > 5 and losses(out)[steps] < 0.1
     adapter = load_file(out / "adapter" / "adapter_model.safetensors")
     layers = 3
-    assert len(adapter) == 2 * 7 * layers and all(weight.abs().max() > 0 for weight in adapter.values())
+    assert len(adapter) == 2 * 7 * layers + len(embeddings) and all(
+        weight.abs().max() > 0 for weight in adapter.values()
+    )
     samples = [json.loads(line) for line in (out / "samples.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [sample["step"] for sample in samples] == [steps]
     assert all(sample["answer"] == sample["reference"] for sample in samples)
@@ -227,8 +231,9 @@ def test_lora_learns_a_batch_by_heart_and_moves_nothing_else(argv, checkpoint56,
     merged = load_file(merge(out / "adapter", tmp_path / "merged") / "model.safetensors")
     base = load_file(checkpoint56 / "model.safetensors")
     moved = {name for name in base if not torch.equal(base[name], merged[name])}
-    assert moved == {name for name in base if "language_model" in name and "_proj" in name}
-    assert len(moved) == 7 * layers
+    projections = {name for name in base if "language_model" in name and "_proj" in name}
+    assert moved == projections | {name for name in base if any(part in name for part in embeddings)}
+    assert len(moved) == 7 * layers + len(embeddings)
 
 
 def test_full_training_learns_a_batch_by_heart_and_leaves_tower_and_scorer(argv, model56, checkpoint56, tmp_path):
@@ -341,6 +346,7 @@ def test_dry_run_of_the_2b_configuration(capsys):
         ({"levels": ["scene"]}, "--levels has 'scene', expected some of clip, event, video"),
         ({"train_vision": True}, "is for --full true"),
         ({"full": True, "load_in_4bit": True}, "it is for LoRA"),
+        ({"full": True, "train_embeddings": True}, "trains them anyway"),
         ({"feature_cache": "x", "frame_policy": "original"}, "needs a frozen vision tower"),
         ({"gradient_accumulation_steps": 2}, "follows from --global_batch_size"),
         ({"model": "/nowhere"}, "--model /nowhere: no such folder"),

@@ -12,6 +12,7 @@ from modeling_holmes_vau.training_holmes_vau import (
     PRESETS,
     LossWeights,
     frame_bce,
+    read_memory,
     scorer_loss,
     top_k_mask,
     urdmu_losses,
@@ -93,6 +94,23 @@ def test_terms_by_hand():
     long = torch.arange(40.0)[None]
     assert top_k_mask(long, torch.tensor([40])).nonzero()[:, 1].tolist() == [37, 38, 39]
     assert top_k_mask(long, torch.tensor([15])).nonzero()[:, 1].tolist() == [14]
+
+
+def test_distance_by_hand(scorer):
+    """UR-DMU's margin of 100 between the norms of what the memories say of abnormal and of normal snippets."""
+    features, _, noise = batch(pairs=2)
+    losses = urdmu_losses(scorer, features, noise=noise)
+    hidden, count = scorer.encode(features, torch.full((4,), features.shape[1])), features.shape[1] // 16 + 1
+    gaps = []
+    for pair in range(2):
+        attention, reading = read_memory(scorer.abnormal_memory, hidden[2 + pair : 3 + pair])
+        top = attention[0].topk(count).indices
+        abnormal = scorer.mean_proj(reading)[0, top].mean(0).norm()
+        attention, reading = read_memory(scorer.normal_memory, hidden[pair : pair + 1])
+        top = attention[0].topk(count).indices
+        mean, deviation = scorer.mean_proj(reading)[0], (0.5 * scorer.variance_proj(reading)[0]).exp()
+        gaps.append(max(0.0, (100 - abnormal + (mean + noise[pair] * deviation)[top].mean(0).norm()).item()))
+    assert losses["distance"].item() == pytest.approx(sum(gaps) / 2, rel=1e-5)
 
 
 def test_weights_choose_the_terms(scorer):

@@ -1,21 +1,10 @@
-"""A tiny seeded checkpoint with random weights: it shows that everything runs, and its answers mean nothing."""
+"""A tokenizer and a configuration for models of a few million weights, trained from scratch."""
 
-import hashlib
-import os
-from pathlib import Path
-
-import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from .checkpoint_holmes_vau import build_processor, generation_config_for, write_model_card
 from .configuration_holmes_vau import HolmesVAUConfig
-from .files_holmes_vau import whole_folder
-from .modeling_holmes_vau import HolmesVAUForConditionalGeneration
 
-
-UNTRAINED_WARNING = "untrained model (random weights): scores, events and answer mean nothing"
-UNTRAINED_SEED = 0
 
 VISUAL_TOKENS = ["<img>", "</img>", "<IMG_CONTEXT>"]
 CHAT_TOKENS = ["<|im_start|>", "<|im_end|>"]
@@ -89,44 +78,3 @@ def small_config(tokenizer, image_size: int = 112, width: int = 64, layers: int 
         tie_word_embeddings=False,
         **kwargs,
     )
-
-
-def untrained_folder() -> Path:
-    """Where the untrained checkpoint is kept: `$XDG_CACHE_HOME/holmes-vau`, else `~/.cache/holmes-vau`, under a name
-    that changes with the code, since the folder holds a copy of it."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    code = b"".join(file.read_bytes() for file in sorted(Path(__file__).parent.glob("*_holmes_vau.py")))
-    return cache / "holmes-vau" / f"untrained-{hashlib.sha256(code).hexdigest()[:12]}"
-
-
-def build_untrained(output: str | os.PathLike | None = None) -> Path:
-    """
-    Build the untrained checkpoint, or find the one built before.
-
-    Args:
-        output (`str`, *optional*): Folder to write. Defaults to [`untrained_folder`].
-
-    Returns:
-        `Path`: The checkpoint folder.
-    """
-    output = untrained_folder() if output is None else Path(output)
-    if (output / "config.json").exists():
-        return output
-    tokenizer = build_small_tokenizer()
-    config = small_config(tokenizer, warning=UNTRAINED_WARNING)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(UNTRAINED_SEED)
-        model = HolmesVAUForConditionalGeneration(config)
-    model.generation_config = generation_config_for(tokenizer)
-    # Random weights rarely end a turn: the answer is cut instead of filling a thousand tokens.
-    model.generation_config.max_new_tokens = 32
-    try:
-        with whole_folder(output) as folder:
-            model.save_pretrained(folder)
-            build_processor(tokenizer, config).save_pretrained(folder)
-            note = f"random weights, seed {UNTRAINED_SEED}; it shows that the code runs and knows nothing"
-            write_model_card(folder, note, config.num_frames, "random weights")
-    except (OSError, ValueError):
-        if not (output / "config.json").exists():  # else another process built the same at the same time
-            raise
-    return output

@@ -1,0 +1,490 @@
+"""Holmes-VAU: an InternVL model whose `generate` scores every dense frame, samples those that matter and answers."""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+from transformers import GenerationMixin, InternVLForConditionalGeneration
+
+from .configuration_holmes_vau import HolmesVAUConfig
+from .sampler_holmes_vau import sample_frames
+from .scorer_holmes_vau import AnomalyScorer
+from .vision_tower_holmes_vau import ResNetVisionTower
+
+
+# ImageNet statistics of InternViT's input (InternVL `conversation`/`preprocess` code and model cards).
+IMAGE_MEAN = (0.485, 0.456, 0.406)
+IMAGE_STD = (0.229, 0.224, 0.225)
+
+PIPELINE_TASK = "video-anomaly-understanding"
+
+
+@dataclass
+class EncodedVideo:
+    """
+    One video after the vision tower, the anomaly scorer and the sampler: all that further questions about it need.
+
+    Args:
+        anomaly_scores (`torch.FloatTensor` of shape `(num_dense,)`):
+            Anomaly probability of each dense frame, in [0, 1], float32 on the CPU.
+        dense_frame_indices (`torch.LongTensor` of shape `(num_dense,)`):
+            Frame numbers of the dense frames in the video.
+        frame_indices (`torch.LongTensor` of shape `(num_frames,)`):
+            Frame numbers of the frames the language model sees, non-decreasing.
+        image_features (`torch.FloatTensor` of shape `(num_frames, tokens, hidden_size)`):
+            Those frames after pixel shuffle and projector.
+        encode_s (`float`):
+            Seconds in the vision tower.
+        score_s (`float`):
+            Seconds in the anomaly scorer.
+    """
+
+    anomaly_scores: torch.Tensor
+    dense_frame_indices: torch.Tensor
+    frame_indices: torch.Tensor
+    image_features: torch.Tensor
+    encode_s: float = 0.0
+    score_s: float = 0.0
+
+
+def check_frames(frames: torch.Tensor) -> None:
+    """Dense frames are uint8 `(frames, 3, height, width)`: normalisation happens here, on the device."""
+    if frames.ndim != 4 or frames.shape[1] != 3 or frames.dtype != torch.uint8 or frames.shape[0] == 0:
+        raise ValueError(
+            f"Video frames must be uint8 (frames >= 1, 3, height, width), got {frames.dtype} {tuple(frames.shape)}. "
+            "Let `HolmesVAUProcessor(videos=...)` build them; normalised floats go in as `pixel_values`."
+        )
+
+
+def normalize_pixels(frames: torch.Tensor) -> torch.Tensor:
+    """uint8 frames `(N, 3, H, W)` -> what the vision tower takes, float32, on their device."""
+    scaled = frames.float() / 255.0
+    return (scaled - scaled.new_tensor(IMAGE_MEAN)[:, None, None]) / scaled.new_tensor(IMAGE_STD)[:, None, None]
+
+
+def to_weights(tensor: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """`tensor` on the device of `weight`; as it is where the weight is offloaded, and accelerate's hooks move both."""
+    return tensor if weight.device.type == "meta" else tensor.to(weight.device)
+
+
+def wait_for(tensor: torch.Tensor) -> None:
+    """Wait until a GPU has computed `tensor`, so that the seconds of a stage are its own."""
+    if tensor.is_cuda:
+        torch.cuda.synchronize(tensor.device)
+
+
+def set_auto_map(config) -> None:
+    """Name the Auto classes and the pipeline that load a folder saved with `config`."""
+    target = "modeling_holmes_vau.HolmesVAUForConditionalGeneration"
+    config.auto_map = dict.fromkeys(("AutoModel", "AutoModelForImageTextToText", "AutoModelForMultimodalLM"), target)
+    pipeline = "pipeline_holmes_vau.VideoAnomalyUnderstandingPipeline"
+    config.custom_pipelines = {
+        PIPELINE_TASK: {"impl": pipeline, "pt": ["AutoModelForImageTextToText"], "type": "multimodal"}
+    }
+
+
+class HolmesVAUForConditionalGeneration(InternVLForConditionalGeneration, GenerationMixin):
+    """
+    Holmes-VAU (paper Sec. 4): InternVL, the anomaly scorer on its class tokens and the frame sampler.
+
+    Two visual inputs exist. `pixel_values` (float, normalised) are frames already chosen and go to the language model
+    as they are: InternVL's own path, used in training. `pixel_values_videos` (uint8, dense, resized) are encoded once,
+    scored and sampled; the chosen frames replace the frame placeholders of the prompt.
+
+    Example:
+
+    ```python
+    >>> inputs = processor(videos="street.mp4", text="What happens here?", return_tensors="pt")  # doctest: +SKIP
+    >>> output = model.generate(**inputs, max_new_tokens=256, return_dict_in_generate=True)  # doctest: +SKIP
+    >>> output.sequences, output.anomaly_scores, output.frame_indices  # doctest: +SKIP
+    ```
+    """
+
+    config_class = HolmesVAUConfig
+    _no_split_modules = ["InternVLVisionLayer", "AnomalyScorer"]
+    _keep_in_fp32_modules_strict = ["anomaly_scorer"]
+
+    def __init__(self, config):
+        super().__init__(config)
+        if config.vision_config.model_type == "resnet":
+            self.model.vision_tower = ResNetVisionTower(config.vision_config)
+        self.anomaly_scorer = AnomalyScorer(config.scorer_config).float()
+
+    def _init_weights(self, module):
+        super()._init_weights(module)
+        if isinstance(module, AnomalyScorer):
+            module.reset_parameters()
+
+    def save_pretrained(self, save_directory, *args, **kwargs):
+        """Save weights, configuration and code, for every Auto class; keys are written as the model names them."""
+        set_auto_map(self.config)
+        kwargs.setdefault("save_original_format", False)
+        super().save_pretrained(save_directory, *args, **kwargs)
+
+    # ---- vision ---------------------------------------------------------------------------------------------------
+
+    def encode_frames(self, frames: torch.Tensor) -> torch.Tensor:
+        """
+        One pass through the vision tower.
+
+        Args:
+            frames (`torch.ByteTensor` of shape `(frames, 3, height, width)`):
+                Resized RGB frames.
+
+        Returns:
+            `torch.FloatTensor` of shape `(frames, 1 + patches, vision_hidden_size)`: Class token, then patch tokens,
+            of the last layer without a final norm.
+        """
+        check_frames(frames)
+        tower = self.model.vision_tower
+        pixels = normalize_pixels(to_weights(frames, next(tower.parameters())))
+        return tower(pixel_values=pixels.to(tower.dtype)).last_hidden_state
+
+    def project_frames(self, patch_tokens: torch.Tensor) -> torch.Tensor:
+        """Pixel shuffle and projector: `(frames, patches, vision_hidden_size)` -> `(frames, tokens, hidden_size)`."""
+        side = int(patch_tokens.shape[1] ** 0.5)
+        grid = patch_tokens.unflatten(1, (side, side))  # (frames, side, side, vision_hidden_size)
+        shuffled = self.model.pixel_shuffle(grid, scale_factor=self.config.downsample_ratio)
+        return self.model.multi_modal_projector(shuffled.flatten(1, 2))
+
+    @torch.no_grad()
+    def score_features(self, class_tokens: torch.Tensor) -> torch.Tensor:
+        """Class tokens of one video's dense frames `(num_dense, vision_hidden_size)` -> probabilities `(num_dense,)`,
+        float32 on the CPU."""
+        features = to_weights(class_tokens, self.anomaly_scorer.embedding.weight)
+        return self.anomaly_scorer(features[None])[0].cpu()
+
+    @torch.no_grad()
+    def score_frames(self, frames: torch.Tensor | Iterable[torch.Tensor]) -> torch.Tensor:
+        """
+        Anomaly probability of each dense frame of one video.
+
+        Args:
+            frames (`torch.ByteTensor` of shape `(num_dense, 3, height, width)` or an iterable of such chunks):
+                Dense frames in time order, one every `config.frame_stride` frames, resized, RGB.
+
+        Returns:
+            `torch.FloatTensor` of shape `(num_dense,)`, float32 on the CPU.
+        """
+        class_tokens, _, _ = self._encode_chunks(frames, selected=[], keep_all=False)
+        return self.score_features(class_tokens)
+
+    def _batches(self, frames: torch.Tensor | Iterable[torch.Tensor]) -> Iterable[torch.Tensor]:
+        for chunk in [frames] if isinstance(frames, torch.Tensor) else frames:
+            yield from chunk.split(self.config.encode_batch_size)
+
+    @torch.no_grad()
+    def encode_video(
+        self,
+        frames: torch.Tensor | Iterable[torch.Tensor],
+        frame_indices: torch.Tensor | list[int] | None = None,
+        dense_mask: torch.Tensor | list[bool] | None = None,
+        selected: torch.Tensor | list[int] | None = None,
+        num_frames: int | None = None,
+        sampler: str | None = None,
+        sampler_tau: float | None = None,
+        read_frames: Callable[[list[int]], torch.Tensor] | None = None,
+    ) -> EncodedVideo:
+        """
+        Encode one video once: class tokens to the scorer, scores to the sampler, chosen patch tokens to the projector.
+
+        Args:
+            frames (`torch.ByteTensor` of shape `(frames, 3, height, width)` or an iterable of such chunks):
+                Resized RGB frames in time order. Chunks are dropped as soon as they are encoded.
+            frame_indices (`torch.LongTensor` of shape `(frames,)`, *optional*):
+                Frame number of each frame in the video. Defaults to multiples of `config.frame_stride`.
+            dense_mask (`torch.BoolTensor` of shape `(frames,)`, *optional*):
+                Which frames are on the dense grid and scored. All by default.
+            selected (`torch.LongTensor` of shape `(num_frames,)`, *optional*):
+                Positions among `frames` that the language model sees (short videos); the sampler chooses by default.
+            num_frames (`int`, *optional*):
+                How many frames to choose. Defaults to `config.num_frames`.
+            sampler (`str`, *optional*), sampler_tau (`float`, *optional*):
+                Default to those of the configuration. See [`sample_frames`].
+            read_frames (`Callable`, *optional*):
+                Reads frames again, positions among `frames` -> uint8 `(n, 3, height, width)`. It is called for videos
+                of more than `config.max_cached_frames` frames, whose patch tokens are dropped. A tensor reads itself;
+                an iterable without it keeps the patch tokens of all frames.
+
+        Returns:
+            [`EncodedVideo`]
+        """
+        if read_frames is None and isinstance(frames, torch.Tensor):
+            read_frames = frames.__getitem__
+        class_tokens, cache, encode_s = self._encode_chunks(frames, selected, keep_all=read_frames is None)
+        num_encoded = len(class_tokens)
+        if frame_indices is None:
+            frame_indices = torch.arange(num_encoded) * self.config.frame_stride
+        frame_indices = torch.as_tensor(frame_indices).cpu()
+        if len(frame_indices) != num_encoded:
+            raise ValueError(f"`frame_indices` names {len(frame_indices)} frames, but {num_encoded} frames came.")
+        dense = torch.arange(num_encoded)
+        if dense_mask is not None:
+            dense = dense[torch.as_tensor(dense_mask, dtype=torch.bool).cpu()]
+        start = time.perf_counter()
+        scores = self.score_features(class_tokens[dense.to(class_tokens.device)])
+        score_s = time.perf_counter() - start
+        if selected is None:
+            number = self.config.num_frames if num_frames is None else num_frames
+            rule = self.config.sampler if sampler is None else sampler
+            tau = self.config.sampler_tau if sampler_tau is None else sampler_tau
+            selected = dense[sample_frames(scores, number, rule, tau)]
+        selected = torch.as_tensor(selected).cpu()
+        image_features, selected_s = self._selected_features(selected, cache, read_frames)
+        return EncodedVideo(
+            anomaly_scores=scores,
+            dense_frame_indices=frame_indices[dense],
+            frame_indices=frame_indices[selected],
+            image_features=image_features,
+            encode_s=encode_s + selected_s,
+            score_s=score_s,
+        )
+
+    def _encode_chunks(self, frames, selected, keep_all: bool) -> tuple[torch.Tensor, dict[int, torch.Tensor], float]:
+        """Class tokens `(frames, D)` of all frames, patch tokens of those worth keeping by position, and seconds."""
+        wanted = None if selected is None else set(torch.as_tensor(selected).tolist())
+        class_tokens, cache, encode_s, position = None, {}, 0.0, 0
+        for batch in self._batches(frames):
+            start = time.perf_counter()
+            tokens = self.encode_frames(batch)
+            end = position + len(batch)
+            # One growing block: small ones between the large ones of the tower would keep the heap from shrinking.
+            if class_tokens is None:
+                class_tokens = tokens.new_empty((2 * end, tokens.shape[-1]), dtype=torch.float32)
+            elif end > len(class_tokens):
+                class_tokens = torch.cat((class_tokens[:position], class_tokens.new_empty(2 * end, tokens.shape[-1])))
+            class_tokens[position:end] = tokens[:, 0]
+            if wanted is not None:
+                cache.update({i: tokens[i - position, 1:].clone() for i in range(position, end) if i in wanted})
+            elif keep_all or end <= self.config.max_cached_frames:
+                cache.update(zip(range(position, end), tokens[:, 1:]))
+            else:
+                cache.clear()
+            position = end
+            wait_for(tokens)
+            encode_s += time.perf_counter() - start
+        if class_tokens is None:
+            raise ValueError("The video has no frames to encode: got an empty iterable, expected at least one chunk.")
+        return class_tokens[:position], cache, encode_s
+
+    def _selected_features(self, selected, cache, read_frames) -> tuple[torch.Tensor, float]:
+        """Projected features of the chosen positions, and seconds but for reading; those not cached are read and
+        encoded again."""
+        unique, inverse = torch.unique(selected, return_inverse=True)
+        missing = [i for i in unique.tolist() if i not in cache]
+        frames = read_frames(missing) if missing else None
+        start = time.perf_counter()
+        if missing:
+            encoded = torch.cat([self.encode_frames(batch)[:, 1:] for batch in self._batches(frames)])
+            cache = {**cache, **dict(zip(missing, encoded))}
+        features = self.project_frames(torch.stack([cache[i] for i in unique.tolist()]))
+        wait_for(features)
+        return features[inverse.to(features.device)], time.perf_counter() - start
+
+    @torch.no_grad()
+    def encode_videos(
+        self,
+        pixel_values_videos: torch.Tensor,
+        video_num_frames: torch.Tensor | None = None,
+        video_frame_indices: torch.Tensor | None = None,
+        video_dense_mask: torch.Tensor | None = None,
+        video_selected: torch.Tensor | None = None,
+        **kwargs,
+    ) -> list[EncodedVideo]:
+        """
+        Encode the videos of one [`HolmesVAUProcessor`] call.
+
+        Args:
+            pixel_values_videos (`torch.ByteTensor` of shape `(total_frames, 3, height, width)`):
+                Frames of all videos, one video after the other, each in time order.
+            video_num_frames (`torch.LongTensor` of shape `(num_videos,)`, *optional*):
+                How many of them belong to each video. One video by default.
+            video_frame_indices (`torch.LongTensor` of shape `(total_frames,)`, *optional*):
+                Their frame numbers.
+            video_dense_mask (`torch.BoolTensor` of shape `(total_frames,)`, *optional*):
+                Which of them are on the dense grid.
+            video_selected (`torch.LongTensor` of shape `(num_videos, num_frames)`, *optional*):
+                Positions within each video that the language model sees, or a row of -1 to let the sampler choose.
+            kwargs:
+                `num_frames`, `sampler` and `sampler_tau` of [`~HolmesVAUForConditionalGeneration.encode_video`].
+
+        Returns:
+            `list[EncodedVideo]`, one a video.
+        """
+        check_frames(pixel_values_videos)
+        total = len(pixel_values_videos)
+        counts = [total] if video_num_frames is None else video_num_frames.tolist()
+        if sum(counts) != total:
+            raise ValueError(
+                f"`video_num_frames` adds up to {sum(counts)}, but `pixel_values_videos` has {total} frames."
+            )
+        videos, start = [], 0
+        for row, count in enumerate(counts):
+            span = slice(start, start + count)
+            selected = None if video_selected is None or bool((video_selected[row] < 0).all()) else video_selected[row]
+            videos.append(
+                self.encode_video(
+                    pixel_values_videos[span],
+                    frame_indices=None if video_frame_indices is None else video_frame_indices[span],
+                    dense_mask=None if video_dense_mask is None else video_dense_mask[span],
+                    selected=selected,
+                    **kwargs,
+                )
+            )
+            start += count
+        return videos
+
+    # ---- language -------------------------------------------------------------------------------------------------
+
+    def embed_videos(self, input_ids: torch.Tensor, encoded_videos: list[EncodedVideo]) -> torch.Tensor:
+        """Token embeddings with the frame placeholders replaced by the videos' features, in order of appearance.
+
+        Returns:
+            `torch.FloatTensor` of shape `(batch, length, hidden_size)`.
+        """
+        embeds = self.get_input_embeddings()(input_ids)
+        features = torch.cat([video.image_features.flatten(0, 1).to(embeds) for video in encoded_videos])
+        placeholders = input_ids == self.config.image_token_id
+        if int(placeholders.sum()) != len(features):
+            raise ValueError(
+                f"The prompt has {int(placeholders.sum())} frame tokens, but the videos give {len(features)}. Build "
+                "both with one processor call, or pass every video of the prompt in `encoded_videos`."
+            )
+        return embeds.masked_scatter(placeholders[..., None], features)
+
+    def _prompt_num_frames(self, input_ids: torch.Tensor, num_videos: int) -> int:
+        """Frames a video that the prompt has placeholders for."""
+        placeholders = int((input_ids == self.config.image_token_id).sum())
+        per_video, rest = divmod(placeholders, self.config.image_seq_length * num_videos)
+        if rest or not per_video:
+            raise ValueError(
+                f"The prompt has {placeholders} frame tokens for {num_videos} video(s) of "
+                f"{self.config.image_seq_length} tokens a frame: not the same whole number of frames for each. "
+                "Build prompt and frames with one `HolmesVAUProcessor` call."
+            )
+        return per_video
+
+    def _video_embeds(self, input_ids, pixel_values_videos, encoded_videos, pixel_values, **kwargs):
+        """Encode the videos unless that is done, and put them into the prompt."""
+        if input_ids is None:
+            raise ValueError("Videos need `input_ids` with frame placeholders, got none. Use `HolmesVAUProcessor`.")
+        if pixel_values is not None:
+            raise ValueError("Got both images (`pixel_values`) and videos in one call: pass one of the two.")
+        if encoded_videos is None:
+            counts = kwargs.get("video_num_frames")
+            kwargs["num_frames"] = self._prompt_num_frames(input_ids, 1 if counts is None else len(counts))
+            encoded_videos = self.encode_videos(pixel_values_videos, **kwargs)
+        return self.embed_videos(input_ids, encoded_videos), encoded_videos
+
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        pixel_values: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.LongTensor | None = None,
+        past_key_values=None,
+        inputs_embeds: torch.Tensor | None = None,
+        labels: torch.LongTensor | None = None,
+        logits_to_keep: int | torch.Tensor = 0,
+        pixel_values_videos: torch.Tensor | None = None,
+        video_num_frames: torch.Tensor | None = None,
+        video_frame_indices: torch.Tensor | None = None,
+        video_dense_mask: torch.Tensor | None = None,
+        video_selected: torch.Tensor | None = None,
+        **kwargs,
+    ):
+        """InternVL's forward; with `pixel_values_videos` and its companions (see
+        [`~HolmesVAUForConditionalGeneration.encode_videos`]) the videos are scored and sampled first, without gradient
+        through the vision tower and the projector."""
+        if pixel_values_videos is not None:
+            inputs_embeds, _ = self._video_embeds(
+                input_ids,
+                pixel_values_videos,
+                None,
+                pixel_values,
+                video_num_frames=video_num_frames,
+                video_frame_indices=video_frame_indices,
+                video_dense_mask=video_dense_mask,
+                video_selected=video_selected,
+            )
+            input_ids = None
+        return super().forward(
+            input_ids=input_ids,
+            pixel_values=pixel_values,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            inputs_embeds=inputs_embeds,
+            labels=labels,
+            logits_to_keep=logits_to_keep,
+            **kwargs,
+        )
+
+    @torch.no_grad()
+    def generate(
+        self,
+        inputs: torch.Tensor | None = None,
+        generation_config=None,
+        pixel_values_videos: torch.Tensor | None = None,
+        video_num_frames: torch.Tensor | None = None,
+        video_frame_indices: torch.Tensor | None = None,
+        video_dense_mask: torch.Tensor | None = None,
+        video_selected: torch.Tensor | None = None,
+        encoded_videos: list[EncodedVideo] | None = None,
+        sampler: str | None = None,
+        sampler_tau: float | None = None,
+        **kwargs,
+    ):
+        """
+        Score, sample and answer: `generate(**processor(videos=..., text=...))`.
+
+        Args:
+            inputs (`torch.LongTensor` of shape `(batch, length)`, *optional*):
+                Prompt tokens, left-padded; `input_ids` is the same.
+            pixel_values_videos, video_num_frames, video_frame_indices, video_dense_mask, video_selected:
+                The videos, as [`HolmesVAUProcessor`] returns them. See
+                [`~HolmesVAUForConditionalGeneration.encode_videos`].
+            encoded_videos (`list[EncodedVideo]`, *optional*):
+                Videos encoded before (`output.encoded_videos` of an earlier call), instead of `pixel_values_videos`:
+                further questions do not encode them again.
+            sampler (`str`, *optional*), sampler_tau (`float`, *optional*):
+                Override those of the configuration. See [`sample_frames`].
+            generation_config, kwargs:
+                As for any `generate` of transformers.
+
+        Returns:
+            `torch.LongTensor` of shape `(batch, length + new)`. With `return_dict_in_generate=True` transformers'
+            output with `anomaly_scores`, `frame_indices` and `encoded_videos` beside it: lists with an entry a video.
+        """
+        input_ids = kwargs.pop("input_ids", None) if inputs is None else inputs
+        if pixel_values_videos is None and encoded_videos is None:
+            return super().generate(input_ids, generation_config=generation_config, **kwargs)
+        kwargs["inputs_embeds"], encoded_videos = self._video_embeds(
+            input_ids,
+            pixel_values_videos,
+            encoded_videos,
+            kwargs.get("pixel_values"),
+            video_num_frames=video_num_frames,
+            video_frame_indices=video_frame_indices,
+            video_dense_mask=video_dense_mask,
+            video_selected=video_selected,
+            sampler=sampler,
+            sampler_tau=sampler_tau,
+        )
+        output = super().generate(input_ids, generation_config=generation_config, **kwargs)
+        if not isinstance(output, torch.Tensor):
+            output["anomaly_scores"] = [video.anomaly_scores for video in encoded_videos]
+            output["frame_indices"] = [video.frame_indices for video in encoded_videos]
+            output["encoded_videos"] = encoded_videos
+        return output
+
+    def analyze(self, video, processor, **kwargs) -> dict:
+        """Analyse a video file of any length in bounded memory: [`analyze_video`] with this model."""
+        # Imported here because it sits above this file; the import also makes `save_pretrained` ship the pipeline.
+        from .pipeline_holmes_vau import analyze_video
+
+        return analyze_video(video, self, processor, **kwargs)
+
+
+HolmesVAUForConditionalGeneration.register_for_auto_class("AutoModelForImageTextToText")

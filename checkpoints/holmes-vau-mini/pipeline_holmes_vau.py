@@ -1,0 +1,297 @@
+"""Video file -> analysis: frame scores, events with times, the frames the language model saw, and its answer."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+
+import torch
+from transformers import Pipeline
+
+from .video_processing_holmes_vau import FrameStream, plan_frames, resize_frames
+from .video_reader_holmes_vau import open_video
+
+
+# The question of the original notebook (a Description prompt of paper Sec. A.3).
+DEFAULT_PROMPT = "Could you specify the anomaly events present in the video?"
+
+
+def find_events(
+    scores: torch.Tensor | list[float],
+    times_s: list[float],
+    end_s: float,
+    threshold: float = 0.5,
+    low_threshold: float = 0.3,
+    min_length_s: float = 1.0,
+) -> list[dict[str, float]]:
+    """
+    Abnormal events: contiguous runs of scores with hysteresis and a minimum length.
+
+    A run lasts as long as scores are at or above `low_threshold` and counts if it reaches `threshold`. Each score
+    stands for the time from its frame to the next dense frame.
+
+    Args:
+        scores (`list[float]`): Anomaly probability of each dense frame.
+        times_s (`list[float]`): Time of each dense frame, in seconds, increasing.
+        end_s (`float`): Time at which the last dense frame's share of the video ends, in seconds.
+        threshold (`float`, *optional*, defaults to 0.5): Score that makes an event.
+        low_threshold (`float`, *optional*, defaults to 0.3): Score that keeps an event going.
+        min_length_s (`float`, *optional*, defaults to 1.0): Shorter events are dropped.
+
+    Returns:
+        `list[dict]`: `start_s`, `end_s`, `peak_score` of each event, in time order.
+
+    Example:
+
+    ```python
+    >>> find_events([0.1, 0.4, 0.9, 0.4, 0.1], [0.0, 1.0, 2.0, 3.0, 4.0], end_s=5.0)
+    [{'start_s': 1.0, 'end_s': 4.0, 'peak_score': 0.9}]
+
+    ```
+    """
+    scores = scores.tolist() if isinstance(scores, torch.Tensor) else list(scores)
+    borders = [*times_s, end_s]
+    events, start = [], None
+    for i, score in enumerate([*scores, -1.0]):
+        if score >= low_threshold and start is None:
+            start = i
+        elif score < low_threshold and start is not None:
+            event = {"start_s": borders[start], "end_s": borders[i], "peak_score": max(scores[start:i])}
+            if event["peak_score"] >= threshold and event["end_s"] - event["start_s"] >= min_length_s:
+                events.append(event)
+            start = None
+    return events
+
+
+def _with_progress(
+    chunks: FrameStream, total: int, on_progress: Callable[[int, int], None] | None
+) -> Iterator[torch.Tensor]:
+    done = 0
+    for chunk in chunks:
+        yield chunk
+        done += len(chunk)
+        if on_progress is not None:
+            on_progress(done, total)
+
+
+def encode_file(
+    reader,
+    plan,
+    model,
+    processor,
+    sampler: str | None = None,
+    sampler_tau: float | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+):
+    """Encode the planned frames of an opened video, decoding ahead of the model in a thread and keeping no frame.
+
+    Returns:
+        `tuple[EncodedVideo, float]`: The encoded video and the seconds the decoding thread was busy.
+    """
+    stream = FrameStream(reader, plan.frame_indices, processor.image_size, model.config.encode_batch_size)
+
+    read_again_s = 0.0
+
+    def read_again(positions: list[int]) -> torch.Tensor:
+        nonlocal read_again_s
+        start = time.perf_counter()
+        frames = resize_frames(reader.read([plan.frame_indices[i] for i in positions]), processor.image_size)
+        read_again_s += time.perf_counter() - start
+        return frames
+
+    encoded = model.encode_video(
+        _with_progress(stream, len(plan.frame_indices), on_progress),
+        frame_indices=plan.frame_indices,
+        dense_mask=plan.dense_mask,
+        selected=plan.selected,
+        num_frames=plan.num_frames,
+        sampler=sampler,
+        sampler_tau=sampler_tau,
+        read_frames=read_again,
+    )
+    return encoded, stream.decode_s + read_again_s
+
+
+class VideoChat:
+    """
+    Questions about one video, which is decoded, scored and encoded once.
+
+    Args:
+        video (`str` or array): A path, or a video as [`HolmesVAUProcessor`] takes it.
+        model (`HolmesVAUForConditionalGeneration`), processor (`HolmesVAUProcessor`): The checkpoint.
+        num_frames (`int`, *optional*), frame_stride (`int`, *optional*), segment_s (`tuple`, *optional*):
+            As for [`HolmesVAUProcessor`].
+        sampler (`str`, *optional*), sampler_tau (`float`, *optional*): As for [`sample_frames`].
+        fps (`float`, *optional*): Frame rate of a video given as an array.
+        on_progress (`Callable[[int, int], None]`, *optional*): Called with frames done and frames in all.
+
+    Example:
+
+    ```python
+    >>> chat = VideoChat("street.mp4", model, processor)  # doctest: +SKIP
+    >>> chat.ask("Are there any anomaly events detected in the video?")  # doctest: +SKIP
+    >>> chat.ask("Why do you judge this event to be anomalous?")  # doctest: +SKIP
+    ```
+    """
+
+    def __init__(
+        self,
+        video,
+        model,
+        processor,
+        num_frames: int | None = None,
+        frame_stride: int | None = None,
+        segment_s: tuple[float, float | None] | None = None,
+        sampler: str | None = None,
+        sampler_tau: float | None = None,
+        fps: float | None = None,
+        on_progress: Callable[[int, int], None] | None = None,
+    ):
+        self.model = model
+        self.processor = processor
+        self.messages: list[dict] = []
+        config = model.config
+        with open_video(video, processor.video_backend, fps=fps) as reader:
+            number = processor.num_frames if num_frames is None else num_frames
+            stride = processor.frame_stride if frame_stride is None else frame_stride
+            self.plan = plan_frames(reader, number, stride, segment_s)
+            self.encoded, self.decode_s = encode_file(
+                reader, self.plan, model, processor, sampler, sampler_tau, on_progress
+            )
+            # A short video shows its middle frames, whatever the sampler.
+            self.sampler = "middle" if self.plan.selected is not None else sampler or config.sampler
+            self.path, self.fps, self.num_frames = reader.path, reader.fps, reader.num_frames
+            self.duration_s = reader.duration_s
+            self.dense_times_s = reader.timestamps_s[self.encoded.dense_frame_indices.numpy()].tolist()
+            self.sampled_times_s = reader.timestamps_s[self.encoded.frame_indices.numpy()].tolist()
+
+    def ask(self, question: str, **generate_kwargs) -> str:
+        """Answer `question`, with the conversation so far; `generate_kwargs` go to `generate`."""
+        for token in (self.processor.video_token, self.processor.image_token):
+            if token in question:
+                raise ValueError(f"The question holds {token}, which stands for pictures in a prompt: leave it out.")
+        first = [] if self.messages else [{"type": "video"}]
+        asked = [*self.messages, {"role": "user", "content": [*first, {"type": "text", "text": question}]}]
+        prompt = self.processor.apply_chat_template(asked, add_generation_prompt=True)
+        inputs = self.processor(text=prompt, num_frames=self.plan.num_frames, return_tensors="pt")
+        inputs = inputs.to(self.model.get_input_embeddings().weight.device)
+        output = self.model.generate(**inputs, encoded_videos=[self.encoded], **generate_kwargs)
+        sequences = output if isinstance(output, torch.Tensor) else output.sequences
+        answer = self.processor.decode(sequences[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+        for token in (self.processor.video_token, self.processor.image_token):
+            answer = answer.replace(token, "")  # it would ask for pictures when the conversation goes on
+        self.messages = [*asked, {"role": "assistant", "content": [{"type": "text", "text": answer.strip()}]}]
+        return answer.strip()
+
+    def events(self) -> list[dict[str, float]]:
+        """Abnormal events by the rule and numbers of the configuration, see [`find_events`]."""
+        config = self.model.config
+        return find_events(
+            self.encoded.anomaly_scores,
+            self.dense_times_s,
+            self.plan.end_s,
+            config.event_threshold,
+            config.event_low_threshold,
+            config.event_min_length_s,
+        )
+
+
+def analyze_video(
+    video,
+    model,
+    processor,
+    prompt: str = DEFAULT_PROMPT,
+    num_frames: int | None = None,
+    frame_stride: int | None = None,
+    segment_s: tuple[float, float | None] | None = None,
+    sampler: str | None = None,
+    sampler_tau: float | None = None,
+    fps: float | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+    **generate_kwargs,
+) -> dict:
+    """
+    Analyse one video of any length in bounded memory.
+
+    Args:
+        video (`str` or array): A path, or a video as [`HolmesVAUProcessor`] takes it.
+        model (`HolmesVAUForConditionalGeneration`), processor (`HolmesVAUProcessor`): The checkpoint.
+        prompt (`str`, *optional*): The question.
+        generate_kwargs: `max_new_tokens` and the like, for `generate`.
+
+        The others are those of [`VideoChat`].
+
+    Returns:
+        `dict`: `video`, `fps`, `num_frames` and `duration_s` of the file; `dense_frame_indices` and their `scores`;
+        `events` (`start_s`, `end_s`, `peak_score`); `sampled_frame_indices`, `sampled_times_s` and the `sampler` that
+        chose them (`"middle"` for a video of at most `frame_stride * num_frames` frames); `prompt`, `answer`, `model`;
+        and `seconds`, busy time of `decode` (in its own thread, beside the others), `encode`, `score` and `generate`.
+        With `segment_s`, also `segment_s`: the analysed span, its end filled in. Where the checkpoint is untrained in
+        part, also `warning`.
+
+    Raises:
+        `ValueError`: one line that names the file, if it cannot be read; or for an argument out of range.
+    """
+    chat = VideoChat(
+        video, model, processor, num_frames, frame_stride, segment_s, sampler, sampler_tau, fps, on_progress
+    )
+    start = time.perf_counter()
+    answer = chat.ask(prompt, **generate_kwargs)
+    generate_s = time.perf_counter() - start
+    analysis = {
+        "video": chat.path,
+        "fps": chat.fps,
+        "num_frames": chat.num_frames,
+        "duration_s": chat.duration_s,
+        "dense_frame_indices": chat.encoded.dense_frame_indices.tolist(),
+        "scores": chat.encoded.anomaly_scores.tolist(),
+        "events": chat.events(),
+        "sampled_frame_indices": chat.encoded.frame_indices.tolist(),
+        "sampled_times_s": chat.sampled_times_s,
+        "sampler": chat.sampler,
+        "prompt": prompt,
+        "answer": answer,
+        "model": os.fspath(model.name_or_path) or type(model).__name__,
+        "seconds": {
+            "decode": chat.decode_s,
+            "encode": chat.encoded.encode_s,
+            "score": chat.encoded.score_s,
+            "generate": generate_s,
+        },
+    }
+    if segment_s is not None:
+        analysis["segment_s"] = [float(segment_s[0]), chat.plan.end_s]
+    if model.config.warning:
+        analysis["warning"] = model.config.warning
+    return analysis
+
+
+class VideoAnomalyUnderstandingPipeline(Pipeline):
+    """
+    `pipeline("video-anomaly-understanding", model=..., trust_remote_code=True)`: a path (or a list of paths) in, the
+    result of [`analyze_video`] out. Arguments of [`analyze_video`] go to the call or to `pipeline(...)`.
+
+    Example:
+
+    ```python
+    >>> analyze = pipeline("video-anomaly-understanding", model=repo, trust_remote_code=True)  # doctest: +SKIP
+    >>> analyze("street.mp4", prompt="What happens here?", max_new_tokens=128)["events"]  # doctest: +SKIP
+    ```
+    """
+
+    _load_processor = True
+    _load_image_processor = False
+    _load_video_processor = False
+    _load_feature_extractor = False
+    _load_tokenizer = False
+
+    def _sanitize_parameters(self, **kwargs):
+        return {}, kwargs, {}
+
+    def preprocess(self, video):
+        return {"video": video}
+
+    def _forward(self, inputs, **kwargs):
+        return analyze_video(inputs["video"], self.model, self.processor, **kwargs)
+
+    def postprocess(self, analysis):
+        return analysis

@@ -1,0 +1,73 @@
+"""What the training scripts share: a mistake is a line, and a folder of another run is refused."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import yaml
+from trl import TrlParser
+
+import train_scorer
+import train_sft
+from modeling_holmes_vau.training_runs_holmes_vau import check_devices, find_checkpoint
+
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.mark.parametrize("script", ["train_scorer.py", "train_sft.py"])
+def test_a_mistake_is_a_line(script, tmp_path):
+    options = {"model": "./nowhere", "annotations": tmp_path, "videos": tmp_path, "output_dir": tmp_path / "out"}
+    argv = [part for name, value in options.items() for part in (f"--{name}", str(value))]
+    done = subprocess.run(
+        [sys.executable, str(ROOT / script), *argv, "--use_cpu", "true"], capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert [line for line in done.stderr.splitlines() if line.startswith("error: ")] and "nowhere" in done.stderr
+
+
+def test_a_run_goes_on_with_its_own_settings_alone(tmp_path):
+    output = str(tmp_path / "run")
+    assert find_checkpoint(output, {"seed": 0}, is_main=True) is None
+    assert json.loads((tmp_path / "run" / "settings.json").read_text()) == {"seed": 0}
+    assert find_checkpoint(output, {"seed": 1}, is_main=True) is None  # nothing was trained yet
+    last = tmp_path / "run" / "checkpoint-20"
+    for number in (3, 20):
+        folder = tmp_path / "run" / f"checkpoint-{number}"
+        folder.mkdir()
+        (folder / "trainer_state.json").write_text("{}")
+    (tmp_path / "run" / "checkpoint-40").mkdir()  # what a kill left of one
+    assert find_checkpoint(output, {"seed": 1}, is_main=False) == str(last)
+    with pytest.raises(ValueError, match="holds a run with seed 1, this one has 2"):
+        find_checkpoint(output, {"seed": 2}, is_main=True)
+    with pytest.raises(ValueError, match="holds a run with seed 1, this one has None"):
+        find_checkpoint(output, {}, is_main=True)
+    (tmp_path / "run" / "settings.json").unlink()
+    with pytest.raises(ValueError, match="holds checkpoint-20 but no settings.json"):
+        find_checkpoint(output, {"seed": 1}, is_main=True)
+
+
+def test_several_gpus_of_one_process_are_refused():
+    check_devices(SimpleNamespace(n_gpu=1))
+    with pytest.raises(ValueError, match="2 GPUs in one process: start with `accelerate launch`"):
+        check_devices(SimpleNamespace(n_gpu=2))
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("**/s*.yaml")) + [ROOT / "configs/mini/captions.yaml"])
+def test_every_configuration_is_read(path, tmp_path):
+    script = train_scorer if path.name == "scorer.yaml" else train_sft
+    kinds = (
+        (script.ScorerArguments, script.ScorerTrainingArguments)
+        if script is train_scorer
+        else (script.SFTArguments, script.SFTTrainingArguments)
+    )
+    given = {"model": "base", "annotations": "a", "videos": "v", "output_dir": tmp_path, "use_cpu": True}
+    argv = ["--config", str(path), *(part for name, value in given.items() for part in (f"--{name}", str(value)))]
+    args, training_args = TrlParser(kinds).parse_args_and_config(argv)
+    named = yaml.safe_load(path.read_text())
+    assert training_args.learning_rate == named["learning_rate"] and training_args.seed == named["seed"]
+    own = {name: value for name, value in named.items() if hasattr(args, name)}
+    assert own and {name: getattr(args, name) for name in own} == own
