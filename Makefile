@@ -23,6 +23,8 @@ test: $(STAMP)
 
 # checkpoints/holmes-vau-mini, from nothing. Every step goes on where it was stopped.
 MINI := runs/mini
+# bfloat16 where the CPU computes in it: elsewhere it is many times slower than float32.
+BF16 = $(shell $(BIN)/python -c "from modeling_holmes_vau.training_runs_holmes_vau import cpu_has_bfloat16 as f; print(f())")
 DATA := --annotations $(MINI)/data --videos $(MINI)/data/videos
 
 $(MINI)/data/raw_annotations/miniature_test.jsonl: | $(STAMP)
@@ -37,12 +39,12 @@ $(MINI)/scorer/checkpoint/processor_config.json: | $(MINI)/vision/config.json
 	$(BIN)/python train_scorer.py --config configs/mini/scorer.yaml --model $(MINI)/vision $(DATA) --features_dir $(MINI)/features --output_dir $(MINI)/scorer
 
 $(MINI)/captions/checkpoint/README.md: | $(MINI)/scorer/checkpoint/processor_config.json
-	$(BIN)/python train_sft.py --config configs/mini/captions.yaml --model $(MINI)/scorer/checkpoint $(DATA) --output_dir $(MINI)/captions
+	$(BIN)/python train_sft.py --config configs/mini/captions.yaml --bf16 $(BF16) --model $(MINI)/scorer/checkpoint $(DATA) --output_dir $(MINI)/captions
 
-$(MINI)/sft/adapter/README.md: | $(MINI)/captions/checkpoint/README.md
-	$(BIN)/python train_sft.py --config configs/mini/sft.yaml --model $(MINI)/captions/checkpoint $(DATA) --feature_cache $(MINI)/tower --output_dir $(MINI)/sft
+$(MINI)/sft/adapter/training.json: | $(MINI)/captions/checkpoint/README.md
+	$(BIN)/python train_sft.py --config configs/mini/sft.yaml --bf16 $(BF16) --model $(MINI)/captions/checkpoint $(DATA) --feature_cache $(MINI)/tower --output_dir $(MINI)/sft
 
-$(MINI)/merged/config.json: | $(MINI)/sft/adapter/README.md
+$(MINI)/merged/config.json: | $(MINI)/sft/adapter/training.json
 	$(BIN)/holmes-vau merge --half --adapter $(MINI)/sft/adapter --output $(MINI)/merged
 
 mini: $(MINI)/merged/config.json

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from transformers import AutoModel, AutoProcessor, EarlyStoppingCallback, TrainingArguments, set_seed
 from trl import TrlParser
 
-from hivau70k_dataset.ground_truth import frame_labels, hivau_frame_annotations
+from hivau70k_dataset.ground_truth import at_frame_rate, frame_labels, hivau_frame_annotations
 from hivau70k_dataset.reading import digest, read_annotation_files
 from hivau70k_dataset.videos import VideoFolder
 from modeling_holmes_vau.checkpoint_holmes_vau import (
@@ -41,14 +41,13 @@ from modeling_holmes_vau.training_runs_holmes_vau import (
     JsonLinesLog,
     check_devices,
     check_model,
+    check_run,
     find_checkpoint,
     run_script,
 )
 
 
 logger = logging.getLogger(__name__)
-
-SAME_FPS = 0.01  # by how much frame rates of one video may differ: 29.97 is written 30
 
 
 @dataclass
@@ -124,6 +123,8 @@ def check_arguments(args: ScorerArguments, training_args: ScorerTrainingArgument
             f"--max_snippets {args.max_snippets} --patience {args.patience} --validation_share "
             f"{args.validation_share}: expected at least 1, at least 0, and a share between 0 and 1."
         )
+    if args.patience and not (training_args.load_best_model_at_end and training_args.eval_strategy != "no"):
+        raise ValueError("--patience stops by the validations: pass --patience 0, or leave evaluation on.")
 
 
 def load_checkpoint(args: ScorerArguments, training_args: ScorerTrainingArguments):
@@ -171,10 +172,8 @@ def read_videos(args: ScorerArguments, model, processor) -> tuple[list[LabelledV
     for path, entry in entries.items():
         if found[path] is not None and cache.path(path).is_file():
             loaded = cache.load(path)
-            if abs(loaded.fps / entry.fps - 1) > SAME_FPS:
-                logger.warning(f"{path}: has {loaded.fps:g} frames per second, annotated are {entry.fps:g}")
-                entry = replace(entry, fps=loaded.fps)  # spans are in seconds
-            labels = frame_labels(hivau_frame_annotations([entry])[entry.video], loaded.num_frames)
+            (truth,) = hivau_frame_annotations([at_frame_rate(entry, loaded.fps)]).values()
+            labels = frame_labels(truth, loaded.num_frames)
             video = LabelledVideo(path, loaded.features, labels, bool(entry.labels), processor.frame_stride)
             videos[entry.split].append(video)
     return videos["train"], videos["validation"]
@@ -212,18 +211,16 @@ def choose_weights(args: ScorerArguments) -> LossWeights:
     return weights
 
 
-def where_to_go_on(
-    args: ScorerArguments, training_args: ScorerTrainingArguments, model, num_videos: tuple[int, int]
-) -> str | None:
-    """The last checkpoint of the output folder, if a run of the same settings left one."""
+def settings_of(args: ScorerArguments, training_args: ScorerTrainingArguments, model) -> dict:
+    """What decides the course of a run, but for the videos that can be read."""
+    free = ("features_dir", "videos")
     names = ("seed", "learning_rate", "max_steps", "per_device_train_batch_size", "world_size", "max_grad_norm")
     names += ("gradient_accumulation_steps", "weight_decay", "bf16", "fp16")
-    settings = {**asdict(args), **{name: getattr(training_args, name) for name in names}}
+    settings = {name: value for name, value in asdict(args).items() if name not in free}
+    settings |= {name: getattr(training_args, name) for name in names}
     settings |= {"optim": str(training_args.optim), "lr_scheduler_type": str(training_args.lr_scheduler_type)}
-    settings |= {"model": module_digest(model), "annotations": digest(args.annotations), "videos": list(num_videos)}
-    settings["weights"] = asdict(choose_weights(args))
-    last = find_checkpoint(training_args.output_dir, settings, training_args.process_index == 0)
-    return training_args.resume_from_checkpoint or last
+    settings |= {"model": module_digest(model), "annotations": digest(args.annotations)}
+    return {**settings, "weights": asdict(choose_weights(args))}
 
 
 def save(model, processor, output: Path) -> None:
@@ -246,6 +243,8 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     output = Path(training_args.output_dir)
     args.features_dir = args.features_dir or str(output / "features")
     model, processor = load_checkpoint(args, training_args)
+    settings = settings_of(args, training_args, model)
+    check_run(output, settings)  # before features are made
     train, validation = read_videos(args, model, processor)
     if not validation:
         train, validation = hold_out(train, args.validation_share, training_args.seed)
@@ -275,8 +274,9 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     )
     if args.patience:
         trainer.add_callback(Patience(args.patience))
-    checkpoint = where_to_go_on(args, training_args, model, (len(train), len(validation)))
-    trainer.train(resume_from_checkpoint=checkpoint)
+    settings["num_videos"] = [len(train), len(validation)]
+    last = find_checkpoint(output, settings, training_args.process_index == 0)
+    trainer.train(resume_from_checkpoint=training_args.resume_from_checkpoint or last)
     metrics = measure(model.anomaly_scorer, validation, args.supervision)
     if trainer.is_world_process_zero():
         logger.info(f"validation: {metrics}")

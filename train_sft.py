@@ -21,8 +21,7 @@ from trl import SFTConfig, TrlParser
 
 from hivau70k_dataset.reading import digest
 from hivau70k_dataset.schema import LEVELS, TASKS
-from modeling_holmes_vau.checkpoint_holmes_vau import CHAT_TEMPLATE, build_processor, visual_tokens, write_model_card
-from modeling_holmes_vau.configuration_holmes_vau import HolmesVAUConfig
+from modeling_holmes_vau.checkpoint_holmes_vau import config_from_native, processor_from_native, write_model_card
 from modeling_holmes_vau.feature_cache_holmes_vau import module_digest
 from modeling_holmes_vau.merge_holmes_vau import WARNING_AFTER, copy_companions, write_adapter_notes
 from modeling_holmes_vau.sft_batch_holmes_vau import SFTCollator, TowerFeatures
@@ -44,6 +43,8 @@ from modeling_holmes_vau.training_runs_holmes_vau import (
     JsonLinesLog,
     check_devices,
     check_model,
+    check_run,
+    cpu_has_bfloat16,
     find_checkpoint,
     run_script,
 )
@@ -128,7 +129,8 @@ class SFTTrainingArguments(SFTConfig):
 
     def __post_init__(self):
         if self.bf16 is None:
-            self.bf16 = not self.use_cpu and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+            on_gpu = not self.use_cpu and torch.cuda.is_available()
+            self.bf16 = on_gpu and not self.fp16 and torch.cuda.is_bf16_supported()
         super().__post_init__()
 
 
@@ -139,7 +141,8 @@ def is_sharded() -> bool:
 
 def check_arguments(args: SFTArguments, training_args: SFTTrainingArguments) -> None:
     """Mistakes that show before anything is read; sets the accumulation."""
-    check_devices(training_args)
+    if not args.dry_run:
+        check_devices(training_args)
     for name, known in (("levels", LEVELS), ("tasks", TASKS)):
         if unknown := [value for value in getattr(args, name) if value not in known]:
             raise ValueError(f"--{name} has {unknown[0]!r}, expected some of {', '.join(known)}.")
@@ -155,6 +158,8 @@ def check_arguments(args: SFTArguments, training_args: SFTTrainingArguments) -> 
         raise ValueError("Pass --annotations and --videos, or --dry_run true.")
     if args.sample_steps and is_sharded() and not args.dry_run:
         raise ValueError("Sample answers need whole weights, which FSDP shares out: pass --sample_steps 0.")
+    if training_args.bf16 and training_args.use_cpu and not cpu_has_bfloat16():
+        logger.warning("This CPU computes in bfloat16 many times slower than in float32: pass --bf16 false.")
     if training_args.gradient_accumulation_steps != 1:
         raise ValueError("--gradient_accumulation_steps follows from --global_batch_size: leave it out.")
     training_args.gradient_accumulation_steps = accumulation_for(
@@ -192,20 +197,13 @@ def load(args: SFTArguments, training_args: SFTTrainingArguments):
         if kind == "holmes_vau":
             processor = AutoProcessor.from_pretrained(folder, trust_remote_code=True)
         else:
-            processor = native_processor(model.config, AutoTokenizer.from_pretrained(folder))
+            tokenizer = AutoTokenizer.from_pretrained(folder)
+            processor = processor_from_native(tokenizer, config_from_native(model.config))
     if args.num_frames is not None:
         processor.num_frames = args.num_frames
     if not args.load_in_4bit:
         model.to(training_args.device)
     return model, processor
-
-
-def native_processor(config, tokenizer):
-    """A processor of videos for a native InternVL checkpoint."""
-    skipped = {"model_type", "architectures", "auto_map", "transformers_version", "_name_or_path"}
-    kept = {name: value for name, value in config.to_dict().items() if name not in skipped}
-    template = tokenizer.chat_template or CHAT_TEMPLATE
-    return build_processor(tokenizer, HolmesVAUConfig(**kept), chat_template=template, **visual_tokens(tokenizer))
 
 
 def frame_rule(args: SFTArguments, model, processor) -> FrameRule:
@@ -310,19 +308,17 @@ def build_trainer(
     )
 
 
-def where_to_go_on(args: SFTArguments, training_args: SFTTrainingArguments, model, num_rows: int) -> str | None:
-    """The last checkpoint of the output folder, if a run of the same settings left one."""
-    free = ("frames_dir", "sample_steps", "num_samples", "sample_tokens", "videos", "dry_run")
+def settings_of(args: SFTArguments, training_args: SFTTrainingArguments, model) -> dict:
+    """What decides the course of a run, but for the rows that can be read."""
+    free = ("frames_dir", "sample_steps", "num_samples", "sample_tokens", "videos", "dry_run", "num_rows")
     names = ("seed", "learning_rate", "lr_scheduler_type", "warmup_steps", "weight_decay", "num_train_epochs")
     names += ("max_steps", "per_device_train_batch_size", "world_size", "max_grad_norm", "bf16", "fp16", "optim")
     names += ("lr_scheduler_kwargs",)
     settings = {name: value for name, value in asdict(args).items() if name not in free}
     settings |= {name: getattr(training_args, name) for name in names}
-    settings |= {"model": module_digest(model), "annotations": digest(args.annotations), "num_rows": num_rows}
+    settings |= {"model": module_digest(model), "annotations": digest(args.annotations)}
     settings["feature_cache"] = bool(args.feature_cache)
-    settings = json.loads(json.dumps(settings, default=str))
-    last = find_checkpoint(training_args.output_dir, settings, training_args.process_index == 0)
-    return training_args.resume_from_checkpoint or last
+    return json.loads(json.dumps(settings, default=str))
 
 
 def save(args: SFTArguments, trainer: SegmentTrainer, processor) -> Path:
@@ -332,13 +328,15 @@ def save(args: SFTArguments, trainer: SegmentTrainer, processor) -> Path:
     ours = config.model_type == "holmes_vau"
     if args.full and ours:
         config.warning = WARNING_AFTER.get(config.warning, config.warning)
+    if not ours:
+        trainer.processing_class = processor.tokenizer  # a native checkpoint has a processor of its own
     trainer.save_model(str(folder))
     if not trainer.is_world_process_zero():
         return folder
     (folder / "training_args.bin").unlink(missing_ok=True)
     if not args.full:
         sampler = config.sampler if ours else None
-        write_adapter_notes(folder, args.model, {"sampler": sampler, "num_frames": processor.num_frames})
+        write_adapter_notes(folder, args.model, {"sampler": sampler, "num_frames": processor.num_frames}, ours)
     elif ours:
         scorer = "that of the same checkpoint"
         write_model_card(folder, f"`{args.model}`, tuned in full on instructions", processor.num_frames, scorer)
@@ -360,14 +358,17 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     set_seed(training_args.seed)
     args.frames_dir = args.frames_dir or str(Path(training_args.output_dir) / "frames")
     model, processor = load(args, training_args)
+    settings = settings_of(args, training_args, model)
+    check_run(training_args.output_dir, settings)  # before frames are chosen
     rows = build_rows(args, model, processor)
     features, rows = store_features(args, model, processor, rows)
     if not args.load_in_4bit:  # only now: frames are chosen in the precision of inference
         half = training_args.bf16 and not args.full and not is_sharded()  # shards are float32, computing is not
         model.to(torch.bfloat16 if half else torch.float32)
-    checkpoint = where_to_go_on(args, training_args, model, len(rows))
+    settings["num_rows"] = len(rows)
+    last = find_checkpoint(training_args.output_dir, settings, training_args.process_index == 0)
     trainer = build_trainer(args, training_args, model, processor, rows, features)
-    result = trainer.train(resume_from_checkpoint=checkpoint)
+    result = trainer.train(resume_from_checkpoint=training_args.resume_from_checkpoint or last)
     save(args, trainer, processor)
     if trainer.skipped:
         logger.warning(f"{trainer.skipped} samples were skipped: their videos could not be read")

@@ -17,6 +17,7 @@ import os
 import sys
 import zipfile
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for `eval` itsel
 from eval.settings import check_settings, checkpoint_digest, sole_run
 from hivau70k_dataset.ground_truth import (
     FrameAnnotation,
+    at_frame_rate,
     frame_labels,
     hivau_frame_annotations,
     read_ucf_annotation,
@@ -36,13 +38,14 @@ from hivau70k_dataset.ground_truth import (
 from hivau70k_dataset.labels import canonical_class
 from hivau70k_dataset.reading import read_annotation_files
 from hivau70k_dataset.schema import SPLITS, VideoAnnotation
-from hivau70k_dataset.videos import VIDEO_SUFFIXES, VideoFolder
-from modeling_holmes_vau.cli import CommandError, check_checkpoint, first_line, run_command
+from hivau70k_dataset.videos import VideoFolder
+from modeling_holmes_vau.cli import VIDEO_SUFFIXES, CommandError, check_checkpoint, first_line, run_command
 from modeling_holmes_vau.files_holmes_vau import write_whole
 
 
 SNIPPET_FRAMES = 16  # what a score stands for where its file does not tell: I3D's, C3D's and VadCLIP's snippets
 PROTOCOLS = ("hivau", "ucf-crime", "xd-violence")
+XD_NORMAL_VIDEOS = 300  # of the 800 of XD-Violence's test set (Wu et al., ECCV 2020)
 SETTINGS = "settings.json"
 DIGESTED = ("config.json", "processor_config.json", "*.safetensors", "*.bin")  # what of a checkpoint decides scores
 
@@ -171,8 +174,12 @@ def _normal_xd_names(args: argparse.Namespace) -> list[str]:
             subfolders[:] = [name for name in subfolders if name != "train"]  # beside `test` in the released layout
             stems = (os.path.splitext(name) for name in files if not name.startswith("."))
             names |= {stem for stem, suffix in stems if suffix.lower() in suffixes and stem.endswith("label_A")}
-    if not names:
-        print("warning: no video whose name ends in label_A: none is taken as normal", file=sys.stderr)
+    if len(names) != XD_NORMAL_VIDEOS:
+        print(
+            f"warning: {len(names) or 'no'} videos whose names end in label_A are taken as normal, the test set has "
+            f"{XD_NORMAL_VIDEOS}: --videos must hold the test videos, and no training ones",
+            file=sys.stderr,
+        )
     return sorted(names)
 
 
@@ -188,7 +195,7 @@ def read_scores(path: Path) -> VideoScores:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, TypeError) as error:  # of an .npy: no `with`
         raise ValueError(f"{path}: not an .npz of arrays ({first_line(error)}). Write it with `np.savez`.") from error
     if "scores" not in arrays:
         raise ValueError(f"{path}: got the arrays {', '.join(arrays) or 'none'}, expected one named `scores`.")
@@ -301,7 +308,7 @@ def _is_scored(done: Path, path: str) -> bool:
     try:
         with np.load(done) as file:
             return int(file["file_bytes"]) == os.path.getsize(path)
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile):  # there is none, or none of ours
+    except (ValueError, OSError, EOFError, KeyError, TypeError, zipfile.BadZipFile):  # there is none, or none of ours
         return False
 
 
@@ -404,13 +411,16 @@ def _counted_video(test: AnnotatedVideo, scores: VideoScores, n_frames: int, arg
     from eval.detection_report import CountedVideo
 
     frames = spread(scores.scores, n_frames, scores.stride, args.length)
+    truth = test.truth
+    if test.fps and scores.fps:  # spans in seconds
+        (truth,) = hivau_frame_annotations([at_frame_rate(test.entry, scores.fps)]).values()
     after = args.interval_end == "inclusive"
-    spans = [(first, min(last + after, n_frames)) for first, last in test.truth.spans]
+    spans = [(first, min(last + after, n_frames)) for first, last in truth.spans]
     return CountedVideo(
         name=test.truth.video,
         classes=tuple(dict.fromkeys(canonical_class(label) or label for label in test.truth.labels)),
         abnormal=bool(test.truth.labels or test.truth.spans),
-        labels=frame_labels(test.truth, n_frames, args.interval_end)[: len(frames)],
+        labels=frame_labels(truth, n_frames, args.interval_end)[: len(frames)],
         scores=frames,
         n_frames=n_frames,
         annotated_frames=test.truth.n_frames,
@@ -427,6 +437,8 @@ def _counted_video(test: AnnotatedVideo, scores: VideoScores, n_frames: int, arg
 
 def run(args: argparse.Namespace) -> int:
     """Score what has no scores, then report; status 1 when a video is missing."""
+    if absent := [name for name in ("evaluate", "sklearn", "matplotlib") if find_spec(name) is None]:
+        raise CommandError(f'the report needs {absent[0]}: pip install -c constraints.txt -e ".[eval]"')
     if args.model and not args.videos:
         raise CommandError("--model scores videos: pass --videos, the folder that holds them")
     if args.scores and not os.path.isdir(args.scores):

@@ -2,7 +2,8 @@
 
 The judge reads question, reference and answer; it sees no video. Its prompts are in `eval/judge_prompts.json`. Every
 reply is kept in `OUTPUT/replies.jsonl` as it comes, under a digest of model and prompt, so that a run that was stopped
-goes on where it was and nothing is asked twice. Replies that cannot be read are counted, never guessed.
+goes on where it was and nothing is asked twice, but for what the server refused. Replies that cannot be read are
+counted, never guessed.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from eval.openai_client import ChatClient, RefusedRequest, add_server_arguments
 from eval.reasoning_scores import Answer, read_predictions, rival_answers
 from eval.settings import sole_run
 from hivau70k_dataset.schema import LEVELS, TASKS, Instruction
@@ -34,9 +36,11 @@ GRADES = (1, 2, 3, 4, 5)
 POINTS = {"win": 1.0, "tie": 0.5, "loss": 0.0}
 RESAMPLES = 1000  # of the intervals
 SWAPPED = {"A": "B", "B": "A", "neither": "neither"}
-# One whole number, on a scale that is not told or ends at 5: "Score: 4", "**Score**: 4/5"; not "4.5", "3-4", "6/10".
+# One whole number, on a scale that is not told or ends at 5: "Score: 4", "**Score**: 4/5"; not "4.5", "3-4", "6/10". A
+# reason may follow: "Score: 4 - the main event is right".
 _SCORE = re.compile(
-    r"\bscore\b[\s*_:=`\"(]*(\d++(?:\.\d++)?+)(?!\s*(?:-|–|to\b|or\b))(?:[\s*_`]*(?:/|out\s+of)\s*(\d++))?+",
+    r"\bscore\b[\s*_:=`\"(]*(\d++(?:\.\d++)?+)(?:[\s*_`]*(?:/|out\s+of)\s*(\d++))?+"
+    r"(?![ \t*_`]*(?:(?:[-–—…]|\.{2,}|to\b)[ \t*_`]*\d|or\b))",
     re.IGNORECASE,
 )
 _BETTER = re.compile(r"\bbetter\s*[*_`]*:\s*([^\n.;]*)", re.IGNORECASE)
@@ -65,7 +69,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `eval/reasoning.py judge`."""
     parser.add_argument("--predictions", required=True, metavar="FILE", help="answers, as `predict` writes them")
     parser.add_argument("--against", metavar="FILE", help="answers of a rival to the same rows: which are preferred?")
-    parser.add_argument("--endpoint", required=True, metavar="URL", help="OpenAI-compatible server of the judge")
     parser.add_argument("--model", required=True, metavar="NAME", help="the judge's name at the endpoint")
     parser.add_argument(
         "--output",
@@ -73,14 +76,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help=f"folder of {REPLIES}, which is kept, judge.json and judge.md",
     )
-    parser.add_argument("--api_key_env", metavar="VAR", help="environment variable that holds the key of the endpoint")
     parser.add_argument("--limit", type=int, metavar="N", help="judge N rows, spread evenly over the file")
     parser.add_argument(
-        "--max_tokens", type=int, default=512, metavar="N", help="longest reply; a judge that thinks needs more (512)"
+        "--max_new_tokens",
+        type=int,
+        default=512,
+        metavar="N",
+        help="longest reply; a judge that thinks needs more (512)",
     )
     parser.add_argument("--allow_missing", action="store_true", help="leave out rows that have no answer")
-    parser.add_argument("--workers", type=int, default=4, metavar="N", help="requests at a time (4)")
     parser.add_argument("--seed", type=int, default=0, help="of the resamples of the intervals (0)")
+    add_server_arguments(parser, required=True, concurrency=4)
 
 
 # ---- questions ------------------------------------------------------------------------------------------------------
@@ -106,9 +112,9 @@ def read_grade(reply: str) -> int | None:
     >>> read_grade("Same verdict. Score: 4/5"), read_grade("Score: 4.5"), read_grade("Good.")
     (4, None, None)
     """
-    found = set(_SCORE.findall(_after_thinking(reply)))
-    number, scale = found.pop() if len(found) == 1 else ("", "")
-    return int(number) if number in tuple("12345") and scale in ("", "5") else None
+    found = _SCORE.findall(_after_thinking(reply))
+    numbers, scales = {number for number, _ in found}, {scale for _, scale in found}
+    return int(numbers.pop()) if len(numbers) == 1 and numbers <= set("12345") and scales <= {"", "5"} else None
 
 
 def read_preference(reply: str) -> str | None:
@@ -130,7 +136,7 @@ def _after_thinking(reply: str) -> str:
 
 
 def questions_of(
-    answers: list[Answer], rival: dict[int, str] | None, model: str, max_tokens: int
+    answers: list[Answer], rival: dict[int, str] | None, model: str, max_new_tokens: int
 ) -> Iterator[Question]:
     """All requests of a run: a grade for each answer and, with a rival, both orders of each pair."""
     prompts = json.loads(PROMPTS.read_text(encoding="utf-8"))
@@ -145,7 +151,7 @@ def questions_of(
                 texts[kind] = fill(prompts["pair"], first=first, second=second, **common)
         for kind, text in texts.items():
             messages = [{"role": "system", "content": prompts["system"]}, {"role": "user", "content": text}]
-            key = hashlib.sha256(json.dumps([model, messages, max_tokens]).encode()).hexdigest()[:16]
+            key = hashlib.sha256(json.dumps([model, messages, max_new_tokens]).encode()).hexdigest()[:16]
             yield Question(answer.row, row, kind, messages, key)
 
 
@@ -174,29 +180,31 @@ def read_replies(path: Path) -> dict[str, dict[str, Any]]:
         raise CommandError(f"{path}: not the replies of an earlier run ({error}); choose another --output") from error
 
 
-def ask(questions: list[Question], client, path: Path, workers: int, max_tokens: int) -> dict[str, dict[str, Any]]:
-    """Ask what has no reply yet; each reply is on the disk before the next is asked by its worker.
+def ask(
+    questions: list[Question], client: ChatClient, path: Path, concurrency: int, max_new_tokens: int
+) -> dict[str, dict[str, Any]]:
+    """Ask what has no reply yet, refused requests again; each reply is on the disk before its worker asks the next.
 
     Args:
         questions (`list[Question]`): All requests of the run.
         client (`ChatClient`): The judge.
         path (`Path`): The file of the replies.
-        workers (`int`), max_tokens (`int`): Requests at a time, and the longest reply.
+        concurrency (`int`), max_new_tokens (`int`): Requests at a time, and the longest reply.
 
     Returns:
         `dict`: By key the entry of the file: `key`, `model`, `kind`, `row`, and `reply`, or `refused` with the reason.
     """
     replies = read_replies(path)
-    waiting = {question.key: question for question in questions if question.key not in replies}
+    waiting = {question.key: question for question in questions if "reply" not in replies.get(question.key, {})}
     lock = threading.Lock()
     with (
         path.open("a", encoding="utf-8") as file,
         tqdm(total=len(waiting), desc="judge", unit="reply", disable=None) as bar,
-        ThreadPoolExecutor(workers) as pool,
+        ThreadPoolExecutor(concurrency) as pool,
     ):
 
         def one(question: Question) -> None:
-            entry = ask_one(question, client, max_tokens)
+            entry = ask_one(question, client, max_new_tokens)
             with lock:
                 file.write(json.dumps(entry, ensure_ascii=False) + "\n")
                 file.flush()
@@ -208,18 +216,16 @@ def ask(questions: list[Question], client, path: Path, workers: int, max_tokens:
             for future in futures:
                 future.result()
         except BaseException:  # a server that is gone, or Ctrl-C: what is not begun is not asked
-            pool.shutdown(wait=False, cancel_futures=True)
+            client.stop("stopped")
             raise
     return replies
 
 
-def ask_one(question: Question, client, max_tokens: int) -> dict[str, Any]:
+def ask_one(question: Question, client: ChatClient, max_new_tokens: int) -> dict[str, Any]:
     """The entry of one request; half of a surrogate pair, which a server may send, has no form in UTF-8."""
-    from eval.openai_client import RefusedRequest
-
     entry = {"key": question.key, "model": client.model, "kind": question.kind, "row": question.row}
     try:
-        reply = client.complete(question.messages, max_tokens)
+        reply = client.complete(question.messages, max_new_tokens)
         return {**entry, "reply": reply.encode("utf-8", "replace").decode("utf-8")}
     except RefusedRequest as error:
         return {**entry, "refused": str(error)}
@@ -329,7 +335,7 @@ def _names(line: dict[str, Any]) -> tuple[str, str, str]:
 
 def check_arguments(args: argparse.Namespace) -> str | None:
     """Refuses what cannot be run; the key of the endpoint."""
-    for name in ("limit", "workers", "max_tokens"):
+    for name in ("limit", "concurrency", "max_new_tokens"):
         value = getattr(args, name)
         if value is not None and value < 1:
             raise CommandError(f"--{name} {value}: must be 1 or more")
@@ -342,9 +348,7 @@ def check_arguments(args: argparse.Namespace) -> str | None:
 
 def run(args: argparse.Namespace) -> int:
     """Judge, print the tables, write the report."""
-    from eval.openai_client import ChatClient
-
-    client = ChatClient(args.endpoint, args.model, check_arguments(args))
+    client = ChatClient(args.endpoint, args.model, check_arguments(args), args.timeout, args.retries)
     answers = choose(read_predictions(args.predictions), args.limit)
     rival, without = rival_answers(args.against, answers) if args.against else (None, [])
     unanswered = {answer.row for answer in answers if answer.prediction is None} | set(without)
@@ -357,32 +361,35 @@ def run(args: argparse.Namespace) -> int:
     answers = [answer for answer in answers if answer.row not in unanswered]
     if not answers:
         raise CommandError(f"--predictions {args.predictions}: no row is answered there and in --against")
-    questions = list(questions_of(answers, rival, args.model, args.max_tokens))
+    questions = list(questions_of(answers, rival, args.model, args.max_new_tokens))
     folder = Path(args.output)
     folder.mkdir(parents=True, exist_ok=True)
     with sole_run(folder):
-        replies = ask(questions, client, folder / REPLIES, args.workers, args.max_tokens)
+        replies = ask(questions, client, folder / REPLIES, args.concurrency, args.max_new_tokens)
         return report_replies(args, questions, replies, len(unanswered))
 
 
 def report_replies(args: argparse.Namespace, questions: list[Question], replies: dict, unanswered: int) -> int:
     """Print and write what the judge said; status 1 if nothing of it can be read."""
     folder, rows = Path(args.output), len({question.row for question in questions})
+    entries = [replies[key] for key in dict.fromkeys(question.key for question in questions)]
+    refusals = [entry["refused"] for entry in entries if "refused" in entry]
     options = {"predictions": args.predictions, "against": args.against or "none", "judge": args.model}
     options |= {
         "rows": rows,
         "without an answer": unanswered,
-        "replies": len({question.key for question in questions}),
+        "replies": len(entries),
         "seed": args.seed,
     }
-    refused = sum("refused" in replies[key] for key in {question.key for question in questions})
     said = verdicts(questions, replies)
-    report = {"options": options, "refused": refused, "lines": summarise(said, args.seed)}
+    report = {"options": options, "refused": len(refusals), "lines": summarise(said, args.seed)}
     text = markdown(report)
     write_whole(folder / "judge.md", text)
     write_whole(folder / "judge.json", json.dumps(report, indent=2, ensure_ascii=False) + "\n")
     print(text)
     print(f"{folder / 'judge.md'}")
+    if len(refusals) == len(entries):
+        raise CommandError(f"{refusals[0]}; all {len(entries)} requests were refused")
     if all(row["grade"] is None and row.get("outcome") is None for row in said):
-        raise CommandError("no reply could be read; see replies.jsonl, and give a judge that thinks more --max_tokens")
+        raise CommandError(f"no reply could be read; see {REPLIES}; a judge that thinks needs more --max_new_tokens")
     return 0

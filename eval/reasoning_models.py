@@ -1,17 +1,19 @@
 """Who answers: a Holmes-VAU checkpoint, another vision-language checkpoint of transformers, or a server.
 
 Each has the same three methods: `look` decodes a segment once, `answer` answers questions about segments looked at
-before, several at a time, and `prompt_length` tells how long a question is. `warning` says what of the model is
-untrained, and `asks_together` whether questions answered together share a computation, whose rounding may then differ.
+before, several at a time, each with its place among them, and `prompt_length` tells how long a question is. `warning`
+says what of the model is untrained, and `asks_together` whether questions answered together share a computation, whose
+rounding may then differ.
 """
 
 import argparse
 import base64
 import io
 import os
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 
+from eval.openai_client import ChatClient, EndpointError, RefusedRequest
 from hivau70k_dataset.videos import Segment
 from modeling_holmes_vau.cli import CommandError, first_line
 
@@ -82,12 +84,12 @@ class HolmesVAUAnswerer:
         """Tokens of a question."""
         return len(self.processor.tokenizer(question)["input_ids"])
 
-    def answer(self, seen: list, questions: list[str]) -> list[Reply]:
-        """Greedy answers; `seen[i]` is what question `i` is about."""
+    def answer(self, seen: list, questions: list[str]) -> Iterator[tuple[int, Reply]]:
+        """Greedy answers by place; `seen[i]` is what question `i` is about."""
         for_pictures = (self.processor.video_token, self.processor.image_token)
         replies, fine = _only_texts(questions, for_pictures)
         if not fine:
-            return replies
+            return enumerate(replies)
         prompts = [self.processor.user_prompt(questions[i], num_videos=1) for i in fine]
         inputs = self.processor(text=prompts, num_frames=self.num_frames, return_tensors="pt")
         inputs = inputs.to(self.model.get_input_embeddings().weight.device)
@@ -100,7 +102,7 @@ class HolmesVAUAnswerer:
             for token in for_pictures:
                 text = text.replace(token, "")
             replies[i] = text.strip()
-        return replies
+        return enumerate(replies)
 
 
 class RivalAnswerer:
@@ -156,11 +158,11 @@ class RivalAnswerer:
             processor_kwargs={"return_tensors": "pt", "padding": True, **self.processor_kwargs},
         )
 
-    def answer(self, seen: list, questions: list[str]) -> list[Reply]:
-        """Greedy answers; `seen[i]` is what question `i` is about."""
+    def answer(self, seen: list, questions: list[str]) -> Iterator[tuple[int, Reply]]:
+        """Greedy answers by place; `seen[i]` is what question `i` is about."""
         replies, fine = _only_texts(questions, self.for_pictures)
         if not fine:
-            return replies
+            return enumerate(replies)
         inputs = self.prepare([seen[i] for i in fine], [questions[i] for i in fine])
         inputs = inputs.to(self.model.device, self.model.dtype)
         ids = self.model.generate(
@@ -173,7 +175,7 @@ class RivalAnswerer:
         new = ids[:, inputs["input_ids"].shape[1] :]  # (batch, new)
         for i, text in zip(fine, self.tokenizer.batch_decode(new, skip_special_tokens=True)):
             replies[i] = text.strip()
-        return replies
+        return enumerate(replies)
 
 
 def _only_texts(questions: list[str], for_pictures: Sequence[str]) -> tuple[list[Reply], list[int]]:
@@ -204,7 +206,13 @@ class EndpointAnswerer:
 
     warning, asks_together = None, False
 
-    def __init__(self, client, num_frames: int | None = None, max_new_tokens: int | None = None, concurrency: int = 8):
+    def __init__(
+        self,
+        client: ChatClient,
+        num_frames: int | None = None,
+        max_new_tokens: int | None = None,
+        concurrency: int = 8,
+    ):
         self.client, self.concurrency = client, concurrency
         self.num_frames = RIVAL_FRAMES if num_frames is None else num_frames
         self.max_new_tokens = RIVAL_NEW_TOKENS if max_new_tokens is None else max_new_tokens
@@ -220,21 +228,29 @@ class EndpointAnswerer:
         """Characters of a question: the server has the tokenizer."""
         return len(question)
 
-    def answer(self, seen: list, questions: list[str]) -> list[Reply]:
-        """Answers at temperature 0; `seen[i]` is what question `i` is about.
+    def answer(self, seen: list, questions: list[str]) -> Iterator[tuple[int, Reply]]:
+        """Answers at temperature 0 by place, as they come; `seen[i]` is what question `i` is about.
 
         Raises:
-            `EndpointError`: if the server cannot be reached or refuses everything.
+            `EndpointError`: behind the answers that came, if the server cannot be reached or refuses everything.
         """
-        pool = ThreadPoolExecutor(self.concurrency)
-        try:
-            return list(pool.map(self._answer_one, seen, questions))
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        problem = None
+        with ThreadPoolExecutor(self.concurrency) as pool:
+            futures = [pool.submit(self._answer_one, *asked) for asked in zip(seen, questions)]
+            places = {future: place for place, future in enumerate(futures)}
+            try:
+                for future in as_completed(places):
+                    if isinstance(error := future.exception(), EndpointError):
+                        problem = problem or error
+                    else:
+                        yield places[future], future.result()
+            except BaseException:  # Ctrl-C, or the caller goes no further
+                self.client.stop("stopped")
+                raise
+        if problem is not None:
+            raise problem
 
     def _answer_one(self, pictures: list[dict], question: str) -> Reply:
-        from eval.openai_client import RefusedRequest
-
         messages = [{"role": "user", "content": [*pictures, {"type": "text", "text": question}]}]
         try:
             return self.client.complete(messages, self.max_new_tokens).strip()
@@ -271,8 +287,6 @@ def model_type(name: str) -> str:
 def load_answerer(args: argparse.Namespace, device: str):
     """The answerer that the arguments of `predict` name, on a device."""
     if args.endpoint:
-        from eval.openai_client import ChatClient
-
         api_key = os.environ[args.api_key_env] if args.api_key_env else None
         client = ChatClient(args.endpoint, args.model, api_key, args.timeout, args.retries)
         return EndpointAnswerer(client, args.num_frames, args.max_new_tokens, args.concurrency)

@@ -8,7 +8,7 @@ size alone, and process `r` of `n` takes every `n`-th chunk: which questions are
 the number of processes nor on where a run was stopped, and so neither does the output. Nor does it depend on the batch
 size, but for rounding: measured in float32 on a CPU; in half precision another size may turn a close choice of a word.
 
-Each process appends its lines to a file of its own in `OUTPUT.parts/`, a batch at a time; what stands there is not
+Each process appends its lines to a file of its own in `OUTPUT.parts/`, as the answers come; what stands there is not
 done again. The last step, in the main process, puts the lines into OUTPUT in the order of the rows and removes the
 parts. `OUTPUT.settings.json` tells what the lines were made with.
 """
@@ -27,6 +27,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from eval.openai_client import RefusedRequest, add_server_arguments
 from eval.reasoning_models import load_answerer, model_type
 from eval.reasoning_scores import read_instructions
 from eval.settings import check_settings, checkpoint_digest, sole_run
@@ -83,11 +84,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     rival.add_argument("--trust_remote_code", action="store_true", help="run code that comes with the checkpoint")
     server = parser.add_argument_group("models behind a server")
-    server.add_argument("--endpoint", metavar="URL", help="of OpenAI's form, such as http://localhost:8000/v1")
-    server.add_argument("--api_key_env", metavar="VAR", help="environment variable that holds the key")
-    server.add_argument("--concurrency", type=int, default=8, metavar="N", help="requests under way at a time (8)")
-    server.add_argument("--timeout", type=float, default=300.0, metavar="S", help="seconds without a byte (300)")
-    server.add_argument("--retries", type=int, default=5, metavar="N", help="how often a request is repeated (5)")
+    add_server_arguments(server, required=False, concurrency=8)
 
 
 # ---- rows -----------------------------------------------------------------------------------------------------------
@@ -286,6 +283,7 @@ class Answers:
     def __init__(self, answerer, part: Path, done: set[int], batch_size: int):
         self.answerer, self.part, self.done, self.batch_size = answerer, part, done, batch_size
         self.problems: dict[int, str] = {}
+        self._is_first = not done  # whether nothing has been answered or asked yet
         self._seen: dict[Segment, object] = {}  # of the present chunk; an error where a video could not be read
 
     def run(self, chunks: list[list[Row]], bar: tqdm) -> None:
@@ -298,26 +296,33 @@ class Answers:
                     bar.update(len(chunk))
                     continue
                 for batch in plan_batches(chunk, self.batch_size, self.answerer.prompt_length):
-                    file.write(b"".join(self._answer(batch)))
-                    file.flush()
+                    for line in self._answer(batch):
+                        file.write(line)
+                        file.flush()
                     bar.update(len(batch))
                 self._seen.clear()
 
-    def _answer(self, batch: list[Row]) -> list[bytes]:
-        """Lines of the rows of a batch that have none. Where that may matter the others are asked along, so that the
-        batch is always the same; it is left out where no row is both without a line and readable."""
+    def _answer(self, batch: list[Row]) -> Iterator[bytes]:
+        """Lines of the rows of a batch that have none, as they come. Where that may matter the others are asked along,
+        so that the batch is always the same; it is left out where no row is both without a line and readable."""
         missing = [row for row in batch if row.row not in self.done]
         if not any([self._can_see(row) for row in missing]):
-            return []
+            return
         asked = [row for row in (batch if self.answerer.asks_together else missing) if self._can_see(row)]
-        replies = self.answerer.answer([self._seen[row.segment] for row in asked], [r.entry.question for r in asked])
-        lines = []
-        for row, reply in zip(asked, replies):
+        seen, questions = [self._seen[row.segment] for row in asked], [row.entry.question for row in asked]
+        refusals = []
+        for place, reply in self.answerer.answer(seen, questions):
+            row = asked[place]
             if isinstance(reply, Exception):
                 self.problems[row.row] = first_line(reply)
             elif row.row not in self.done:
-                lines.append(make_line(row, reply))
-        return lines
+                yield make_line(row, reply)
+            if isinstance(reply, RefusedRequest):
+                refusals.append(reply)
+        requests = {(row.segment, row.entry.question) for row in asked}
+        if self._is_first and len(requests) > 1 and len(refusals) == len(asked):  # the others would fare no better
+            raise CommandError(f"{first_line(refusals[0])}; all of the first {len(asked)} requests were refused")
+        self._is_first = False
 
     def _can_see(self, row: Row) -> bool:
         """Whether the row's segment can be read; looks at it if that has not been done."""

@@ -6,7 +6,9 @@ the pool's rows and never look at a video.
 
 Intervals are percentiles of resamples of whole videos, with all their rows: rows of one video are not independent.
 All answers of a pool share the resamples. Only rows are resampled: the document frequencies of CIDEr stay those of the
-pool's references.
+pool's references. The shuffled baseline is one draw, whose own variance is in no interval. Its texts are the
+references themselves, so that BLEU finds them as long as these and takes no penalty, as it does in about half of the
+resamples: the interval of its BLEU lies low.
 """
 
 import io
@@ -191,8 +193,6 @@ class TextMetrics:
             if name in self.metrics:
                 rows = self.metrics[name].compute(**texts, tokenizer="whitespace", per_row=True)[field]
                 self.tables[name] = mean_table(rows) if field == "scores" else np.array(rows, dtype=float)
-        if "meteor" in self.tables:
-            drop_whole_chunks(self.tables["meteor"])
 
     def _texts(self, pairs: Pairs) -> dict[str, list[str]]:
         predictions, references = zip(*pairs)
@@ -218,17 +218,11 @@ class TextMetrics:
 
 
 def tokens_of(texts: list[str], tokenizer: str) -> dict[str, str]:
-    """The tokens of each text, separated by spaces, from one run of the tokeniser."""
+    """The tokens of each text, separated by spaces; all go through the tokeniser together."""
     from eval.metrics.bleu.texts import tokenize
 
     _, (tokens,) = tokenize(texts[:1], [texts], tokenizer)
     return dict(zip(texts, tokens))
-
-
-def drop_whole_chunks(table: np.ndarray) -> None:
-    """METEOR's one exception in sums: a row that matches from end to end has no chunk."""
-    words, matches, chunks = table[:, :2], table[:, 4:20].reshape(-1, 8, 2).sum(axis=1), table[:, 20]
-    chunks[(words == matches).all(axis=1) & (chunks == 1)] = 0
 
 
 def from_sums(metric: evaluate.Metric) -> Callable[[np.ndarray], Values]:
@@ -330,7 +324,8 @@ def markdown(report: dict[str, Any]) -> str:
     lines += [f"- {name}: {meaning}" for name, meaning in MEANING.items()]
     if report["options"]["bootstrap"]:
         lines += ["", f"In brackets: 95 % of {report['options']['bootstrap']:,} resamples of whole videos. Bold: the"]
-        lines[-1] += " model beats both blind baselines in at least 97.5 % of the resamples they share."
+        lines[-1] += " model beats both blind baselines in at least 97.5 % of the resamples they share; a baseline"
+        lines[-1] += " without such a figure (–) is left aside."
     if report["judgements"]:
         lines += ["", "class: of abnormal references, the answer names one of their classes; strict: exactly theirs."]
         lines[-1] += " unparsable: share of answers without a verdict, which count as wrong."
@@ -406,8 +401,8 @@ def _draw_panel(axes: Axes, column: str, pools: list[dict[str, Any]]) -> None:
         axes.bar(at, values, width * 0.92, color=COLOURS[system], label=f"{system}{blind}")
         known = [index for index, figure in enumerate(figures) if figure["low"] is not None]
         ends = np.array([[figures[index]["low"], figures[index]["high"]] for index in known]).reshape(-1, 2).T
-        spread = np.abs(ends - values[known])
-        axes.errorbar(at[known], values[known], yerr=spread, fmt="none", ecolor="#222222", elinewidth=1.1, capsize=2.5)
+        middle, half = ends.mean(axis=0), np.ptp(ends, axis=0) / 2  # a figure may lie outside its interval
+        axes.errorbar(at[known], middle, yerr=half, fmt="none", ecolor="#222222", elinewidth=1.1, capsize=2.5)
     title = COLUMNS.get(column) or {"f1": "judgement, F1", "class_accuracy": "judgement, class"}[column]
     axes.set_title(title, fontsize=11)
     axes.set_xticks(range(len(pools)), [pool["level"] for pool in pools])

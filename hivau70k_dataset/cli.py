@@ -209,6 +209,9 @@ def run_from_csv(args: argparse.Namespace) -> int:
         write_annotation_files(folder, AnnotationFiles(tuple(annotations), ()))
     abnormal = sum(bool(entry.labels) for entry in annotations)
     print(f"wrote {args.output}: {len(annotations)} videos, {abnormal} of them abnormal")
+    spans = ((event.end_s - event.start_s, entry.duration_s) for entry in annotations for event in entry.events)
+    if whole := sum(length_s >= duration_s for length_s, duration_s in spans):
+        print(f"{whole} spans are whole videos: where that is a label without times, train with --supervision video")
     return 0
 
 

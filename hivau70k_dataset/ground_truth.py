@@ -5,9 +5,10 @@ do not say whether the last frame of a span belongs to it. Published evaluations
 arrays leave it out (`labels[start:end] = 1`), so that is the default here; the other reading is `end="inclusive"`.
 """
 
+import logging
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -15,6 +16,11 @@ import numpy as np
 
 from .labels import classes_of_name
 from .schema import AnnotationError, VideoAnnotation
+
+
+logger = logging.getLogger(__name__)
+
+SAME_FPS = 0.01  # by how much frame rates of one video may differ: 29.97 is written 30
 
 
 @dataclass(frozen=True)
@@ -98,6 +104,15 @@ def hivau_frame_annotations(annotations: Iterable[VideoAnnotation]) -> dict[str,
         )
         for entry in annotations
     }
+
+
+def at_frame_rate(annotation: VideoAnnotation, fps: float) -> VideoAnnotation:
+    """The annotation for a file of `fps` frames per second: where that is another rate than the annotated one, say of
+    a copy encoded anew, its spans, which are in seconds, lie on other frames."""
+    if abs(fps / annotation.fps - 1) <= SAME_FPS:
+        return annotation
+    logger.warning(f"{annotation.video}: has {fps:g} frames per second, annotated are {annotation.fps:g}")
+    return replace(annotation, fps=fps)
 
 
 def frame_labels(

@@ -88,8 +88,18 @@ _SPELLING = re.compile(
     + r")s?(?![\w-])",
     re.IGNORECASE,
 )
+# "no doubt" and "not only" deny nothing; typographic apostrophes are common.
 _NEGATION = re.compile(
-    r"\b(?:no|none|nothing|without|non-existent|nor|absence)\b|\b(?:is|are|do|does|did|was|were|can|could)(?:\s+not|n't)\b",
+    r"\b(?:no|without)\b(?!\s+(?:an?\s+|any\s+)?doubt\b)"
+    r"|\b(?:none|nothing|never|neither|nor|cannot|absen(?:ce|t)|non-?existent|lack(?:s|ing)?|(?:free|devoid)\s+of)\b"
+    r"|(?:\b(?:is|are|am|was|were|do|does|did|has|have|had|can|could|will|would|should|may|might)\s+not"
+    r"|['’](?:s|m|re|ve|d|ll)\s+not|\wn['’]t)\b(?!\s+(?:only|just|merely)\b)",
+    re.IGNORECASE,
+)
+# "Anomaly detected: No", "Anomalies: none."; not "An anomaly exists: no driver stops"
+_DENIAL_AFTER_COLON = re.compile(
+    r"\W*(?:none|not|false)\b"
+    r"|\W*(?:no|nothing)\b(?:[^\S\n]*(?:$|\n|[^\w\s-])|\s+-|\s+(?:\w+\s+){0,2}(?:anomal|abnormal|unusual))",
     re.IGNORECASE,
 )
 _AFFIRMATION = re.compile(r"\b(?:anomal|abnormal|unusual)", re.IGNORECASE)
@@ -128,6 +138,7 @@ def parse_judgement(text: str) -> Judgement:
     """Read verdict and classes out of a judgement in words.
 
     The first sentence decides. A denial names no class even where it mentions one ("No anomaly (Shooting) exists").
+    What follows a colon denies nothing unless it is itself the answer ("Anomaly detected: No").
 
     Args:
         text (`str`): For example the answer to "Are there any anomaly events detected in the video?".
@@ -147,8 +158,8 @@ def parse_judgement(text: str) -> Judgement:
     sentence = first[0] if first else text.strip()
     # What follows "where" or "as" tells of the scene, not of the verdict.
     verdict = re.split(r",?\s+(?:where|suggesting|depicting)\b|,\s+as\b", sentence, maxsplit=1)[0]
-    head = verdict.partition(":")[0]  # "An anomaly exists: a man leaves without paying" denies nothing
-    if _NEGATION.search(head if _AFFIRMATION.search(head) else verdict):
+    head, _, tail = verdict.partition(":")  # "An anomaly exists: a man leaves without paying" denies nothing
+    if _NEGATION.search(head if _AFFIRMATION.search(head) else verdict) or _DENIAL_AFTER_COLON.match(tail):
         return Judgement(False)
     spellings = tuple(dict.fromkeys(match[0] for match in _SPELLING.finditer(verdict)))
     if not spellings and not _AFFIRMATION.search(verdict):

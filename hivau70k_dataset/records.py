@@ -14,13 +14,14 @@ from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
+from modeling_holmes_vau.cli import VIDEO_SUFFIXES
+
 from .schema import (
     LEVELS,
     SEGMENT_NAME,
     SPLITS,
     SUMMARY_TASKS,
     TASKS,
-    VIDEO_SUFFIXES,
     AnnotationError,
     Clip,
     Event,

@@ -14,7 +14,6 @@ SPLITS = ("train", "validation", "test")
 LEVELS = ("clip", "event", "video")
 TASKS = ("caption", "judgement", "description", "analysis")
 SUMMARY_TASKS = TASKS[1:]
-VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm")
 
 SEGMENT_NAME = {
     "clip": re.compile(r"(?P<name>.+)_E(?P<event>\d+)C(?P<clip>\d+)"),

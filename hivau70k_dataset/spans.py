@@ -1,14 +1,17 @@
 """Annotations of your own from a table of spans: enough to train the anomaly scorer and to measure it."""
 
 import csv
+import math
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
 
+from modeling_holmes_vau.cli import VIDEO_SUFFIXES
 from modeling_holmes_vau.video_reader_holmes_vau import open_video
 
-from .schema import VIDEO_SUFFIXES, AnnotationError, Event, VideoAnnotation
+from .schema import AnnotationError, Event, VideoAnnotation
 from .videos import VideoFolder
 
 
@@ -24,7 +27,9 @@ def annotations_from_csv(
 ) -> list[VideoAnnotation]:
     """Read a table with the columns `video,start_s,end_s,label`, one abnormal span a row.
 
-    A normal video has one row whose other fields are empty. Frame counts and rates are read from the videos.
+    A normal video has one row whose other fields are empty. A row with a label and no times is one span from start to
+    end: it says what the video is and not where, for training with labels of whole videos. Frame counts and rates are
+    read from the videos.
 
     Args:
         path (`str` or `os.PathLike`): The CSV file, with a header.
@@ -53,6 +58,7 @@ def annotations_from_csv(
             )
         with open_video(found.path) as reader:
             n_frames, fps, duration_s = reader.num_frames, reader.fps, reader.duration_s
+        events = [event if event.end_s < math.inf else replace(event, end_s=duration_s) for event in events]
         for event in events:
             if event.start_s >= duration_s:
                 raise AnnotationError(
@@ -92,6 +98,8 @@ def _read_spans(path: Path) -> dict[str, list[Event]]:
 
 
 def _event(place: str, start: str, end: str, label: str) -> Event:
+    if label and not (start or end):
+        return Event(0.0, math.inf, (), label)
     try:
         start_s, end_s = float(start), float(end)
     except ValueError:

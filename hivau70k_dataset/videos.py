@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from .schema import LEVELS, SPLITS, VIDEO_SUFFIXES, Instruction, VideoAnnotation
+from modeling_holmes_vau.cli import VIDEO_SUFFIXES
+
+from .schema import LEVELS, SPLITS, Instruction, VideoAnnotation
 
 
 @dataclass(frozen=True)

@@ -117,12 +117,11 @@ def init_from_base(base: str | os.PathLike, output: str | os.PathLike, num_frame
             f"{base}: expected model_type 'internvl' (transformers' own format), got {model_type!r}. Original "
             "InternVL2 folders go through `holmes-vau convert`."
         )
-    native_config = AutoConfig.from_pretrained(base)
     tokenizer = AutoTokenizer.from_pretrained(base)
-    tokens = visual_tokens(tokenizer)
-    skipped = {"model_type", "architectures", "auto_map", "transformers_version", "_name_or_path"}
-    kept = {name: value for name, value in native_config.to_dict().items() if name not in skipped}
-    config = HolmesVAUConfig(**kept, num_frames=num_frames, warning=UNTRAINED_SCORER_WARNING)
+    visual_tokens(tokenizer)  # before weights are read
+    config = config_from_native(
+        AutoConfig.from_pretrained(base), num_frames=num_frames, warning=UNTRAINED_SCORER_WARNING
+    )
     native = InternVLForConditionalGeneration.from_pretrained(base, dtype="auto")
     with torch.device("meta"):
         model = HolmesVAUForConditionalGeneration(config)
@@ -131,12 +130,24 @@ def init_from_base(base: str | os.PathLike, output: str | os.PathLike, num_frame
     model.anomaly_scorer = AnomalyScorer(config.scorer_config)
     config.dtype = native.dtype
     model.generation_config = native.generation_config
-    template = tokenizer.chat_template or CHAT_TEMPLATE
     with whole_folder(output) as folder:
         model.save_pretrained(folder)
-        build_processor(tokenizer, config, chat_template=template, **tokens).save_pretrained(folder)
+        processor_from_native(tokenizer, config).save_pretrained(folder)
         write_model_card(folder, f"`{base}`", num_frames, f"untrained (seed {seed}); its scores mean nothing yet")
     return output
+
+
+def config_from_native(config, **changes) -> HolmesVAUConfig:
+    """The configuration of a native InternVL checkpoint as one of ours."""
+    skipped = {"model_type", "architectures", "auto_map", "transformers_version", "_name_or_path"}
+    kept = {name: value for name, value in config.to_dict().items() if name not in skipped}
+    return HolmesVAUConfig(**kept, **changes)
+
+
+def processor_from_native(tokenizer, config: HolmesVAUConfig) -> HolmesVAUProcessor:
+    """A processor of videos with the tokenizer of a native InternVL checkpoint, its template and its visual tokens."""
+    template = tokenizer.chat_template or CHAT_TEMPLATE
+    return build_processor(tokenizer, config, chat_template=template, **visual_tokens(tokenizer))
 
 
 def visual_tokens(tokenizer) -> dict[str, str]:

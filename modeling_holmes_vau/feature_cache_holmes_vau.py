@@ -120,6 +120,7 @@ class FeatureCache:
         Raises:
             `VideoReadError`: if the video can't be read.
             `StaleFeaturesError`: if the features there are of another file.
+            `ValueError`: if they can't be written.
         """
         stat = os.stat(video)
         target = self.path(name)
@@ -149,8 +150,11 @@ class FeatureCache:
             }
         if not torch.isfinite(features).all():
             raise ValueError(f"{video}: the vision tower gives features that are not finite in {self.model.dtype}.")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(target, save({"features": features.contiguous()}, metadata))
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(target, save({"features": features.contiguous()}, metadata))
+        except OSError as error:  # a full disk is no fault of the video
+            raise ValueError(f"{target} cannot be written: {error.strerror}. Choose another folder.") from error
         return True
 
     def extract_all(

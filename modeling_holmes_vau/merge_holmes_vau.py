@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import torch
+from huggingface_hub import snapshot_download
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText, AutoTokenizer
 from transformers.configuration_utils import PreTrainedConfig
@@ -30,15 +31,17 @@ WARNING_AFTER = {UNTRAINED_LANGUAGE_WARNING: None, UNTRAINED_BUT_VISION_WARNING:
 def copy_companions(base: str | os.PathLike, folder: Path) -> None:
     """Copy what a native checkpoint has beside its weights (its own processor) and `folder` has not yet."""
     if not os.path.isdir(base):
-        return
+        base = snapshot_download(str(base), allow_patterns=list(COMPANIONS))
     for path in sorted({path for pattern in COMPANIONS for path in Path(base).glob(pattern)}):
         if not path.name.endswith(".index.json") and not (folder / path.name).exists():
             shutil.copy(path, folder / path.name)
 
 
-def write_adapter_notes(folder: Path, base: str, settings: dict) -> None:
-    """Card and settings of an adapter folder."""
-    write_whole(folder / NOTES, json.dumps(settings, indent=2) + "\n")
+def write_adapter_notes(folder: Path, base: str, settings: dict, ours: bool = True) -> None:
+    """Card and settings of an adapter folder; the settings last, so that with them it is whole. `ours` is whether the
+    base is a Holmes-VAU checkpoint, else it is a native InternVL one."""
+    trust, processor = (", trust_remote_code=True", "folder") if ours else ("", f'"{base}"')
+    further = "" if ours else ", and `holmes-vau init --base merged --output mine` one with a scorer of that"
     text = f"""---
 library_name: peft
 base_model: {base}
@@ -52,16 +55,18 @@ LoRA on the language model of `{base}`. The language model saw {settings["num_fr
 
 ```python
 from peft import PeftModel
-from transformers import AutoModel, AutoProcessor
+from transformers import AutoModelForImageTextToText, AutoProcessor
 
 folder = "path/to/this/folder"
-model = PeftModel.from_pretrained(AutoModel.from_pretrained("{base}", trust_remote_code=True), folder)
-processor = AutoProcessor.from_pretrained(folder, trust_remote_code=True)
+base = AutoModelForImageTextToText.from_pretrained("{base}"{trust})
+model = PeftModel.from_pretrained(base, folder)
+processor = AutoProcessor.from_pretrained({processor}{trust})
 ```
 
-`holmes-vau merge --adapter {folder.name} --output merged` makes one checkpoint of both.
+`holmes-vau merge --adapter {folder.name} --output merged` makes one checkpoint of both{further}.
 """
     write_whole(folder / "README.md", text)
+    write_whole(folder / NOTES, json.dumps(settings, indent=2) + "\n")
 
 
 def merge(adapter: str | os.PathLike, output: str | os.PathLike, base: str | None = None, half: bool = False) -> Path:
@@ -80,9 +85,13 @@ def merge(adapter: str | os.PathLike, output: str | os.PathLike, base: str | Non
         `Path`: `output`.
 
     Raises:
+        `ImportError`: without peft.
         `ValueError`: if `adapter` is no adapter, or the base is none of ours and no native InternVL checkpoint.
     """
-    from peft import PeftConfig, PeftModel  # only needed here, and not by those who merely look at videos
+    try:
+        from peft import PeftConfig, PeftModel  # only needed here, and not by those who merely look at videos
+    except ImportError as error:
+        raise ImportError('Merging needs peft: pip install -c constraints.txt -e ".[train]"') from error
 
     adapter, output = Path(adapter), Path(output)
     check_new_folder(output)

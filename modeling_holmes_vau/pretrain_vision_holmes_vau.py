@@ -37,7 +37,7 @@ from .files_holmes_vau import check_new_folder, whole_folder, write_whole
 from .modeling_holmes_vau import IMAGE_MEAN, IMAGE_STD, HolmesVAUForConditionalGeneration
 from .processing_holmes_vau import CHAT_TEMPLATE, SYSTEM_MESSAGE
 from .small_holmes_vau import build_small_tokenizer
-from .training_runs_holmes_vau import run_script
+from .training_runs_holmes_vau import cpu_has_bfloat16, run_script
 from .video_processing_holmes_vau import resize_frames
 from .video_reader_holmes_vau import open_video
 
@@ -208,7 +208,7 @@ class WordModel(nn.Module):
 
     def __init__(self, tower: nn.Module, width: int, num_words: int):
         super().__init__()
-        self.tower = tower.to(memory_format=torch.channels_last)
+        self.tower, self.bf16 = tower.to(memory_format=torch.channels_last), cpu_has_bfloat16()
         self.head, self.patch_head = nn.Linear(width, num_words), nn.Linear(width, num_words)
         for head in (self.head, self.patch_head):
             nn.init.constant_(head.bias, -2.0)  # most words are absent
@@ -225,7 +225,7 @@ class WordModel(nn.Module):
     def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Frames `(B, 3, S, S)` in [0, 1] -> logits `(B, words)` of the class token, and of the patches together."""
         normalized = ((pixels - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
             tokens = self.tower(pixel_values=normalized).last_hidden_state
             of_patches = self.patch_head(tokens[:, 1:]).float()
         highest = torch.logsumexp(POOLING * of_patches, dim=1) - math.log(of_patches.shape[1])
@@ -258,7 +258,8 @@ def train(
     share = targets.mean(0)
     weight = torch.from_numpy(np.sqrt((1 - share) / share).clip(1, MAX_WORD_WEIGHT).astype(np.float32))
     state, lines = log.with_name("state.pt"), []
-    settings = {"words": targets.shape[1], "frames": len(rows), **{name: vars(args)[name] for name in SETTINGS}}
+    settings = {name: vars(args)[name] for name in SETTINGS}
+    settings |= {"words": targets.shape[1], "frames": len(rows), "bf16": model.bf16}
     if state.is_file():
         saved = torch.load(state)
         if saved["settings"] != settings:
@@ -327,8 +328,8 @@ def held_out_precision(model: WordModel, frames: Frames, targets: np.ndarray, ba
     return average_precision(np.concatenate(scores), targets[frames.clips[rows]])
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Pretrain and write the checkpoint."""
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of `python -m modeling_holmes_vau.pretrain_vision_holmes_vau`."""
     parser = argparse.ArgumentParser("pretrain_vision", description="Pretrain a small vision tower on caption words.")
     parser.add_argument("--annotations", required=True, metavar="DIR", help="folder of annotation files")
     parser.add_argument("--videos", required=True, metavar="DIR", help="folder of the videos")
@@ -339,7 +340,12 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--batch_size", type=int, default=128, help="frames a step (%(default)s)")
     parser.add_argument("--learning_rate", type=float, default=1e-3, help="at its highest (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of weights, order and augmentation (%(default)s)")
-    args = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Pretrain and write the checkpoint."""
+    args = build_parser().parse_args(argv)
     output = Path(args.output)
     check_new_folder(output)
     work = output.with_name(f"{output.name}.pretraining")

@@ -97,8 +97,9 @@ def read_conversations(
     """
     files = read_annotation_files(annotations)
     of_video = {(entry.source, entry.split, entry.video): entry for entry in files.annotations}
-    rows = files.instructions or build_instructions(files.annotations)
-    rows = [row for row in rows if row.split == split and row.level in levels and row.task in tasks]
+    rows = [row for row in files.instructions if row.split == split]
+    rows = rows or build_instructions(entry for entry in files.annotations if entry.split == split)
+    rows = [row for row in rows if row.level in levels and row.task in tasks]
     if not rows:
         raise AnnotationError(
             f"{annotations}: no instructions of the split {split!r} are of the levels {' '.join(levels)} and the "

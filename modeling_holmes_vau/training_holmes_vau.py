@@ -124,10 +124,19 @@ def urdmu_losses(
         raise ValueError(
             f"`features` must be (B, T, D) with an even B >= 2, normal videos first, got {tuple(features.shape)}."
         )
-    half = len(features) // 2
     if lengths is None:
         lengths = torch.full((len(features),), features.shape[1], device=features.device)
     hidden = scorer.encode(features.float(), lengths)
+    # What mixed precision may lower ends here: CUDA refuses cross-entropies of probabilities under autocast.
+    with torch.autocast(features.device.type, enabled=False):
+        return _terms_of(scorer, hidden.float(), lengths, noise)
+
+
+def _terms_of(
+    scorer: AnomalyScorer, hidden: torch.Tensor, lengths: torch.Tensor, noise: torch.Tensor | None
+) -> dict[str, torch.Tensor | dict[str, torch.Tensor]]:
+    """[`urdmu_losses`] from encoded snippets `(B, T, hidden_size)`."""
+    half = len(hidden) // 2
     normal, abnormal = hidden[:half], hidden[half:]
     of_normal, of_abnormal = lengths[:half], lengths[half:]
     A_att, A_aug = read_memory(scorer.abnormal_memory, abnormal)
@@ -146,7 +155,7 @@ def urdmu_losses(
     noise = torch.randn_like(mean) if noise is None else noise
     sampled = mean + noise * (0.5 * log_variance).exp()
     divergence = -0.5 * (1 + log_variance - mean**2 - log_variance.exp())
-    kl = (divergence * snippet_mask(of_normal, features.shape[1])[..., None]).sum(1).mean()
+    kl = (divergence * snippet_mask(of_normal, hidden.shape[1])[..., None]).sum(1).mean()
     abnormal_reading = scorer.mean_proj(A_aug)
     gap = masked_mean(abnormal_reading, negatives).norm(dim=-1) - masked_mean(sampled, anchors).norm(dim=-1)
 
@@ -207,9 +216,13 @@ def scorer_loss(
         lengths = torch.full((len(features),), features.shape[1], device=features.device)
     losses = urdmu_losses(scorer, features, lengths, noise)
     is_abnormal = (torch.arange(len(features), device=features.device) >= len(features) // 2).to(labels.dtype)
+    with torch.autocast(features.device.type, enabled=False):
+        of_scores = {
+            "frame": frame_bce(losses["scores"], labels, lengths),
+            "video": video_bce(losses["scores"], lengths, is_abnormal),
+        }
     terms = {
-        "frame": frame_bce(losses["scores"], labels, lengths),
-        "video": video_bce(losses["scores"], lengths, is_abnormal),
+        **of_scores,
         **{name: losses[name] for name in ("triplet", "kl", "distance")},
         **{name: losses["memory_bce"][term] for name, term in _MEMORY_TERMS.items()},
     }

@@ -216,6 +216,7 @@ def test_xd_takes_videos_without_a_line_as_normal(tmp_path, capsys):
     assert report["videos"] == {"counted": 2, "abnormal": 1, "normal": 1, "missing": 0}
     assert report["frames"] == {"counted": 48 + 32, "abnormal": 16} and list(report["classes"]) == ["Riot"]
     assert report["rows"]["scores"]["auc"] == pytest.approx(3 / 4)  # 0.3 against 0.2, 0.1, 0.1 and 0.4
+    assert "1 videos whose names end in label_A are taken as normal, the test set has 300" in capsys.readouterr().err
     shutil.rmtree(videos / "test")  # then nothing tells the number of frames
     report = tmp_path / "none"
     argv = ["--scores", scores, "--annotations", path, "--protocol", "xd-violence", "--output", report]
@@ -265,6 +266,18 @@ def test_scores_of_a_model(filmed, checkpoint56, model56, processor56, capsys):
     assert report["other_length"] == {"Normal_1_x264": [41, 40]}
 
 
+def test_spans_lie_where_their_seconds_are(filmed, checkpoint56, tmp_path, caplog):
+    """A file of another frame rate than annotated: 25 instead of 50."""
+    assert run_model(checkpoint56, filmed) == 0
+    doubled = hivau(Arson1_x264=(200, 50.0, ["Arson"], [[1.0, 2.0]]), Normal_1_x264=(80, 50.0, [], []))
+    path = write_json(tmp_path / "doubled" / "raw_annotations" / "ucf_database_test.json", doubled)
+    other = {**filmed, "annotations": path.parents[1], "output": tmp_path / "other"}
+    assert run_model(checkpoint56, other) == 0
+    rows = [json.loads((run["output"] / "report.json").read_text())["rows"] for run in (filmed, other)]
+    assert rows[0] == rows[1]
+    assert "Arson1_x264: has 25 frames per second, annotated are 50" in caplog.text
+
+
 def test_resumes_and_refuses_other_settings(filmed, checkpoint56, tmp_path, monkeypatch, capsys):
     from modeling_holmes_vau import cli
 
@@ -312,17 +325,20 @@ def test_missing_and_broken_videos_are_counted(filmed, checkpoint56, capsys):
 
 
 def test_scores_that_do_not_fit_are_counted(tmp_path, ucf, capsys):
-    lines = [f"Arson/Arson{i}_x264.mp4 64 Arson 16 32 -1 -1" for i in range(5)]
+    lines = [f"Arson/Arson{i}_x264.mp4 64 Arson 16 32 -1 -1" for i in range(6)]
     write_lines(ucf["annotations"], *UCF, *lines)
     write_scores(ucf["scores"], Arson0_x264=[0.1] * 9, Arson1_x264=[[0.1] * 4], Arson2_x264={"other": [0.1] * 4})
-    (ucf["scores"] / "Arson3_x264.npz").write_bytes(b"PK no zip")
+    np.save(tmp_path / "array.npy", np.zeros(4))
+    (tmp_path / "array.npy").rename(ucf["scores"] / "Arson3_x264.npz")
+    (ucf["scores"] / "Arson4_x264.npz").write_bytes(b"PK no zip")
     report = evaluate_scores(tmp_path, **ucf, status=1)
     problems = report["problems"]
-    assert report["videos"]["counted"] == 2 and report["videos"]["missing"] == len(problems) == 5
+    assert report["videos"]["counted"] == 2 and report["videos"]["missing"] == len(problems) == 6
     assert "got 9 scores for 64 frames" in problems["Arson0_x264"]
     assert "expected finite numbers of shape (n,)" in problems["Arson1_x264"]
     assert "got the arrays other, expected one named `scores`" in problems["Arson2_x264"]
-    assert "not an .npz" in problems["Arson3_x264"] and "missing" in problems["Arson4_x264"]
+    assert "not an .npz" in problems["Arson3_x264"] and "not an .npz" in problems["Arson4_x264"]
+    assert problems["Arson5_x264"].startswith("missing: ")
     assert report["rows"] == evaluate_scores(tmp_path, **ucf, status=1)["rows"]
     capsys.readouterr()
 

@@ -60,6 +60,69 @@ def test_what_an_answer_states(module, answer, abnormal, classes):
     assert judgement.abnormal is abnormal and set(judgement.classes) == classes
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "I can't see any anomaly.",
+        "I cannot see any anomaly in the video.",
+        "The video doesn’t show any anomaly.",
+        "There isn’t anything unusual.",
+        "I didn’t see a fight",
+        "I have not detected any anomalies.",
+        "I've not seen a robbery.",
+        "It’s not an anomaly.",
+        "It should not be considered an anomaly.",
+        "The video never shows an anomaly.",
+        "Neither a fight nor a robbery takes place.",
+        "The video is free of anomalies.",
+        "The video lacks any abnormal events.",
+        "Anomalies are absent.",
+        "No doubt, nothing unusual happens.",
+        "Anomaly detected: No",
+        "**Anomaly detected:** No\n\nPeople walk by.",
+        "Anomaly: No - people walk by.",
+        '{"anomaly": false}',
+        "Anomalies: None.",
+        "Anomalies: none detected.",
+        "Anomaly: not present",
+        "Anomalies: No unusual events were seen.",
+        "Is there an anomaly? No.",
+        "Is there an anomaly?\n\n**No**",
+        "Is there a fight? I can't see one.",
+        "Question: Is there an anomaly? Answer: No.",
+        "It is not out of the ordinary.",
+        "The video does not differ from normal traffic.",
+        "I see nothing that is not normal.",
+    ],
+)
+def test_denials(module, answer):
+    assert module.read_answer(answer) == module.Judgement(False)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "The footage does not appear to be normal",
+        "It cannot be called normal.",
+        "It can’t be considered entirely normal.",
+        "I don't think this is normal.",
+        "This is not an ordinary day.",
+        "No doubt, a robbery takes place.",
+        "Without a doubt, this is a robbery.",
+        "The video is not only unusual but violent.",
+        "Is there an anomaly? Yes.",
+        "Is there an anomaly? Yes, a fight.",
+        "Anomaly detected: Yes",
+        "Anomaly: yes, a man without a mask.",
+        "An anomaly exists: no one helps the man.",
+        "An anomaly exists: a car that should not be there.",
+        "Anomaly: Shooting. The clerk cannot flee.",
+    ],
+)
+def test_words_of_denials_that_deny_nothing(module, answer):
+    assert module.read_answer(answer).abnormal is True
+
+
 TABLE = [  # answer, reference
     (SHOOTING, SHOOTING),  # right, class met and equal
     ("Yes, a shooting and a robbery.", SHOOTING),  # right, class met
@@ -131,6 +194,8 @@ def test_the_released_judgements_against_themselves_and_against_one_answer(metri
     [
         ([], [], "Got 0 predictions and 0 references, expected as many of both and at least one"),
         ([NORMAL], [NORMAL, NORMAL], "Got 1 predictions and 2 references, expected as many of both"),
+        (None, [NORMAL], "`predictions` must be a list with an entry for each row, got None"),
+        ([NORMAL], NORMAL, "`references` must be a list with an entry for each row, got 'No anomaly exists"),
         ([NORMAL, None], [NORMAL, NORMAL], r"predictions\[1\] is None, expected a text"),
         ([NORMAL], [["a", "b"]], r"references\[0\] is \['a', 'b'\], expected a text"),
         ([NORMAL], ["A man walks."], r"Got 1 references of which none states a verdict \('A man walks.'\)"),

@@ -2,18 +2,22 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from transformers import AutoModel, AutoProcessor
 
+from benchmarks import mini_card
 from hivau70k_dataset import render_miniature
 from hivau70k_dataset.labels import parse_judgement
 from hivau70k_dataset.videos import VideoFolder
 from modeling_holmes_vau import cli
 from modeling_holmes_vau.cli import default_checkpoint
 from modeling_holmes_vau.pipeline_holmes_vau import analyze_video
+from tests.annotations import write_json
 
 
 ROOT = Path(__file__).parents[1]
@@ -51,6 +55,56 @@ def test_its_code_is_that_of_the_package():
         name for name in copies if (folder / name).read_text() != (ROOT / "modeling_holmes_vau" / name).read_text()
     ]
     assert not changed, f"{changed} differ from the package's: run `make mini-code`"
+
+
+def test_the_card_is_made_of_the_run(tmp_path, capsys):
+    run, output = tmp_path / "run", tmp_path / "checkpoints" / "mini"
+    merged, box = run / "merged", default_checkpoint()
+    merged.mkdir(parents=True)
+    for name in ("config.json", "processor_config.json"):
+        shutil.copy(box / name, merged / name)
+    save_file({"weight": torch.zeros(500_000, dtype=torch.float16)}, merged / "model.safetensors")
+    for log in mini_card.LOGS.values():
+        (run / log).parent.mkdir(exist_ok=True)
+        (run / log).write_text("{}\n")
+    annotations = run / "data" / "raw_annotations" / "miniature_train.jsonl"
+    annotations.parent.mkdir(parents=True)
+    annotations.write_text("{}\n" * 7)
+    figures = [{"auc": value, "ap_step": value, "events": {"f1@0.3": value}} for value in (0.987, 0.612)]
+    detection = {"rows": dict(zip(("scores", "centre"), figures)), "videos": {"counted": 5}}
+
+    def cells(model: float, *blind: float) -> dict:
+        names = ("model", "most frequent", "shuffled")
+        metrics = ("cider", *mini_card.JUDGED)
+        return {
+            name: {metric: {"value": value, "low": value - 0.1, "high": value + 0.1} for metric in metrics}
+            for name, value in zip(names, (model, *blind))
+        }
+
+    judgements = [
+        {"level": level, "duplicates": duplicates, "scores": cells(0.8 if duplicates else 0.111, 0.3, 0.4)}
+        for level in ("event", "video")
+        for duplicates in (True, False)
+    ]
+    texts = cells(1.5, 0.25, 0.2)
+    pools = [{"level": level, "task": task, "duplicates": True, "scores": texts} for level, task in mini_card.TEXTS]
+    write_json(run / "detection" / "report.json", detection)
+    write_json(run / "scores" / "report.json", {"judgements": judgements, "pools": pools})
+    output.mkdir(parents=True)
+    (output / "old.txt").write_text("of an earlier checkpoint")
+    mini_card.main(["--run", str(run), "--output", str(output)])
+    assert f"wrote {output}, 1.0 MB" in capsys.readouterr().out
+    card = (output / "README.md").read_text()
+    assert "| scorer, frame AUC | 0.987 | 0.612 |" in card and "0.111" not in card
+    assert "| videos, judged rightly | 0.800 [0.700, 0.900] | 0.400 [0.300, 0.500] |" in card
+    assert "| event analysis, CIDEr | 1.500 [1.400, 1.600] | 0.250 [0.150, 0.350] |" in card
+    assert "0.5 million weights" in card and "7 train videos" in card and "On the 5 test videos" in card
+    assert {path.stem for path in (output / "logs").iterdir()} == set(mini_card.LOGS)
+    assert not (output / "old.txt").exists()
+    save_file({"weight": torch.zeros(8_000_000, dtype=torch.float16)}, merged / "model.safetensors")
+    with pytest.raises(SystemExit, match="MB, allowed are 15"):
+        mini_card.main(["--run", str(run), "--output", str(output)])
+    assert (output / "README.md").read_text() == card and len(list(output.parent.iterdir())) == 1
 
 
 def test_the_demo_is_judged_rightly(demo):

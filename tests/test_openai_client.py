@@ -2,7 +2,9 @@
 
 import doctest
 import email.utils
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -18,7 +20,7 @@ MESSAGES = [{"role": "user", "content": "Is a parade an anomaly?"}]
 def waits(monkeypatch) -> list[float]:
     """The waits between tries, which are not waited for."""
     found = []
-    monkeypatch.setattr(openai_client.time, "sleep", found.append)
+    monkeypatch.setattr(ChatClient, "_wait", lambda self, seconds: found.append(seconds))
     return found
 
 
@@ -101,6 +103,90 @@ def test_refusals_are_not_repeated(status, body, error, said):
     assert type(caught.value) is error and len(asked) == 1
     assert said in str(caught.value) and url in str(caught.value)
     assert "secret" not in str(caught.value) and "\n" not in str(caught.value)
+
+
+NO_LENGTH = (
+    "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
+)
+NO_TEMPERATURE = "Unsupported value: 'temperature' does not support 0 with this model. Only the default is supported."
+
+
+def of_today(asked, number) -> tuple[int, dict]:
+    """What a server answers whose model takes neither `max_tokens` nor a temperature."""
+    if "max_tokens" in asked.body:
+        return 400, {"error": {"message": NO_LENGTH, "param": "max_tokens", "code": "unsupported_parameter"}}
+    if "temperature" in asked.body:
+        return 400, {"error": {"message": NO_TEMPERATURE, "param": "temperature", "code": "unsupported_value"}}
+    return 200, completion("No.")
+
+
+def test_parameters_that_a_model_does_not_take(caplog):
+    with chat_server(of_today) as (url, asked):
+        client = ChatClient(url, "judge", retries=0)  # another parameter is no try more
+        assert client.complete(MESSAGES, 8) == client.complete(MESSAGES, 9) == "No."
+    assert [set(request.body) - {"model", "messages"} for request in asked] == [
+        {"max_tokens", "temperature"},
+        {"max_completion_tokens", "temperature"},
+        {"max_completion_tokens"},
+        {"max_completion_tokens"},
+    ]
+    assert asked[-1].body == {"model": "judge", "messages": MESSAGES, "max_completion_tokens": 9}
+    (said,) = caplog.messages
+    assert said == f"{url}/v1/chat/completions: takes no temperature, so that answers may differ from run to run"
+
+
+def test_several_threads_learn_what_a_model_takes(caplog):
+    together = threading.Barrier(4)
+
+    def answer(asked, number):
+        if "max_tokens" in asked.body:
+            together.wait(10)  # all are under way before one is refused
+        return of_today(asked, number)
+
+    with chat_server(answer) as (url, asked), ThreadPoolExecutor(4) as pool:
+        client = ChatClient(url, "judge", retries=0)
+        assert list(pool.map(client.complete, [MESSAGES] * 20, range(1, 21))) == ["No."] * 20
+    assert sum("max_tokens" in request.body for request in asked) == 4 and len(caplog.messages) == 1
+    assert sorted(r.body["max_completion_tokens"] for r in asked if "temperature" not in r.body) == [*range(1, 21)]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"error": "the temperature of the room is not known"},
+        {"error": "malformed", "request": {"max_tokens": 8, "temperature": 0.0}},
+    ],
+)
+def test_a_refusal_of_something_else_changes_no_parameter(error):
+    with chat_server(lambda asked, number: (400, error)) as (url, asked):
+        with pytest.raises(RefusedRequest):
+            ChatClient(url, "judge").complete(MESSAGES, 8)
+    assert len(asked) == 1
+
+
+def test_a_parameter_that_is_refused_under_both_names():
+    with chat_server(lambda asked, number: (400, {"error": NO_LENGTH})) as (url, asked):
+        with pytest.raises(RefusedRequest, match="Use 'max_completion_tokens' instead"):
+            ChatClient(url, "judge").complete(MESSAGES, 8)
+    assert [set(request.body) & {"max_tokens", "max_completion_tokens"} for request in asked] == [
+        {"max_tokens"},
+        {"max_completion_tokens"},
+    ]
+
+
+def test_after_an_error_for_good_nothing_is_asked_and_nobody_waits():
+    with chat_server(lambda asked, number: (503 if number == 0 else 401, b"", {"Retry-After": 60})) as (url, asked):
+        client, started = ChatClient(url, "judge"), time.monotonic()
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(client.complete, MESSAGES, 8)  # for a minute
+            while not asked:
+                time.sleep(0.01)
+            with pytest.raises(EndpointError, match="401 Unauthorized"):
+                client.complete(MESSAGES, 8)
+            assert "401 Unauthorized" in str(waiting.exception())
+        with pytest.raises(EndpointError, match="401 Unauthorized"):
+            client.complete(MESSAGES, 8)
+        assert len(asked) == 2 and time.monotonic() < started + 30
 
 
 def test_no_answer_in_time():

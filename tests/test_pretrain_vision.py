@@ -1,10 +1,12 @@
 """The small vision tower's pretraining: what is learned from which frame, and the checkpoint it writes."""
 
 import json
+import math
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from sklearn.metrics import average_precision_score
 from transformers import AutoModel, AutoProcessor
 
@@ -42,7 +44,41 @@ def test_targets_and_frames(mini, monkeypatch):
     frames = pretraining.read_frames(videos, VideoFolder(folder / "videos"), 4, 16, held_out_every=4)
     assert frames.pixels.shape == (len(frames.clips), 3, 128, 128)
     assert set(frames.clips.tolist()) == set(range(-1, len(captions)))
-    assert frames.held_out.any() and not frames.held_out.all()
+    # Of each video: every fourth frame of its clips, in seconds from its start, and every sixteenth elsewhere.
+    clips, start = [], 0
+    for video in videos:
+        spans = [clip for event in video.events for clip in event.clips]
+        for frame in range(video.n_frames):
+            inside = [
+                i for i, s in enumerate(spans) if round(s.start_s * video.fps) <= frame < round(s.end_s * video.fps)
+            ]
+            if frame % (4 if inside else 16) == 0:
+                clips.append(start + inside[-1] if inside else -1)
+        start += len(spans)
+    assert frames.clips.tolist() == clips
+    last = sum(
+        len(event.clips) for video in videos[:3] for event in video.events
+    )  # the first clip of the fourth video
+    assert (frames.held_out[frames.clips >= 0] == (frames.clips[frames.clips >= 0] >= last)).all()
+
+
+def test_loss_by_hand():
+    """Two words, the second an abnormal one; a frame of a clip with the first, and a frame outside of clips."""
+
+    def model(pixels):
+        assert pixels.shape == (2, 3, 4, 4) and 0 < pixels.max() <= 1
+        return torch.tensor([[1.0, -2.0], [3.0, 0.5]]), torch.tensor([[0.0, 0.0], [9.0, -1.0]])
+
+    frames = pretraining.Frames(np.full((2, 3, 4, 4), 255, np.uint8), np.array([0, -1]), np.array([False, False]))
+    targets, is_abnormal, weight = np.array([[1, 0]], np.uint8), np.array([False, True]), torch.tensor([2.0, 1.0])
+    loss = pretraining.word_loss(model, frames, np.arange(2), targets, is_abnormal, weight, torch.Generator())
+
+    def absent(logit: float) -> float:
+        return math.log(1 + math.exp(logit))
+
+    # Of the frame outside, the first word is not known to be absent; present words count twice as much here.
+    known = [2 * absent(-1.0), absent(-2.0), absent(0.5), 2 * absent(0.0), absent(0.0), absent(-1.0)]
+    assert loss.item() == pytest.approx(sum(known) / 3)
 
 
 def test_average_precision_is_that_of_scikit_learn():
@@ -61,12 +97,53 @@ def test_augmentation_keeps_size_and_range():
     assert len({frame.mean().item() for frame in changed}) == 6
 
 
-def test_it_learns_and_the_checkpoint_loads(mini, tmp_path, monkeypatch):
+@pytest.fixture
+def pretrain(mini, tmp_path, monkeypatch):
+    """Pretrains a smaller tower, into a folder of that name."""
     monkeypatch.setattr(pretraining, "MIN_CLIPS", 2)
     monkeypatch.setattr(pretraining, "VISION", {**pretraining.VISION, "depths": [1, 1, 1]})
-    folder, _ = mini
-    argv = ["--annotations", folder, "--videos", folder / "videos", "--output", tmp_path / "vision"]
-    pretraining.main([*map(str, argv), "--epochs", "3", "--batch_size", "16", "--clip_stride", "16"])
+
+    def run(name: str, epochs: int) -> None:
+        argv = ["--annotations", mini[0], "--videos", mini[0] / "videos", "--output", tmp_path / name]
+        argv += ["--epochs", epochs, "--batch_size", 16, "--clip_stride", 16]
+        pretraining.main([str(word) for word in argv])
+
+    return run
+
+
+def test_a_killed_run_goes_on_to_the_same_end(pretrain, tmp_path, monkeypatch):
+    pretrain("whole", 2)
+    measured = pretraining.held_out_precision
+    calls = iter([True, False])
+
+    class Killed(Exception):
+        pass
+
+    def die(*args):
+        if not next(calls):
+            raise Killed
+        return measured(*args)
+
+    monkeypatch.setattr(pretraining, "held_out_precision", die)
+    with pytest.raises(Killed):
+        pretrain("killed", 2)
+    with pytest.raises(
+        ValueError, match="killed.pretraining holds a run with .*'epochs': 2.* this one has .*'epochs': 3"
+    ):
+        pretrain("killed", 3)
+    monkeypatch.setattr(pretraining, "held_out_precision", measured)
+    pretrain("killed", 2)
+    whole, killed = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "killed"))
+    assert all(torch.equal(whole[name], killed[name]) for name in whole)
+    losses = [
+        [json.loads(line)["loss"] for line in (tmp_path / name / "pretraining.jsonl").read_text().splitlines()]
+        for name in ("whole", "killed")
+    ]
+    assert losses[0] == losses[1] and len(losses[0]) == 2
+
+
+def test_it_learns_and_the_checkpoint_loads(pretrain, tmp_path):
+    pretrain("vision", 3)
     log = [json.loads(line) for line in (tmp_path / "vision" / "pretraining.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in log] == [1, 2, 3] and log[-1]["loss"] < log[0]["loss"]
     model = AutoModel.from_pretrained(tmp_path / "vision", trust_remote_code=True)

@@ -6,14 +6,29 @@ import shlex
 from pathlib import Path
 
 import pytest
+from trl import TrlParser
 
+import train_scorer
+import train_sft
+from eval.detection import build_parser as detection_parser
+from eval.reasoning import build_parser as reasoning_parser
 from hivau70k_dataset.cli import build_parser as dataset_parser
 from modeling_holmes_vau.cli import build_parser as model_parser
+from modeling_holmes_vau.pretrain_vision_holmes_vau import build_parser as pretraining_parser
 
 
 ROOT = Path(__file__).parents[1]
 READMES = [ROOT / "README.md", ROOT / "hivau70k_dataset" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PARSERS = {"holmes-vau": model_parser, "python -m hivau70k_dataset": dataset_parser}
+SCRIPTS = {
+    "eval/detection.py": detection_parser,
+    "eval/reasoning.py": reasoning_parser,
+    "modeling_holmes_vau.pretrain_vision_holmes_vau": pretraining_parser,
+}
+TRAINING = {
+    "train_scorer.py": (train_scorer.ScorerArguments, train_scorer.ScorerTrainingArguments),
+    "train_sft.py": (train_sft.SFTArguments, train_sft.SFTTrainingArguments),
+}
 
 
 def blocks(language: str) -> list[str]:
@@ -36,8 +51,35 @@ def test_commands(program, line):
     assert PARSERS[program]().parse_args(words).command == words[0]
 
 
-def test_there_are_commands_of_both():
-    assert {program for program, _ in COMMANDS} == set(PARSERS)
+SCRIPT_LINES = [
+    (program, line)
+    for block in blocks("bash")
+    for line in block.splitlines()
+    for program in (*SCRIPTS, *TRAINING)
+    if line.startswith(("python ", "accelerate launch ")) and program in line
+]
+
+
+@pytest.mark.parametrize(("program", "line"), SCRIPT_LINES)
+def test_commands_of_the_scripts(program, line, tmp_path):
+    words = shlex.split(line.partition(f" {program}")[2], comments=True)
+    if program in SCRIPTS:
+        SCRIPTS[program]().parse_args(words)
+        return
+    if "..." in words:  # what is as before
+        words.remove("...")
+        words += ["--model", "base", "--annotations", "a", "--videos", "v", "--output_dir", str(tmp_path)]
+    if "--output_dir" not in words:
+        words += ["--output_dir", str(tmp_path)]
+    if "--config" in words:
+        words[words.index("--config") + 1] = str(ROOT / words[words.index("--config") + 1])
+    if "--use_cpu" not in words:
+        words += ["--use_cpu", "true"]
+    TrlParser(TRAINING[program]).parse_args_and_config(words)
+
+
+def test_there_are_commands_of_all():
+    assert {program for program, _ in (*COMMANDS, *SCRIPT_LINES)} == {*PARSERS, *SCRIPTS, *TRAINING}
 
 
 @pytest.mark.parametrize("block", blocks("python"))

@@ -5,7 +5,9 @@ import http.server
 import json
 import re
 import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -26,9 +28,21 @@ from tests.annotations import write_lines
         ("Score: 4 / 5", 4),
         ("<think>Score: 2? No.</think>\nScore: 4", 4),
         ("Score: 1. To repeat, Score: 1", 1),
+        ("Score: 4 - the main event is right", 4),
+        ("Score: 4 – the main event is right", 4),
+        ("Score: 4\n- fine", 4),
+        ("Score: 4\n\n---", 4),
+        ("Score: 4/5 - right. To repeat, **Score**: 4", 4),
+        ("Score: 4. 3 facts agree.", 4),
+        ("Score: 4/5, or Score: 4/10", None),
         ("Score: 1. Or rather Score: 2", None),
+        ("Score: 1 … 2", None),
+        ("Score: 1 ... 2", None),
         ("Score: 4.5", None),
         ("Score: 3-4", None),
+        ("Score: 3 - 4", None),
+        ("Score: **3** – **4**", None),
+        ("Score: 3/5 to 4/5", None),
         ("Score: 3 or 4", None),
         ("Score: 8/10", None),
         ("Score: 4/10", None),
@@ -110,8 +124,9 @@ class Judge:
                 content = json.dumps(message if status == 200 else {"error": {"message": "no more"}}).encode()
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
+                with suppress(ConnectionError):  # a client that waits no longer
+                    self.end_headers()
+                    self.wfile.write(content)
 
             def log_message(self, *args):
                 pass
@@ -192,7 +207,7 @@ def test_grades_each_task_by_its_rubric(judge, tmp_path, capsys):
 def test_goes_on_where_it_was_and_asks_nothing_twice(judge, tmp_path, capsys):
     write_answers(tmp_path / "a.jsonl", clips=3)  # the clip of a video is asked three times
     judge.status = lambda prompt, count: 200 if count < 3 else 404
-    run(judge, tmp_path, "--workers", "1", status=1)
+    run(judge, tmp_path, "--concurrency", "1", status=1)
     said = capsys.readouterr().err.splitlines()[-1]
     assert said.startswith("error: ") and "404" in said and len(replies(tmp_path)) == 3
     path = tmp_path / "out" / "replies.jsonl"
@@ -234,14 +249,47 @@ def test_pairs_count_where_both_orders_agree(judge, tmp_path):
     assert "| event | all | 12 | 0.500 [" in (tmp_path / "out" / "judge.md").read_text()
 
 
-def test_what_the_server_refuses_is_counted_and_not_asked_again(judge, tmp_path):
+def test_what_the_server_refuses_is_counted_and_asked_again_by_the_next_run(judge, tmp_path, capsys):
     write_answers(tmp_path / "a.jsonl")
     judge.status = lambda prompt, count: 400 if "asked why" in prompt else 200
     report = run(judge, tmp_path)
     assert report["refused"] == 2 and line_of(report, "event", "analysis")["unreadable"] == 2
     assert sum("refused" in reply for reply in replies(tmp_path)) == 2
+    asked = len(judge.asked)
+    assert run(judge, tmp_path) == report and len(judge.asked) == asked  # of those that were answered none
+    judge.status = lambda prompt, count: 200
+    report = run(judge, tmp_path)
+    assert report["refused"] == 0 and line_of(report, "event", "analysis")["unreadable"] == 0
+    assert len(judge.asked) == len(set(judge.asked)) == asked + 2
     judge.status = lambda prompt, count: 500  # would fail
     assert run(judge, tmp_path) == report
+
+
+def test_a_server_that_refuses_everything(judge, tmp_path, capsys):
+    write_answers(tmp_path / "a.jsonl")
+    judge.status = lambda prompt, count: 400
+    run(judge, tmp_path, status=1)
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("error: ") and said.endswith("400 Bad Request: no more; all 8 requests were refused")
+
+
+def test_after_an_error_for_good_nothing_more_is_asked(judge, tmp_path):
+    write_answers(tmp_path / "a.jsonl", videos="abcdefgh")
+    judge.reply = lambda prompt: time.sleep(0.05) or "Score: 4"
+    refused = []
+    judge.status = lambda prompt, count: 200 if count < 6 else refused.append(prompt) or 403
+    run(judge, tmp_path, status=1)
+    assert len(replies(tmp_path)) == 6 and len(refused) <= 4  # those under way, of 26 left
+
+
+def test_timeout_and_retries(judge, tmp_path, capsys):
+    write_answers(tmp_path / "a.jsonl", videos="a")
+    judge.status = lambda prompt, count: 503
+    run(judge, tmp_path, "--retries", "0", status=1)
+    assert "503 Service Unavailable: no more, after 1 try" in capsys.readouterr().err
+    judge.status, judge.reply = lambda prompt, count: 200, lambda prompt: time.sleep(0.5) or "Score: 4"
+    run(judge, tmp_path, "--retries", "0", "--timeout", "0.1", status=1)
+    assert "no answer within 0.1 s, after 1 try" in capsys.readouterr().err
 
 
 def test_a_reply_with_odd_line_ends_is_read_again(judge, tmp_path):
@@ -258,7 +306,7 @@ def test_longer_replies_are_asked_anew(judge, tmp_path, capsys):
     run(judge, tmp_path, status=1)
     assert "no reply could be read" in capsys.readouterr().err
     judge.reply, asked = lambda prompt: "<think>Let me see.</think>Score: 3", len(judge.asked)
-    assert line_of(run(judge, tmp_path, "--max_tokens", "2048"), "clip")["grade"]["value"] == 3
+    assert line_of(run(judge, tmp_path, "--max_new_tokens", "2048"), "clip")["grade"]["value"] == 3
     assert len(judge.asked) == 2 * asked
 
 
@@ -274,7 +322,7 @@ def test_limit_spreads_over_the_file(judge, tmp_path):
 def test_key_of_the_endpoint(judge, tmp_path, monkeypatch):
     write_answers(tmp_path / "a.jsonl", videos="a")
     monkeypatch.setenv("JUDGE_KEY", "word")
-    run(judge, tmp_path, "--api_key_env", "JUDGE_KEY", "--max_tokens", "9")
+    run(judge, tmp_path, "--api_key_env", "JUDGE_KEY", "--max_new_tokens", "9")
     assert {sent["Authorization"] for sent in judge.headers} == {"Bearer word"}
     assert judge.headers[0]["body"]["max_tokens"] == 9
     assert "word" not in "".join(path.read_text() for path in (tmp_path / "out").iterdir())
@@ -289,7 +337,8 @@ def test_key_of_the_endpoint(judge, tmp_path, monkeypatch):
         (["--predictions", "{tmp}/gap.jsonl"], "1 of 1 rows have no answer there"),
         (["--predictions", "{tmp}/gap.jsonl", "--allow_missing"], "no row is answered there and in --against"),
         (["--limit", "0"], "--limit 0: must be 1 or more"),
-        (["--workers", "0"], "--workers 0: must be 1 or more"),
+        (["--concurrency", "0"], "--concurrency 0: must be 1 or more"),
+        (["--timeout", "0"], "`timeout_s` must be above 0"),
         (["--api_key_env", "NO_SUCH_KEY"], "--api_key_env NO_SUCH_KEY: no such environment variable"),
         (["--output", "{tmp}/a.jsonl"], "is a file; pass a folder"),
         (["--endpoint", "nowhere"], "got 'nowhere'"),

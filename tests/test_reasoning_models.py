@@ -3,6 +3,8 @@
 import base64
 import io
 import json
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -72,12 +74,18 @@ def rivals(tmp_path_factory) -> dict:
     return {"qwen2_vl": write_qwen2_vl(folder / "qwen2_vl"), "llava": write_llava(folder / "llava")}
 
 
+def replies_of(answerer, seen: list, questions: list[str]) -> list:
+    """The replies in the order of the questions."""
+    found = dict(answerer.answer(seen, questions))
+    return [found[place] for place in range(len(questions))]
+
+
 def ask(answerer, segments: list[Segment], batch: int) -> list[str]:
     """Every question about every segment, `batch` at a time."""
     asked = [(seen, question) for seen in map(answerer.look, segments) for question in QUESTIONS]
     replies = []
     for start in range(0, len(asked), batch):
-        replies += answerer.answer(*map(list, zip(*asked[start : start + batch])))
+        replies += replies_of(answerer, *map(list, zip(*asked[start : start + batch])))
     return replies
 
 
@@ -111,10 +119,10 @@ def test_holmes_vau_answers_as_analyze_video(tiny, segments, options):
 def test_a_question_with_a_placeholder_has_an_error(tiny, segments):
     answerer = load(tiny, max_new_tokens=NEW_TOKENS)
     seen = answerer.look(segments[1])
-    alone = answerer.answer([seen], ["Why?"])
-    error, reply = answerer.answer([seen, seen], ["What does <video> show?", "Why?"])
+    alone = replies_of(answerer, [seen], ["Why?"])
+    error, reply = replies_of(answerer, [seen, seen], ["What does <video> show?", "Why?"])
     assert isinstance(error, ValueError) and "<video>" in str(error) and [reply] == alone
-    assert isinstance(answerer.answer([seen], ["<IMG_CONTEXT>"])[0], ValueError)
+    assert isinstance(replies_of(answerer, [seen], ["<IMG_CONTEXT>"])[0], ValueError)
 
 
 def test_middle_frames(video):
@@ -139,9 +147,9 @@ def test_rivals_answer_the_same_in_any_batch(rivals, segments, name):
 def test_a_question_that_a_rival_takes_for_a_picture_has_an_error(rivals, segments):
     answerer = load(rivals["llava"], num_frames=2, max_new_tokens=NEW_TOKENS)
     seen = answerer.look(segments[1])
-    error, reply = answerer.answer([seen, seen], ["<image>\nDescribe.", "Why?"])
+    error, reply = replies_of(answerer, [seen, seen], ["<image>\nDescribe.", "Why?"])
     assert isinstance(error, ValueError) and "<image>" in str(error)
-    assert [reply] == answerer.answer([seen], ["Why?"])
+    assert [reply] == replies_of(answerer, [seen], ["Why?"])
 
 
 def test_what_a_processor_does_not_take_is_told_at_once(rivals):
@@ -192,7 +200,7 @@ def test_what_an_endpoint_gets(video):
     ):
         answerer = EndpointAnswerer(ChatClient(url, "them"), num_frames=3, max_new_tokens=5, concurrency=2)
         seen = answerer.look(Segment(video, (2.0, 5.2)))
-        assert answerer.answer([seen] * 3, QUESTIONS) == QUESTIONS  # in order, without the space around
+        assert replies_of(answerer, [seen] * 3, QUESTIONS) == QUESTIONS  # without the space around
     assert sorted(request.body["messages"][0]["content"][-1]["text"] for request in asked) == sorted(QUESTIONS)
     body = asked[0].body
     assert (body["model"], body["max_tokens"], body["temperature"]) == ("them", 5, 0.0)
@@ -213,10 +221,45 @@ def test_an_endpoint_that_refuses(video):
     with chat_server(answer) as (url, _):
         answerer = EndpointAnswerer(ChatClient(url, "them"), num_frames=1)
         seen = answerer.look(Segment(video))
-        first, refused, last = answerer.answer([seen] * 3, ["a", "filtered", "b"])
+        first, refused, last = replies_of(answerer, [seen] * 3, ["a", "filtered", "b"])
         assert first == last == "Fine." and isinstance(refused, RefusedRequest) and "400" in str(refused)
         with pytest.raises(EndpointError, match="403 Forbidden: forbidden; check the key"):
-            answerer.answer([seen] * 3, ["a", "forbidden", "b"])
+            replies_of(answerer, [seen] * 3, ["a", "forbidden", "b"])
+
+
+def test_answers_come_before_the_error_that_ends_them(video):
+    """One of the first two requests is answered after the other was refused; the third is not begun."""
+    refused = threading.Event()
+
+    def answer(asked, number):
+        if asked.body["messages"][0]["content"][-1]["text"] == "slow":
+            assert refused.wait(10)
+            time.sleep(0.1)
+            return 200, completion("Fine.")
+        refused.set()
+        return 403, {"error": "unpaid"}
+
+    with chat_server(answer) as (url, asked):
+        answerer = EndpointAnswerer(ChatClient(url, "them"), num_frames=1, concurrency=2)
+        seen, came = answerer.look(Segment(video)), []
+        with pytest.raises(EndpointError, match="403 Forbidden: unpaid"):
+            for place, reply in answerer.answer([seen] * 5, ["slow", "unpaid", "a", "b", "c"]):
+                came.append((place, reply))
+        assert came == [(0, "Fine.")] and len(asked) == 2
+
+
+def test_a_caller_that_goes_no_further_has_nothing_more_asked(video):
+    def answer(asked, number):
+        if number:
+            time.sleep(0.2)
+        return 200, completion("Fine.")
+
+    with chat_server(answer) as (url, asked):
+        answerer = EndpointAnswerer(ChatClient(url, "them"), num_frames=1, concurrency=1)
+        answers = answerer.answer([answerer.look(Segment(video))] * 9, ["a"] * 9)
+        assert next(answers) == (0, "Fine.")
+        answers.close()
+        assert len(asked) <= 2  # the one under way is waited for
 
 
 def write_text_model(folder):

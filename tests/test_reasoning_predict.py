@@ -394,7 +394,7 @@ def test_transformers_serve(mini, served, instructions, tmp_path):
     for row in rows:
         urls = [part["image_url"]["url"] for part in pictures.look(row.segment)]
         frames = [Image.open(io.BytesIO(base64.b64decode(url.split(",")[1]))) for url in urls]
-        expected += rival.answer([frames], [row.entry.question])
+        expected += [reply for _, reply in rival.answer([frames], [row.entry.question])]
     # the server saw the pictures, as JPEG left them, and the question, as the model itself does
     assert [json.loads(line)["prediction"] for line in output.splitlines()] == expected
     assert rows_of(output) == [0, 1, 2, 3, 4] and len(set(expected)) > 1
@@ -427,13 +427,68 @@ def test_an_endpoint(mini, instructions, tmp_path, monkeypatch, capsys):
         assert "401 Unauthorized: unpaid; pass the key" in said and said.count("\n") == 1 and "secret" not in said
         up, before = True, len(asked)
         assert predict(mini, "them", output, endpoint=url, **options) == partly
-        # Those with an answer are not asked again. A request that was under way at the 401 may come in this late.
-        texts = [request.body["messages"][0]["content"][-1]["text"] for request in asked[before:]]
-        assert len(texts) >= len(same) and set(texts) == {instructions[3].question}
+        assert len(asked) - before == len(same)  # those with an answer are not asked again
         capsys.readouterr()
         predict(mini, "others", output, status=1, endpoint=url, **options)
         assert "made with served_model them, now asked for with served_model others" in capsys.readouterr().err
     assert "secret" not in output.with_name("predictions.jsonl.settings.json").read_text()
+
+
+def test_answers_before_an_error_are_kept(mini, instructions, tmp_path, capsys):
+    output, options = tmp_path / "predictions.jsonl", {"num_frames": 1, "concurrency": 1}
+
+    def answer(asked, number):
+        return (200, completion("Fine.")) if number < 3 or number > 3 else (403, {"error": "the last of the month"})
+
+    with chat_server(answer) as (url, asked):
+        assert predict(mini, "them", output, status=1, endpoint=url, **options) == b""
+        said = capsys.readouterr().err
+        assert "403 Forbidden: the last of the month; check the key" in said and said.count("\n") == 1
+        part = (tmp_path / "predictions.jsonl.parts" / "0.jsonl").read_bytes()
+        assert len(rows_of(part)) == 3 and len(asked) == 4  # of a batch of four, and of four batches
+        whole = predict(mini, "them", output, endpoint=url, **options)
+        assert rows_of(whole) == list(range(len(instructions))) and len(asked) == 4 + len(instructions) - 3
+
+
+def test_answers_are_written_as_they_come(mini, instructions, tmp_path):
+    output, there = tmp_path / "predictions.jsonl", []
+    part = tmp_path / "predictions.jsonl.parts" / "0.jsonl"
+
+    def answer(asked, number):
+        started = time.monotonic()
+        while number == 0 and len(there) < 3 and time.monotonic() < started + 20:  # until the others of its batch are
+            there[:] = part.read_bytes().splitlines() if part.is_file() else []
+            time.sleep(0.01)
+        return 200, completion("Fine.")
+
+    with chat_server(answer) as (url, _):
+        whole = predict(mini, "them", output, num_frames=1, endpoint=url, batch_size=4)
+    assert len(there) == 3 and rows_of(whole) == list(range(len(instructions)))
+
+
+def test_a_server_that_refuses_everything(mini, instructions, tmp_path, capsys):
+    options = {"num_frames": 1, "concurrency": 1, "retries": 0}
+    fine = set()
+
+    def answer(asked, number):
+        text = asked.body["messages"][0]["content"][-1]["text"]
+        return (200, completion("Fine.")) if text in fine else (400, {"error": "no pictures, please"})
+
+    with chat_server(answer) as (url, asked):
+        output = tmp_path / "predictions.jsonl"
+        assert predict(mini, "them", output, status=1, endpoint=url, **options) == b""
+        said = capsys.readouterr().err
+        assert said.endswith("400 Bad Request: no pictures, please; all of the first 4 requests were refused\n")
+        assert said.startswith(f"error: {url}") and said.count("\n") == 1
+        assert len(asked) == 4  # of the first batch
+        # One request alone proves nothing, nor does a batch after an answer.
+        predict(mini, "them", tmp_path / "one.jsonl", status=1, endpoint=url, batch_size=1, **options)
+        assert f"none of the {len(instructions)} rows could be answered" in capsys.readouterr().err
+        fine.add(max((entry.question for entry in instructions), key=len))
+        some = predict(mini, "them", output, endpoint=url, **options)
+        assert 0 < len(rows_of(some)) < len(instructions)
+        fine.clear()
+        assert predict(mini, "them", output, endpoint=url, **options) == some
 
 
 @pytest.mark.parametrize(

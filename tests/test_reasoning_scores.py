@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from eval import reasoning, reasoning_report, reasoning_scores
@@ -405,14 +406,38 @@ def test_tables_and_picture(tmp_path, predictions, capsys):
     assert "| all, 4 | **model** | 1.000 [1.000, 1.000] |" in text and "| all without repeats, 3 |" in text
     assert "| event, 3 | **model** | 1.000" in text
     report = json.loads((folder / "report.json").read_text())
-    for difference in pool_of(report, "clip")["differences"].values():
-        difference["bleu_1"]["low"] = 0.01
-    assert "| all, 4 | **model** | **1.000** [1.000, 1.000] | 1.000 [" in reasoning_report.markdown(report)
+    differences, bold = pool_of(report, "clip")["differences"], "| all, 4 | **model** | **1.000** [1.000, 1.000] | 1.0"
+    for most_frequent_low, shuffled_low in ((0.01, -0.01), (-0.01, 0.01), (0.01, 0.0), (0.01, None), (0.01, 0.01)):
+        differences["most frequent"]["bleu_1"]["low"] = most_frequent_low
+        differences["shuffled"]["bleu_1"]["low"] = shuffled_low
+        both = most_frequent_low == shuffled_low
+        assert (bold in reasoning_report.markdown(report)) == both
+    assert "a baseline without such a figure (–) is left aside" in text
+    figure = {"value": None, "low": None, "high": None}
+    pool_of(report, "clip")["scores"]["shuffled"]["bleu_1"] = differences["shuffled"]["bleu_1"] = figure
+    assert bold in reasoning_report.markdown(report)
     with Image.open(io.BytesIO((folder / "reasoning.png").read_bytes())) as picture:
         pixels = np.asarray(picture.convert("RGB")).astype(int)
     assert min(pixels.shape[:2]) > 300
     for colour in ((0xB5, 0x48, 0x4F), (0x4C, 0x78, 0xA8), (0x72, 0xB7, 0xB2)):
         assert (np.abs(pixels - colour).max(-1) < 8).sum() > 1000
+
+
+def test_a_bar_of_an_interval_that_leaves_out_its_figure():
+    figures = [
+        {"value": 0.4, "low": 0.1, "high": 0.3},
+        {"value": 0.1, "low": 0.2, "high": 0.3},
+        {"value": 0.2, "low": None, "high": None},
+    ]
+    axes = Figure().subplots()
+    pools = [{"level": "clip", "scores": {"shuffled": {"cider": figure}}} for figure in figures]
+    reasoning_report._draw_panel(axes, "cider", pools)
+    assert [bar.get_height() for bar in axes.patches] == [0.4, 0.1, 0.2]
+    (lines,) = axes.collections
+    assert [segment[:, 1].tolist() for segment in lines.get_segments()] == [
+        pytest.approx([0.1, 0.3]),
+        pytest.approx([0.2, 0.3]),
+    ]
 
 
 def test_a_report_without_judgements_or_texts_has_a_picture(tmp_path, predictions, capsys):

@@ -1,6 +1,7 @@
 """Stage 2's data: which rows make conversations, which frames they show, which tokens are learned."""
 
 import copy
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -19,7 +20,7 @@ from modeling_holmes_vau.sft_data_holmes_vau import (
     read_conversations,
 )
 from modeling_holmes_vau.small_holmes_vau import build_small_tokenizer
-from tests.annotations import SPLIT_ABNORMAL
+from tests.annotations import SPLIT_ABNORMAL, write_json
 from tests.original import REFERENCE
 from tests.sft_data import LEVELS, TASKS, write_data
 
@@ -48,6 +49,15 @@ def test_rows_are_one_question_each_or_conversations(data):
     assert sorted(talk.turns[0][1] for talk in clips)[0] == "It burns." and len(clips) == 4
     with pytest.raises(ValueError, match="no instructions of the split 'test'"):
         read_conversations(data / "annotations", data / "videos", LEVELS, TASKS, split="test")
+
+
+def test_instruction_rows_of_one_split_do_not_hide_annotations_of_another(data, tmp_path):
+    annotations = shutil.copytree(data / "annotations", tmp_path / "annotations")
+    made, _ = read_conversations(annotations, data / "videos", LEVELS, TASKS)
+    row = {"id": "1", "type": "video", "task": "judgement", "video": "ucf-crime/videos/test/Arson9_x264.mp4"}
+    instruction = annotations / "instruction" / "merge_instruction_test_final.jsonl"
+    write_json(instruction, {**row, "prompt": "?", "anwser": "No."})
+    assert read_conversations(annotations, data / "videos", LEVELS, TASKS)[0] == made
 
 
 def test_missing_videos_and_texts_that_mean_pictures_are_left_out(data, tmp_path):

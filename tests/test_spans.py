@@ -30,11 +30,21 @@ def test_spans_become_annotations(tmp_path, videos):
     assert (tuesday.labels, tuesday.events, tuesday.source, tuesday.split) == ((), (), "mine", "train")
 
 
+def test_a_label_without_times_is_of_the_whole_video(tmp_path, videos, capsys):
+    path = table(tmp_path, "monday,,,Fire", "tuesday,,,")
+    monday, tuesday = annotations_from_csv(path, videos)
+    assert [(event.start_s, event.end_s) for event in monday.events] == [(0.0, 5.0)] and not tuesday.labels
+    argv = ["from-csv", "--csv", str(path), "--videos", str(videos), "--output", str(tmp_path / "out")]
+    assert main(argv) == 0
+    assert "1 spans are whole videos" in capsys.readouterr().out
+
+
 def test_the_command_writes_what_training_reads(tmp_path, videos, capsys):
     path = table(tmp_path, "monday,3,4.5,Fire", "tuesday,,,")
     argv = ["from-csv", "--csv", str(path), "--videos", str(videos), "--output", str(tmp_path / "out")]
     assert main([*argv, "--split", "test"]) == 0
-    assert "2 videos, 1 of them abnormal" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "2 videos, 1 of them abnormal" in said and "--supervision" not in said
     files = read_annotation_files(tmp_path / "out")
     assert files.annotations == tuple(annotations_from_csv(path, videos, split="test"))
     assert main(argv) == 1  # there already
@@ -48,6 +58,7 @@ def test_the_command_writes_what_training_reads(tmp_path, videos, capsys):
         (("monday,1,2,Fire,more",), "line 2: expected a video and three further fields"),
         ((",1,2,Fire",), "line 2: expected a video"),
         (("monday,one,2,Fire",), "line 2: got 'one' and '2', expected start and end in seconds"),
+        (("monday,,2,Fire",), "line 2: got '' and '2', expected start and end in seconds"),
         (("monday,2,1,Fire",), "expected 0 <= start < end and a label"),
         (("monday,1,2,",), "expected 0 <= start < end and a label"),
         (("monday,,,", "monday,1,2,Fire"), "stands there as normal and with a span"),

@@ -241,10 +241,10 @@ def test_meteor_formula_by_hand(metrics):
     expected = 1 / (0.15 / precision + 0.85 / recall) * (1 - 0.6 * (1 / 2) ** 0.2)
     meteor = metrics["meteor"].from_statistics
     assert meteor([row])["meteor"] == pytest.approx(expected)
-    same = [2, 2, 0, 0, *[2, 2, 0, 0], *[0] * 12, 1, 2, 2]
+    same = [2, 2, 0, 0, *[2, 2, 0, 0], *[0] * 12, 0, 2, 2]  # from end to end: no chunk
     nothing = [2, 2, 0, 0, *[0] * 16, 0, 0, 0]
     assert meteor([same])["meteor"] == meteor([same, same])["meteor"] == 1.0 and meteor([nothing])["meteor"] == 0.0
-    # The chunk of a row that is the same from end to end is not counted: 1 chunk in 4 words, not 2
+    # 1 chunk in 4 words
     precision, recall = (0.75 * 3 + 0.25) / (0.75 * 4 + 0.25), (0.75 * 3 + 0.25) / (0.75 * 5 + 0.25)
     expected = 1 / (0.15 / precision + 0.85 / recall) * (1 - 0.6 * (1 / 4) ** 0.2)
     assert meteor([row, same])["meteor"] == pytest.approx(expected)
@@ -257,6 +257,8 @@ def test_meteor_survives_any_text(metrics, nasty):
     for space in SPACES:
         assert scores[f"{space!r} "] == scores[f"{space!r} {space}"] == plain
     assert 0 < scores["marks"] == scores["pipes"] < plain == scores["controls"]
+    chunks = dict(zip(scores, np.array(nasty["corpus"]["statistics"])[:, 20]))
+    assert chunks["same"] == chunks["third reference"] == 0 and chunks["plain"] > 0
     assert scores["same"] == scores["reference in lines"] == scores["third reference"] == 1.0
     for name in ("empty", "spaces", "only marks", "empty reference", "command"):
         assert scores[name] == 0.0

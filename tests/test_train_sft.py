@@ -20,12 +20,13 @@ from transformers import InternVLConfig, InternVLForConditionalGeneration
 
 import train_sft
 from benchmarks import bench_2b, bench_sft
-from modeling_holmes_vau import HolmesVAUForConditionalGeneration
+from modeling_holmes_vau import HolmesVAUForConditionalGeneration, sft_batch_holmes_vau
 from modeling_holmes_vau.checkpoint_holmes_vau import UNTRAINED_BUT_VISION_WARNING, UNTRAINED_SCORER_WARNING
 from modeling_holmes_vau.convert_holmes_vau_to_hf import convert_config
 from modeling_holmes_vau.sft_batch_holmes_vau import SFTCollator, TowerFeatures, normalize_pixels
 from modeling_holmes_vau.sft_data_holmes_vau import NamedSegment
 from modeling_holmes_vau.sft_holmes_vau import Schedule, config_2b, freeze_tower, lora_config
+from modeling_holmes_vau.training_runs_holmes_vau import cpu_has_bfloat16
 from tests.annotations import write_json
 from tests.sft_data import write_data
 
@@ -213,7 +214,7 @@ ONE_BATCH |= {"per_device_train_batch_size": 8, "global_batch_size": 8, "lora_dr
 def test_lora_learns_a_batch_by_heart_and_moves_nothing_else(argv, checkpoint56, tmp_path, embeddings):
     out, steps = tmp_path / "out", 30
     options = {"feature_cache": tmp_path / "features", "sample_steps": steps, "num_samples": 1, **ONE_BATCH}
-    options |= {"train_embeddings": bool(embeddings), "bf16": bool(embeddings)}  # copies in another precision
+    options["train_embeddings"] = bool(embeddings)
     metrics = train_sft.main(argv(out, max_steps=steps, learning_rate=1e-2, **options))
     assert metrics["rows"] == 8 and metrics["skipped"] == 0
     assert losses(out)[1] > 5 and losses(out)[steps] < 0.1
@@ -234,6 +235,18 @@ def test_lora_learns_a_batch_by_heart_and_moves_nothing_else(argv, checkpoint56,
     projections = {name for name in base if "language_model" in name and "_proj" in name}
     assert moved == projections | {name for name in base if any(part in name for part in embeddings)}
     assert len(moved) == 7 * layers + len(embeddings)
+
+
+def test_embeddings_learn_in_full_precision_beside_a_base_in_bfloat16(argv, tmp_path, caplog):
+    out, steps = tmp_path / "out", 3
+    options = {"bf16": True, "train_embeddings": True, "sample_steps": steps, "num_samples": 1, "sample_tokens": 4}
+    train_sft.main(argv(out, max_steps=steps, learning_rate=1e-2, **ONE_BATCH, **options))
+    assert losses(out)[steps] < losses(out)[1] - 1
+    adapter = load_file(out / "adapter" / "adapter_model.safetensors")
+    assert {weight.dtype for weight in adapter.values()} == {torch.float32}
+    assert sum(1 for name in adapter if "embed_tokens" in name or "lm_head" in name) == 2
+    assert len((out / "samples.jsonl").read_text(encoding="utf-8").splitlines()) == 1
+    assert cpu_has_bfloat16() != ("pass --bf16 false" in caplog.text)
 
 
 def test_full_training_learns_a_batch_by_heart_and_leaves_tower_and_scorer(argv, model56, checkpoint56, tmp_path):
@@ -303,6 +316,7 @@ def test_a_native_base_trains_with_uniform_frames(argv, model56, processor56, tm
     native = InternVLForConditionalGeneration(InternVLConfig(**kept, tie_word_embeddings=False))
     native.save_pretrained(tmp_path / "native")
     processor56.tokenizer.save_pretrained(tmp_path / "native")
+    write_json(tmp_path / "native" / "processor_config.json", {"processor_class": "InternVLProcessor"})
     options = {"model": tmp_path / "native", "max_steps": 2, "levels": ["clip"]}
     with pytest.raises(ValueError, match="--sampler ats needs an anomaly scorer"):
         train_sft.main(argv(tmp_path / "out", **options))
@@ -310,9 +324,48 @@ def test_a_native_base_trains_with_uniform_frames(argv, model56, processor56, tm
     assert metrics["rows"] == 4
     trained = InternVLForConditionalGeneration.from_pretrained(tmp_path / "out" / "checkpoint")
     assert not torch.equal(trained.lm_head.weight, native.lm_head.weight)
+    # It stays a native checkpoint: with the processor of its base, and no code.
+    written = (tmp_path / "out" / "checkpoint" / "processor_config.json").read_text()
+    assert json.loads(written) == {"processor_class": "InternVLProcessor"}
+    train_sft.main(argv(tmp_path / "lora", **options, sampler="uniform"))
+    adapter = tmp_path / "lora" / "adapter"
+    assert (adapter / "tokenizer.json").is_file() and not (adapter / "processor_config.json").exists()
+    assert not [*(tmp_path / "out" / "checkpoint").glob("*.py"), *adapter.glob("*.py")]
+    lines = re.search(r"```python\n(.*?)```", (adapter / "README.md").read_text(), re.DOTALL)[1]
+    lines = lines.replace("path/to/this/folder", str(adapter))
+    names = {}
+    exec(lines.rpartition("processor =")[0], names)  # its own processor needs torchvision
+    assert type(names["model"].base_model.model) is InternVLForConditionalGeneration
+
+
+def test_random_frames_are_others_in_each_epoch(argv, tmp_path, monkeypatch):
+    seen, read = [], sft_batch_holmes_vau.read_pixels
+
+    def read_pixels(path, frames, *args):
+        seen.append((path, tuple(frames)))
+        return read(path, frames, *args)
+
+    monkeypatch.setattr(sft_batch_holmes_vau, "read_pixels", read_pixels)
+    options = {"levels": ["video"], "tasks": ["judgement"], "num_train_epochs": 2, "learning_rate": 1e-3}
+    train_sft.main(argv(tmp_path / "out", frame_policy="original", **options))
+    of_path = {path: [frames for other, frames in seen if other == path] for path, _ in seen}
+    assert all(len(frames) == 2 for frames in of_path.values())
+    assert sum(first != second for first, second in of_path.values()) > len(of_path) // 2
+    train_sft.main(argv(tmp_path / "sampler", **options))  # those of the sampler are the same in each
+    chosen = {path: {frames for other, frames in seen[len(of_path) * 2 :] if other == path} for path in of_path}
+    assert all(len(frames) == 1 for frames in chosen.values())
 
 
 # ---- the plan, and mistakes -----------------------------------------------------------------------------------------
+
+
+def test_half_precision_is_one_or_the_other(monkeypatch, tmp_path):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    given = {"output_dir": tmp_path, "report_to": "none"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train_sft.SFTConfig, "__post_init__", lambda self: None)
+        assert [train_sft.SFTTrainingArguments(**given, **half).bf16 for half in ({}, {"fp16": True})] == [True, False]
 
 
 def test_dry_run_of_a_folder(checkpoint56, tmp_path, capsys):

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from modeling_holmes_vau import AnomalyScorer, AnomalyScorerConfig, HolmesVAUForConditionalGeneration
 from modeling_holmes_vau.convert_holmes_vau_to_hf import convert
@@ -125,6 +126,23 @@ def test_weights_choose_the_terms(scorer):
     memory = sum(terms[name] for name in terms if "memory" in name or "not" in name)
     expected = terms["video"] + 0.1 * terms["triplet"] + 0.001 * terms["kl"] + 1e-4 * terms["distance"] + 0.1 * memory
     torch.testing.assert_close(loss, expected)
+
+
+def test_mixed_precision_ends_before_the_losses(scorer, monkeypatch):
+    features, labels, noise = batch()
+    expected = {name: term.item() for name, term in scorer_loss(scorer, features, labels, ALL, noise=noise)[1].items()}
+    cross_entropy, lowered = F.binary_cross_entropy, []
+    monkeypatch.setattr(
+        F,
+        "binary_cross_entropy",
+        lambda *args, **kwargs: lowered.append(torch.is_autocast_enabled("cpu")) or cross_entropy(*args, **kwargs),
+    )
+    with torch.autocast("cpu", torch.bfloat16):
+        terms = scorer_loss(scorer, features, labels, ALL, noise=noise)[1]
+    assert len(lowered) == 6 and not any(lowered)  # CUDA refuses them under autocast
+    assert {term.dtype for term in terms.values()} == {torch.float32}
+    for name, term in terms.items():
+        assert term.item() == pytest.approx(expected[name], rel=0.05, abs=0.01)
 
 
 def test_every_weight_of_the_scorer_learns(scorer):

@@ -1,6 +1,7 @@
 """What the training scripts share: a mistake is a line, and a folder of another run is refused."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,11 +9,12 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
+from transformers import TrainerControl, TrainerState
 from trl import TrlParser
 
 import train_scorer
 import train_sft
-from modeling_holmes_vau.training_runs_holmes_vau import check_devices, find_checkpoint
+from modeling_holmes_vau.training_runs_holmes_vau import JsonLinesLog, check_devices, check_run, find_checkpoint
 
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -40,14 +42,46 @@ def test_a_run_goes_on_with_its_own_settings_alone(tmp_path):
         folder.mkdir()
         (folder / "trainer_state.json").write_text("{}")
     (tmp_path / "run" / "checkpoint-40").mkdir()  # what a kill left of one
+    shutil.copytree(last, tmp_path / "run" / "checkpoint-30-good")  # somebody's copy
     assert find_checkpoint(output, {"seed": 1}, is_main=False) == str(last)
     with pytest.raises(ValueError, match="holds a run with seed 1, this one has 2"):
         find_checkpoint(output, {"seed": 2}, is_main=True)
-    with pytest.raises(ValueError, match="holds a run with seed 1, this one has None"):
-        find_checkpoint(output, {}, is_main=True)
+    with pytest.raises(ValueError, match="holds a run with rows None, this one has 5"):
+        find_checkpoint(output, {"seed": 1, "rows": 5}, is_main=True)
+    check_run(output, {"seed": 1})
     (tmp_path / "run" / "settings.json").unlink()
     with pytest.raises(ValueError, match="holds checkpoint-20 but no settings.json"):
         find_checkpoint(output, {"seed": 1}, is_main=True)
+
+
+@pytest.mark.parametrize("result", ["checkpoint", "adapter"])
+def test_a_result_is_kept_when_the_checkpoints_of_its_run_are_gone(tmp_path, result):
+    output = str(tmp_path / "run")
+    find_checkpoint(output, {"seed": 0}, is_main=True)
+    (tmp_path / "run" / result).mkdir()
+    with pytest.raises(ValueError, match="holds a run with seed 0, this one has 1"):
+        find_checkpoint(output, {"seed": 1}, is_main=True)
+    assert json.loads((tmp_path / "run" / "settings.json").read_text()) == {"seed": 0}
+    assert find_checkpoint(output, {"seed": 0}, is_main=True) is None
+
+
+def test_a_log_has_each_step_once(tmp_path):
+    log, control = JsonLinesLog(tmp_path / "log.jsonl"), TrainerControl()
+
+    def run(first: int, *logs: tuple[int, dict]):
+        state = TrainerState(global_step=first)
+        log.on_train_begin(None, state, control)
+        for state.global_step, entry in logs:
+            log.on_log(None, state, control, entry)
+        return [json.loads(line) for line in log.path.read_text(encoding="utf-8").split("\n")[:-1]]
+
+    run(0, (1, {"loss": 3.0}), (2, {"loss": 2.0}))
+    with log.path.open("a", encoding="utf-8") as file:  # as sample answers are written, one with a line separator
+        file.write(json.dumps({"step": 2, "answer": "a\u2028b}"}, ensure_ascii=False) + "\n" + '{"step": 3, "lo')
+    lines = run(2, (3, {"loss": 1.0}), (3, {"train_runtime": 60.0}))
+    assert [line["step"] for line in lines] == [1, 2, 2, 3, 3] and lines[2]["answer"] == "a\u2028b}"
+    assert run(3, (3, {"train_runtime": 0.1})) == lines  # it had ended: nothing was trained
+    assert [line["step"] for line in run(1, (2, {"loss": 2.0}))] == [1, 2]
 
 
 def test_several_gpus_of_one_process_are_refused():

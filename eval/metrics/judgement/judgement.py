@@ -67,7 +67,15 @@ _CITATION = """\
 """
 
 _YES = re.compile(r"\W*yes\b[\s,.:;!-]*", re.IGNORECASE)
-_NOT_NORMAL = re.compile(r"(?:\bnot|n't)\s+(?:\w+\s+)?normal\b", re.IGNORECASE)
+# A question that is said again before it is answered.
+_QUESTION = re.compile(r"^(?:[^.!?]*+\?\W*+)++(?=\w)")
+# "not normal", "doesn't appear to be normal", "cannot be called entirely normal"; not "does not differ from normal".
+_NOT_NORMAL = re.compile(
+    r"(?:\b(?:not|cannot|never)|n['’]t)\s+(?:\w+\s+)?"
+    r"(?:(?:to|be|been|is|was|are|it|this|that|as|like|an?|all|quite|\w+ly|called|considered)\s+)*"
+    r"(?:normal|ordinary)\b",
+    re.IGNORECASE,
+)
 _NORMAL = re.compile(r"\b(?:normal|ordinary)\b", re.IGNORECASE)
 
 
@@ -90,9 +98,10 @@ def read_answer(text: str) -> Judgement:
     """What an answer states, in the wording of the release or in a chat model's.
 
     `parse_judgement` reads the wording of the release. Beyond it "Yes" is abnormal, as every question of the benchmark
-    asks for anomalies, "not normal" is abnormal, and an answer that says only that things are normal is normal.
+    asks for anomalies, "not normal" is abnormal, and an answer that says only that things are normal is normal. A
+    question before the answer is passed over.
     """
-    text = _NOT_NORMAL.sub(" abnormal", text)
+    text = _NOT_NORMAL.sub(" abnormal", _QUESTION.sub("", text))
     yes = _YES.match(text)
     rest = text[yes.end() :] if yes else text
     judgement = parse_judgement(rest)
@@ -124,6 +133,9 @@ def outcome(prediction: str, reference: str) -> Outcome:
 
 def check_rows(predictions: list[str], references: list[str]) -> None:
     """`ValueError` where there is nothing to compare, or not one text for each."""
+    for name, texts in (("predictions", predictions), ("references", references)):
+        if texts is None or isinstance(texts, str):
+            raise ValueError(f"`{name}` must be a list with an entry for each row, got {texts!r:.80}.")
     if len(predictions) != len(references) or not len(references):
         raise ValueError(
             f"Got {len(predictions)} predictions and {len(references)} references, expected as many of both and at "

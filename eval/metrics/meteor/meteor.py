@@ -31,8 +31,8 @@ Returns:
     tokenizer (str): The one used.
     num_rows (int): What was counted.
     scores (list of float): With `per_row`, the score of each row.
-    statistics (list of lists of float): With `per_row`, the 23 numbers METEOR counts in each row.
-        `from_statistics(rows)` gives the METEOR of any selection of these rows.
+    statistics (list of lists of float): With `per_row`, the 23 numbers METEOR counts in each row; a row that matches
+        from end to end has no chunk. `from_statistics(rows)` gives the METEOR of any selection of these rows.
 
 Examples:
 
@@ -103,9 +103,7 @@ class Meteor(TextRows, evaluate.Metric):
         Args:
             statistics (`list[list[float]]` or `np.ndarray` of shape `(rows, 23)`): Any selection, with repetitions.
         """
-        rows = np.array(statistics, dtype=np.float64)
-        rows[_same(rows), CHUNKS] = 0  # METEOR leaves the one chunk of such a row out of the sum
-        return {"meteor": float(_score(rows.sum(axis=0)))}
+        return {"meteor": float(_score(np.array(statistics, dtype=np.float64).sum(axis=0)))}
 
 
 def _one_line(text: str) -> str:
@@ -127,7 +125,9 @@ def _count(predictions: list[str], references: list[list[str]]) -> np.ndarray:
         raise RuntimeError(
             f"METEOR: Java gave {len(lines)} lines for {len(predictions)} rows. Check that `java -version` works."
         )
-    return np.array(statistics)
+    counted = np.array(statistics)
+    counted[_same(counted), CHUNKS] = 0  # METEOR takes no penalty for the one chunk of such a row, alone or in a sum
+    return counted
 
 
 def _matches(statistics: np.ndarray) -> np.ndarray:
@@ -150,5 +150,5 @@ def _score(statistics: np.ndarray) -> np.ndarray:
         shares = matched / (DELTA * (words - function_words) + (1 - DELTA) * function_words)
         mean = 1 / ((1 - ALPHA) / shares[..., 0] + ALPHA / shares[..., 1])  # of precision and recall
         chunks = statistics[..., CHUNKS] / statistics[..., CHUNKS + 1 :].mean(axis=-1)
-    penalty = GAMMA * np.where(_same(statistics), 0.0, chunks) ** BETA
+    penalty = GAMMA * chunks**BETA
     return np.nan_to_num(mean * (1 - penalty)).clip(min=0)
