@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hivau70k_dataset.instructions import build_instructions
+from hivau70k_dataset.instructions import instructions_of_split
 from hivau70k_dataset.reading import read_annotation_files
 from hivau70k_dataset.records import instructions_from_json
 from hivau70k_dataset.schema import SPLITS, Instruction
@@ -72,10 +72,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def read_instructions(annotations: str, split: str) -> list[Instruction]:
-    """The instructions of a split in order; made from the annotations where there are no instruction rows."""
+    """The instructions of a split in order."""
     found = read_annotation_files(annotations)
-    rows = found.instructions or build_instructions(found.annotations)
-    rows = [row for row in rows if row.split == split]
+    rows = instructions_of_split(found, split)
     if not rows:
         raise CommandError(
             f"--annotations {annotations}: no instructions of the split {split!r}; it has {', '.join(found.splits)}"

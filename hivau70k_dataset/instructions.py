@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
+from .reading import AnnotationFiles
 from .schema import SUMMARY_TASKS, Instruction, SummaryParts, VideoAnnotation
 
 
@@ -72,6 +73,12 @@ def build_instructions(annotations: Iterable[VideoAnnotation], seed: int = 0) ->
                 question = random.Random(f"{seed} {path} {task}").choice(pools[task])
                 rows.append(Instruction(identity, level, task, path, question, answer))
     return rows
+
+
+def instructions_of_split(files: AnnotationFiles, split: str) -> list[Instruction]:
+    """The instruction rows of a split, in order; made from the annotations where the files hold none of that split."""
+    rows = [row for row in files.instructions if row.split == split]
+    return rows or build_instructions(entry for entry in files.annotations if entry.split == split)
 
 
 def _segments(annotation: VideoAnnotation) -> Iterator[tuple[str, str, dict[str, str]]]:

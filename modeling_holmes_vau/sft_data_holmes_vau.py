@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hivau70k_dataset.instructions import build_instructions
+from hivau70k_dataset.instructions import instructions_of_split
 from hivau70k_dataset.reading import read_annotation_files
 from hivau70k_dataset.schema import TASKS, AnnotationError, Instruction
 from hivau70k_dataset.videos import Segment, VideoFolder
@@ -97,8 +97,7 @@ def read_conversations(
     """
     files = read_annotation_files(annotations)
     of_video = {(entry.source, entry.split, entry.video): entry for entry in files.annotations}
-    rows = [row for row in files.instructions if row.split == split]
-    rows = rows or build_instructions(entry for entry in files.annotations if entry.split == split)
+    rows = instructions_of_split(files, split)
     rows = [row for row in rows if row.level in levels and row.task in tasks]
     if not rows:
         raise AnnotationError(
