@@ -46,6 +46,7 @@ DEV = [
     "pycocoevalcap>=1.2",
     "scikit-learn>=1.4",
     "pytest>=8",
+    "pytest-xdist>=3.6",
     "ruff>=0.12",
 ]
 
