@@ -63,8 +63,10 @@ SCRIPT_LINES = [
 @pytest.mark.parametrize(("program", "line"), SCRIPT_LINES)
 def test_commands_of_the_scripts(program, line, tmp_path):
     words = shlex.split(line.partition(f" {program}")[2], comments=True)
+    given = dict(zip(words, words[1:]))
     if program in SCRIPTS:
-        SCRIPTS[program]().parse_args(words)
+        args = SCRIPTS[program]().parse_args(words)
+        assert vars(args).get("annotations") == given.get("--annotations")
         return
     if "..." in words:  # what is as before
         words.remove("...")
@@ -75,7 +77,8 @@ def test_commands_of_the_scripts(program, line, tmp_path):
         words[words.index("--config") + 1] = str(ROOT / words[words.index("--config") + 1])
     if "--use_cpu" not in words:
         words += ["--use_cpu", "true"]
-    TrlParser(TRAINING[program]).parse_args_and_config(words)
+    args, _ = TrlParser(TRAINING[program]).parse_args_and_config(words)
+    assert args.model == given.get("--model", "base")
 
 
 def test_there_are_commands_of_all():
