@@ -123,7 +123,7 @@ def check_arguments(args: ScorerArguments, training_args: ScorerTrainingArgument
             f"--max_snippets {args.max_snippets} --patience {args.patience} --validation_share "
             f"{args.validation_share}: expected at least 1, at least 0, and a share between 0 and 1."
         )
-    if args.patience and not (training_args.load_best_model_at_end and training_args.eval_strategy != "no"):
+    if args.patience and training_args.eval_strategy == "no":
         raise ValueError("--patience stops by the validations: pass --patience 0, or leave evaluation on.")
 
 

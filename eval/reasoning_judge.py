@@ -40,7 +40,7 @@ SWAPPED = {"A": "B", "B": "A", "neither": "neither"}
 # reason may follow: "Score: 4 - the main event is right".
 _SCORE = re.compile(
     r"\bscore\b[\s*_:=`\"(]*(\d++(?:\.\d++)?+)(?:[\s*_`]*(?:/|out\s+of)\s*(\d++))?+"
-    r"(?![ \t*_`]*(?:(?:[-–—…]|\.{2,}|to\b)[ \t*_`]*\d|or\b))",
+    r"(?![ \t*_`]*(?:(?:[-–—…]|\.{2,}|to\b)[ \t*_`]*\d(?(2)[ \t*_`]*/)|or\b))",
     re.IGNORECASE,
 )
 _BETTER = re.compile(r"\bbetter\s*[*_`]*:\s*([^\n.;]*)", re.IGNORECASE)

@@ -40,6 +40,7 @@ from modeling_holmes_vau.files_holmes_vau import write_whole
 
 SAMPLERS = ("ats", "uniform", "top_k", "nearest")
 BATCH_SIZE = 8
+FIRST_REFUSALS = 16  # requests a server may refuse before it has answered any, without being given up
 CHUNK_BATCHES = 4  # batches of a chunk: what it saw of its segments is in memory at a time
 # What of a checkpoint decides its answers, tokenizer and templates included.
 DIGESTED = ("*.json", "*.jinja", "*.txt", "*.model", "*.safetensors", "*.bin")
@@ -283,7 +284,7 @@ class Answers:
     def __init__(self, answerer, part: Path, done: set[int], batch_size: int):
         self.answerer, self.part, self.done, self.batch_size = answerer, part, done, batch_size
         self.problems: dict[int, str] = {}
-        self._is_first = not done  # whether nothing has been answered or asked yet
+        self._refused: set[tuple] | None = None if done else set()  # requests, while nothing has been answered
         self._seen: dict[Segment, object] = {}  # of the present chunk; an error where a video could not be read
 
     def run(self, chunks: list[list[Row]], bar: tqdm) -> None:
@@ -310,19 +311,18 @@ class Answers:
             return
         asked = [row for row in (batch if self.answerer.asks_together else missing) if self._can_see(row)]
         seen, questions = [self._seen[row.segment] for row in asked], [row.entry.question for row in asked]
-        refusals = []
         for place, reply in self.answerer.answer(seen, questions):
             row = asked[place]
             if isinstance(reply, Exception):
                 self.problems[row.row] = first_line(reply)
             elif row.row not in self.done:
                 yield make_line(row, reply)
-            if isinstance(reply, RefusedRequest):
-                refusals.append(reply)
-        requests = {(row.segment, row.entry.question) for row in asked}
-        if self._is_first and len(requests) > 1 and len(refusals) == len(asked):  # the others would fare no better
-            raise CommandError(f"{first_line(refusals[0])}; all of the first {len(asked)} requests were refused")
-        self._is_first = False
+            if not isinstance(reply, RefusedRequest):
+                self._refused = None
+            elif self._refused is not None:
+                self._refused.add((row.segment, row.entry.question))
+                if len(self._refused) >= FIRST_REFUSALS:  # the others would fare no better
+                    raise CommandError(f"{first_line(reply)}; all of the first {FIRST_REFUSALS} requests were refused")
 
     def _can_see(self, row: Row) -> bool:
         """Whether the row's segment can be read; looks at it if that has not been done."""

@@ -89,17 +89,26 @@ _SPELLING = re.compile(
     re.IGNORECASE,
 )
 # "no doubt" and "not only" deny nothing; typographic apostrophes are common.
+_NO = r"\b(?:no|without)\b(?!\s+(?:an?\s+|any\s+)?doubt\b)|\b(?:none|nothing|nor|cannot|absen(?:ce|t)|non-?existent)\b"
+_ALONE = r"\b(?!\s+(?:only|just|merely)\b)"
+_SEEN = r"(?:detected|present|found|seen|observed|visible)"
+# In front of what is stated, anything denies it.
 _NEGATION = re.compile(
-    r"\b(?:no|without)\b(?!\s+(?:an?\s+|any\s+)?doubt\b)"
-    r"|\b(?:none|nothing|never|neither|nor|cannot|absen(?:ce|t)|non-?existent|lack(?:s|ing)?|(?:free|devoid)\s+of)\b"
+    rf"{_NO}|\b(?:never|neither|lack(?:s|ing)?|(?:free|devoid)\s+of)\b"
     r"|(?:\b(?:is|are|am|was|were|do|does|did|has|have|had|can|could|will|would|should|may|might)\s+not"
-    r"|['’](?:s|m|re|ve|d|ll)\s+not|\wn['’]t)\b(?!\s+(?:only|just|merely)\b)",
+    rf"|['’](?:s|m|re|ve|d|ll)\s+not|\wn['’]t){_ALONE}",
+    re.IGNORECASE,
+)
+# Behind it, "a robbery that should not happen, of a man who has not paid" does not.
+_NEGATION_BEHIND = re.compile(
+    rf"{_NO}|\b(?:is|are|was|were|do|does|did|can|could)(?:\s+not|n['’]t){_ALONE}"
+    rf"|\b(?:(?:has|have)(?:\s+not|n['’]t)\s+been|never)\s+{_SEEN}\b",
     re.IGNORECASE,
 )
 # "Anomaly detected: No", "Anomalies: none."; not "An anomaly exists: no driver stops"
 _DENIAL_AFTER_COLON = re.compile(
-    r"\W*(?:none|not|false)\b"
-    r"|\W*(?:no|nothing)\b(?:[^\S\n]*(?:$|\n|[^\w\s-])|\s+-|\s+(?:\w+\s+){0,2}(?:anomal|abnormal|unusual))",
+    r"\W*(?:no|none|not|nothing|false)\b"
+    rf"(?:[^\S\n]*(?:$|\n|[^\w\s-])|\s+-|\s+(?:\w+\s+){{0,2}}(?:anomal|abnormal|unusual|{_SEEN}))",
     re.IGNORECASE,
 )
 _AFFIRMATION = re.compile(r"\b(?:anomal|abnormal|unusual)", re.IGNORECASE)
@@ -134,7 +143,7 @@ def canonical_class(spelling: str) -> str | None:
     return CLASS_OF_SPELLING.get(words) or CLASS_OF_SPELLING.get(words.removesuffix("s"))
 
 
-def parse_judgement(text: str) -> Judgement:
+def parse_judgement(text: str, affirmed: bool = False) -> Judgement:
     """Read verdict and classes out of a judgement in words.
 
     The first sentence decides. A denial names no class even where it mentions one ("No anomaly (Shooting) exists").
@@ -142,6 +151,7 @@ def parse_judgement(text: str) -> Judgement:
 
     Args:
         text (`str`): For example the answer to "Are there any anomaly events detected in the video?".
+        affirmed (`bool`, *optional*, defaults to `False`): Whether a "Yes" stood in front of it.
 
     Returns:
         `Judgement`: Verdict, spellings, classes.
@@ -159,13 +169,22 @@ def parse_judgement(text: str) -> Judgement:
     # What follows "where" or "as" tells of the scene, not of the verdict.
     verdict = re.split(r",?\s+(?:where|suggesting|depicting)\b|,\s+as\b", sentence, maxsplit=1)[0]
     head, _, tail = verdict.partition(":")  # "An anomaly exists: a man leaves without paying" denies nothing
-    if _NEGATION.search(head if _AFFIRMATION.search(head) else verdict) or _DENIAL_AFTER_COLON.match(tail):
+    if _denies(head if _AFFIRMATION.search(head) else verdict, affirmed) or _DENIAL_AFTER_COLON.match(tail):
         return Judgement(False)
     spellings = tuple(dict.fromkeys(match[0] for match in _SPELLING.finditer(verdict)))
     if not spellings and not _AFFIRMATION.search(verdict):
         return Judgement(None)
     classes = tuple(dict.fromkeys(name for spelling in spellings if (name := canonical_class(spelling))))
     return Judgement(True, spellings, classes)
+
+
+def _denies(words: str, affirmed: bool) -> bool:
+    """Whether a verdict denies the first anomaly or class that it states; after "Yes" all of it stands behind that."""
+    starts = [match.start() for match in (_AFFIRMATION.search(words), _SPELLING.search(words)) if match]
+    stated = 0 if affirmed else min(starts, default=len(words))
+    return any(match.start() < stated for match in _NEGATION.finditer(words)) or any(
+        match.start() >= stated for match in _NEGATION_BEHIND.finditer(words)
+    )
 
 
 def classes_of_name(video: str) -> tuple[str, ...] | None:

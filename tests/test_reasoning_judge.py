@@ -34,6 +34,8 @@ from tests.annotations import write_lines
         ("Score: 4\n\n---", 4),
         ("Score: 4/5 - right. To repeat, **Score**: 4", 4),
         ("Score: 4. 3 facts agree.", 4),
+        ("Score: 4/5 - 2 details are missing", 4),
+        ("Score: 3/5 - 4/5", None),
         ("Score: 4/5, or Score: 4/10", None),
         ("Score: 1. Or rather Score: 2", None),
         ("Score: 1 … 2", None),

@@ -15,7 +15,12 @@ from safetensors.torch import load_file
 from trl import TrlParser
 
 import train_scorer
-from modeling_holmes_vau import AnomalyScorer, AnomalyScorerConfig, HolmesVAUForConditionalGeneration
+from modeling_holmes_vau import (
+    AnomalyScorer,
+    AnomalyScorerConfig,
+    HolmesVAUForConditionalGeneration,
+    feature_cache_holmes_vau,
+)
 from modeling_holmes_vau.checkpoint_holmes_vau import (
     UNTRAINED_BUT_VISION_WARNING,
     UNTRAINED_LANGUAGE_WARNING,
@@ -297,6 +302,7 @@ def evaluate_with(aucs):
         ({"loss_weights": '{"kl": "x"}'}, "must be a JSON object of numbers"),
         ({"max_snippets": 0}, "--max_snippets 0 .* expected at least 1"),
         ({"validation_share": 1.5}, "a share between 0 and 1"),
+        ({"eval_strategy": "no", "load_best_model_at_end": False, "patience": 1}, "pass --patience 0, or leave"),
         ({"model": "{llama}"}, "expected a checkpoint of type holmes_vau, got 'llama'"),
     ],
 )
@@ -305,6 +311,23 @@ def test_mistakes_show_before_anything_is_read(argv, tmp_path, changes, message)
     changes = {name: str(value).replace("{llama}", str(tmp_path)) for name, value in changes.items()}
     with pytest.raises(ValueError, match=message):
         train_scorer.main(argv("out", **changes))
+
+
+def test_a_full_disk_is_no_fault_of_the_video(argv, tmp_path, monkeypatch):
+    written = feature_cache_holmes_vau.write_whole
+
+    def write_whole(path, content):
+        if path.suffix == ".safetensors":
+            raise OSError(28, "No space left on device", str(path))
+        return written(path, content)
+
+    monkeypatch.setattr(feature_cache_holmes_vau, "write_whole", write_whole)
+    given = argv("out", features_dir=tmp_path / "features")
+    args, training_args = TrlParser(
+        (train_scorer.ScorerArguments, train_scorer.ScorerTrainingArguments)
+    ).parse_args_and_config(given)
+    with pytest.raises(ValueError, match="cannot be written: No space left on device. Choose another folder"):
+        train_scorer.read_videos(args, *train_scorer.load_checkpoint(args, training_args))
 
 
 def test_the_weight_of_video_labels_can_be_given(argv):

@@ -68,11 +68,11 @@ _CITATION = """\
 
 _YES = re.compile(r"\W*yes\b[\s,.:;!-]*", re.IGNORECASE)
 # A question that is said again before it is answered.
-_QUESTION = re.compile(r"^(?:[^.!?]*+\?\W*+)++(?=\w)")
+_QUESTION = re.compile(r"^(?!\W*yes\b)(?:[^.!?]*+\?\W*+)++(?=\w)", re.IGNORECASE)
 # "not normal", "doesn't appear to be normal", "cannot be called entirely normal"; not "does not differ from normal".
 _NOT_NORMAL = re.compile(
     r"(?:\b(?:not|cannot|never)|n['’]t)\s+(?:\w+\s+)?"
-    r"(?:(?:to|be|been|is|was|are|it|this|that|as|like|an?|all|quite|\w+ly|called|considered)\s+)*"
+    r"(?:(?:to|be|been|is|was|are|it|this|that|like|an?|all|quite|\w+ly|called|considered)\s+)*"
     r"(?:normal|ordinary)\b",
     re.IGNORECASE,
 )
@@ -104,7 +104,7 @@ def read_answer(text: str) -> Judgement:
     text = _NOT_NORMAL.sub(" abnormal", _QUESTION.sub("", text))
     yes = _YES.match(text)
     rest = text[yes.end() :] if yes else text
-    judgement = parse_judgement(rest)
+    judgement = parse_judgement(rest, affirmed=yes is not None)
     if judgement.abnormal is not None or not text.strip():
         return judgement
     if _NORMAL.search(rest):
