@@ -22,11 +22,7 @@ from trl import TrlParser
 from hivau70k_dataset.ground_truth import at_frame_rate, frame_labels, hivau_frame_annotations
 from hivau70k_dataset.reading import digest, read_annotation_files
 from hivau70k_dataset.videos import VideoFolder
-from modeling_holmes_vau.checkpoint_holmes_vau import (
-    UNTRAINED_BUT_VISION_WARNING,
-    UNTRAINED_LANGUAGE_WARNING,
-    UNTRAINED_SCORER_WARNING,
-)
+from modeling_holmes_vau.checkpoint_holmes_vau import AFTER_SCORER
 from modeling_holmes_vau.feature_cache_holmes_vau import FeatureCache, module_digest
 from modeling_holmes_vau.scorer_trainer_holmes_vau import (
     LabelledVideo,
@@ -215,7 +211,7 @@ def settings_of(args: ScorerArguments, training_args: ScorerTrainingArguments, m
     """What decides the course of a run, but for the videos that can be read."""
     free = ("features_dir", "videos")
     names = ("seed", "learning_rate", "max_steps", "per_device_train_batch_size", "world_size", "max_grad_norm")
-    names += ("gradient_accumulation_steps", "weight_decay", "bf16", "fp16")
+    names += ("gradient_accumulation_steps", "weight_decay", "bf16", "fp16", "eval_steps", "load_best_model_at_end")
     settings = {name: value for name, value in asdict(args).items() if name not in free}
     settings |= {name: getattr(training_args, name) for name in names}
     settings |= {"optim": str(training_args.optim), "lr_scheduler_type": str(training_args.lr_scheduler_type)}
@@ -225,8 +221,7 @@ def settings_of(args: ScorerArguments, training_args: ScorerTrainingArguments, m
 
 def save(model, processor, output: Path) -> None:
     """Write the checkpoint with the trained scorer, and the scorer alone."""
-    after = {UNTRAINED_SCORER_WARNING: None, UNTRAINED_BUT_VISION_WARNING: UNTRAINED_LANGUAGE_WARNING}
-    model.config.warning = after.get(model.config.warning, model.config.warning)
+    model.config.warning = AFTER_SCORER.get(model.config.warning, model.config.warning)
     model.save_pretrained(output / "checkpoint")
     processor.save_pretrained(output / "checkpoint")
     state = {name: tensor.contiguous() for name, tensor in model.anomaly_scorer.state_dict().items()}

@@ -21,9 +21,14 @@ from trl import SFTConfig, TrlParser
 
 from hivau70k_dataset.reading import digest
 from hivau70k_dataset.schema import LEVELS, TASKS
-from modeling_holmes_vau.checkpoint_holmes_vau import config_from_native, processor_from_native, write_model_card
+from modeling_holmes_vau.checkpoint_holmes_vau import (
+    AFTER_LANGUAGE,
+    config_from_native,
+    processor_from_native,
+    write_model_card,
+)
 from modeling_holmes_vau.feature_cache_holmes_vau import module_digest
-from modeling_holmes_vau.merge_holmes_vau import WARNING_AFTER, copy_companions, write_adapter_notes
+from modeling_holmes_vau.merge_holmes_vau import copy_companions, write_adapter_notes
 from modeling_holmes_vau.sft_batch_holmes_vau import SFTCollator, TowerFeatures
 from modeling_holmes_vau.sft_data_holmes_vau import Conversation, FrameChooser, FrameRule, read_conversations
 from modeling_holmes_vau.sft_holmes_vau import (
@@ -327,7 +332,7 @@ def save(args: SFTArguments, trainer: SegmentTrainer, processor) -> Path:
     config = trainer.accelerator.unwrap_model(trainer.model).config
     ours = config.model_type == "holmes_vau"
     if args.full and ours:
-        config.warning = WARNING_AFTER.get(config.warning, config.warning)
+        config.warning = AFTER_LANGUAGE.get(config.warning, config.warning)
     if not ours:
         trainer.processing_class = processor.tokenizer  # a native checkpoint has a processor of its own
     trainer.save_model(str(folder))

@@ -23,6 +23,9 @@ else:
 UNTRAINED_SCORER_WARNING = "untrained anomaly scorer: scores, events and the choice of frames mean nothing"
 UNTRAINED_LANGUAGE_WARNING = "untrained language model: answers mean nothing"
 UNTRAINED_BUT_VISION_WARNING = "untrained anomaly scorer and language model: scores, events and answers mean nothing"
+# The warning of a checkpoint before its scorer, or its language model, is trained -> after.
+AFTER_SCORER = {UNTRAINED_SCORER_WARNING: None, UNTRAINED_BUT_VISION_WARNING: UNTRAINED_LANGUAGE_WARNING}
+AFTER_LANGUAGE = {UNTRAINED_LANGUAGE_WARNING: None, UNTRAINED_BUT_VISION_WARNING: UNTRAINED_SCORER_WARNING}
 # Longest answer of the original notebook's generation settings.
 MAX_NEW_TOKENS = 1024
 

@@ -11,12 +11,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText, AutoTokenizer
 from transformers.configuration_utils import PreTrainedConfig
 
-from .checkpoint_holmes_vau import (
-    UNTRAINED_BUT_VISION_WARNING,
-    UNTRAINED_LANGUAGE_WARNING,
-    UNTRAINED_SCORER_WARNING,
-    write_model_card,
-)
+from .checkpoint_holmes_vau import AFTER_LANGUAGE, write_model_card
 from .files_holmes_vau import check_new_folder, whole_folder, write_whole
 from .modeling_holmes_vau import HolmesVAUForConditionalGeneration
 from .processing_holmes_vau import HolmesVAUProcessor
@@ -24,8 +19,6 @@ from .processing_holmes_vau import HolmesVAUProcessor
 
 NOTES = "training.json"  # beside an adapter: what the merged configuration takes from its training
 COMPANIONS = ("*.json", "*.jinja", "*.txt", "*.model")  # files of a checkpoint beside its weights
-# The warning of a checkpoint before its language model is trained -> after.
-WARNING_AFTER = {UNTRAINED_LANGUAGE_WARNING: None, UNTRAINED_BUT_VISION_WARNING: UNTRAINED_SCORER_WARNING}
 
 
 def copy_companions(base: str | os.PathLike, folder: Path) -> None:
@@ -138,7 +131,7 @@ def _save_ours(model, adapter: Path, base: str, folder: Path) -> None:
     processor = HolmesVAUProcessor.from_pretrained(str(adapter) if has_processor else base)
     model.config.num_frames = processor.num_frames
     model.config.sampler = settings.get("sampler") or model.config.sampler
-    model.config.warning = WARNING_AFTER.get(model.config.warning, model.config.warning)
+    model.config.warning = AFTER_LANGUAGE.get(model.config.warning, model.config.warning)
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     write_model_card(folder, f"`{base}`, tuned on instructions (LoRA)", processor.num_frames, f"that of `{base}`")

@@ -119,9 +119,9 @@ class JsonLinesLog(TrainerCallback):
         """Keeps the lines up to the step training starts from."""
         if not state.is_world_process_zero:
             return
-        # Not `splitlines`, which also parts a text at other separators that JSON leaves as they are.
-        lines = self.path.read_text(encoding="utf-8").split("\n") if self.path.is_file() else []
-        kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= state.global_step]
+        # What stands behind the last line break is part of a line that a kill cut off.
+        lines = self.path.read_bytes().split(b"\n")[:-1] if self.path.is_file() else []
+        kept = [line.decode("utf-8") for line in lines if json.loads(line)["step"] <= state.global_step]
         self.finished = any("train_runtime" in line for line in kept)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(self.path, "".join(f"{line}\n" for line in kept))

@@ -8,7 +8,7 @@ from peft import PeftModel, get_peft_model
 from safetensors.torch import save_file
 from transformers import AutoModel, AutoProcessor, InternVLConfig, InternVLForConditionalGeneration
 
-from modeling_holmes_vau import HolmesVAUForConditionalGeneration, cli
+from modeling_holmes_vau import HolmesVAUForConditionalGeneration, cli, merge_holmes_vau
 from modeling_holmes_vau.checkpoint_holmes_vau import UNTRAINED_LANGUAGE_WARNING
 from modeling_holmes_vau.merge_holmes_vau import _store_half, write_adapter_notes
 from modeling_holmes_vau.sft_holmes_vau import lora_config
@@ -110,6 +110,23 @@ def test_a_native_base_stays_native(model56, processor56, tmp_path):
     inputs = inputs_for(merged)
     torch.testing.assert_close(merged(**inputs).logits, native(**inputs).logits, atol=1e-4, rtol=1e-4)
     assert (output / "preprocessor_config.json").is_file() and (output / "tokenizer.json").is_file()
+
+
+def test_the_processor_of_a_hub_base_is_fetched(tmp_path, monkeypatch):
+    def snapshot_download(name, allow_patterns):
+        assert name == "their/model" and "*.json" in allow_patterns and not any("safe" in p for p in allow_patterns)
+        (tmp_path / "hub").mkdir()
+        for file in ("preprocessor_config.json", "config.json", "model.safetensors.index.json"):
+            (tmp_path / "hub" / file).write_text(file)
+        return str(tmp_path / "hub")
+
+    monkeypatch.setattr(merge_holmes_vau, "snapshot_download", snapshot_download)
+    folder = tmp_path / "merged"
+    folder.mkdir()
+    (folder / "config.json").write_text("of the merged model")
+    merge_holmes_vau.copy_companions("their/model", folder)
+    assert {path.name for path in folder.iterdir()} == {"preprocessor_config.json", "config.json"}
+    assert (folder / "config.json").read_text() == "of the merged model"
 
 
 def test_what_is_no_adapter_is_refused(checkpoint56, tmp_path, capsys):

@@ -77,7 +77,8 @@ def test_a_log_has_each_step_once(tmp_path):
 
     run(0, (1, {"loss": 3.0}), (2, {"loss": 2.0}))
     with log.path.open("a", encoding="utf-8") as file:  # as sample answers are written, one with a line separator
-        file.write(json.dumps({"step": 2, "answer": "a\u2028b}"}, ensure_ascii=False) + "\n" + '{"step": 3, "lo')
+        file.write(json.dumps({"step": 2, "answer": "a\u2028b}"}, ensure_ascii=False) + "\n")
+        file.write('{"step": 3, "answer": "{}')  # as a kill leaves one
     lines = run(2, (3, {"loss": 1.0}), (3, {"train_runtime": 60.0}))
     assert [line["step"] for line in lines] == [1, 2, 2, 3, 3] and lines[2]["answer"] == "a\u2028b}"
     assert run(3, (3, {"train_runtime": 0.1})) == lines  # it had ended: nothing was trained
