@@ -1,7 +1,7 @@
 import re
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 
 HERE = Path(__file__).parent
@@ -58,7 +58,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     license_files=["LICENSE"],
-    packages=["modeling_holmes_vau", "hivau70k_dataset"],
+    packages=find_packages(include=["modeling_holmes_vau*", "hivau70k_dataset*"]),
     package_data={"hivau70k_dataset": ["README.md", "prompts.json"]},
     data_files=[(f"share/holmes-vau/{MINI.name}", [str(file) for file in MINI.glob("*") if file.is_file()])],
     python_requires=">=3.11",

@@ -1,0 +1,1 @@
+"""Checkpoint folders: where they come from, and the one way to load them."""
