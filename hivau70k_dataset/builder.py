@@ -101,6 +101,7 @@ ANNOTATION_FEATURES = {
     ],
     "summary": _text,
     **_parts,
+    "event_frames": [[_whole]],  # beside the seconds, where the file has them
 }
 CONFIGS = {
     "all": (INSTRUCTION_FEATURES, "Instruction rows of all three levels."),

@@ -132,10 +132,14 @@ def _write_cleaned(annotations: str, output: Path) -> None:
 
 def run_stats(args: argparse.Namespace) -> int:
     """Print the table; write it and the picture."""
+    from .release import compare_with_release
     from .stats import compute_statistics, markdown_table, summarise
 
-    statistics = compute_statistics(read_annotation_files(args.annotations))
+    files = read_annotation_files(args.annotations)
+    statistics, release = compute_statistics(files), compare_with_release(files)
     table = markdown_table(statistics)
+    if release:
+        table += f"\n\n```\n{release.to_text()}\n```"
     print(table)
     if args.output:
         from .stats_picture import draw_statistics
