@@ -35,6 +35,7 @@ from modeling_holmes_vau.scorer_trainer_holmes_vau import (
 from modeling_holmes_vau.training_holmes_vau import PRESETS, LossWeights
 from modeling_holmes_vau.training_runs_holmes_vau import (
     JsonLinesLog,
+    SettingsInCheckpoints,
     check_devices,
     check_model,
     check_run,
@@ -263,7 +264,7 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
         train_dataset=pairs,
         eval_dataset=validation,
         data_collator=collate_pairs,
-        callbacks=[JsonLinesLog(output / "log.jsonl")],
+        callbacks=[JsonLinesLog(output / "log.jsonl"), SettingsInCheckpoints()],
         validation=validation,
         supervision=args.supervision,
     )

@@ -46,6 +46,7 @@ from modeling_holmes_vau.sft_holmes_vau import (
 )
 from modeling_holmes_vau.training_runs_holmes_vau import (
     JsonLinesLog,
+    SettingsInCheckpoints,
     check_devices,
     check_model,
     check_run,
@@ -293,7 +294,7 @@ def build_trainer(
         unfreeze(model, args.train_vision)
     if not args.train_vision:
         freeze_tower(model)
-    callbacks = [JsonLinesLog(output / "log.jsonl")]
+    callbacks = [JsonLinesLog(output / "log.jsonl"), SettingsInCheckpoints()]
     if args.sample_steps and args.num_samples:
         chosen = rows[:: max(1, len(rows) // args.num_samples)][: args.num_samples]
         path = output / "samples.jsonl"

@@ -9,11 +9,22 @@ from pathlib import Path
 
 
 def write_whole(path: Path, content: bytes | str) -> Path:
-    """Write a file under a temporary name in its folder, then rename it; text is written as UTF-8."""
+    """Write a file under a temporary name in its folder, then rename it; text is written as UTF-8.
+
+    The content is on the disk before the name is, so that a power cut leaves no empty file under it.
+
+    Raises:
+        `OSError`: if it can't be written, naming `path`.
+    """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        partial.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
+        with partial.open("wb") as file:
+            file.write(content.encode("utf-8") if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(partial, path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         partial.unlink(missing_ok=True)
     return path

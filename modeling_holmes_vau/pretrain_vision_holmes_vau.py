@@ -7,8 +7,10 @@ writes has the trained tower and random weights otherwise; `train_scorer.py` goe
 """
 
 import argparse
+import io
 import json
 import math
+import pickle
 import re
 import time
 from collections import Counter
@@ -261,7 +263,7 @@ def train(
     settings = {name: vars(args)[name] for name in SETTINGS}
     settings |= {"words": targets.shape[1], "frames": len(rows), "bf16": model.bf16}
     if state.is_file():
-        saved = torch.load(state)
+        saved = load_state(state)
         if saved["settings"] != settings:
             raise ValueError(
                 f"{log.parent} holds a run with {saved['settings']}, this one has {settings}. Delete it to start anew."
@@ -290,9 +292,18 @@ def train(
         tqdm.write(json.dumps(line))
         lines.append(line)
         saved = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}
-        torch.save({**saved, "settings": settings, "lines": lines}, state.with_suffix(".partial"))
-        state.with_suffix(".partial").rename(state)
+        content = io.BytesIO()
+        torch.save({**saved, "settings": settings, "lines": lines}, content)
+        write_whole(state, content.getvalue())
     write_whole(log, "".join(json.dumps(line) + "\n" for line in lines))
+
+
+def load_state(path: Path) -> dict:
+    """What [`train`] kept of a run; one line if it is damaged."""
+    try:
+        return torch.load(path)
+    except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
+        raise ValueError(f"{path} is cut off or damaged: delete it to start anew.") from error
 
 
 def word_loss(

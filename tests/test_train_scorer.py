@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -130,29 +131,31 @@ def data(tmp_path_factory):
     return folder
 
 
+def scorer_argv(data: Path, checkpoint: Path, output: Path, /, **changes) -> list[str]:
+    """Arguments of a short run."""
+    options = {
+        "model": checkpoint,
+        "annotations": data / "annotations",
+        "videos": data / "videos",
+        "features_dir": data / "features",
+        "output_dir": output,
+        "max_steps": 6,
+        "per_device_train_batch_size": 2,
+        "eval_steps": 3,
+        "save_steps": 3,
+        "logging_steps": 1,
+        "validation_share": 0.25,
+        "use_cpu": True,
+        "report_to": "none",
+        "disable_tqdm": True,
+        **changes,
+    }
+    return [f"--{name}={value}" for name, value in options.items()]
+
+
 @pytest.fixture
 def argv(data, checkpoint56, tmp_path):
-    def build(output: str, **changes) -> list[str]:
-        options = {
-            "model": checkpoint56,
-            "annotations": data / "annotations",
-            "videos": data / "videos",
-            "features_dir": data / "features",
-            "output_dir": tmp_path / output,
-            "max_steps": 6,
-            "per_device_train_batch_size": 2,
-            "eval_steps": 3,
-            "save_steps": 3,
-            "logging_steps": 1,
-            "validation_share": 0.25,
-            "use_cpu": True,
-            "report_to": "none",
-            "disable_tqdm": True,
-            **changes,
-        }
-        return [f"--{name}={value}" for name, value in options.items()]
-
-    return build
+    return lambda output, **changes: scorer_argv(data, checkpoint56, tmp_path / output, **changes)
 
 
 def losses(folder: Path) -> dict[int, float]:
@@ -194,6 +197,69 @@ def test_a_killed_run_goes_on_to_the_same_end(argv, tmp_path, monkeypatch):
     assert all(torch.equal(whole[name], killed[name]) for name in whole)
     with pytest.raises(ValueError, match="holds a run with learning_rate 0.0001, this one has 0.01"):
         train_scorer.main(argv("killed", learning_rate=0.01))
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+DAMAGES = {
+    "weights cut": ("model.safetensors", cut),
+    "optimizer cut": ("optimizer.pt", cut),
+    "optimizer of zeros": ("optimizer.pt", lambda path: path.write_bytes(bytes(path.stat().st_size))),
+    "state cut": ("trainer_state.json", cut),
+    "state of null": ("trainer_state.json", lambda path: path.write_text("null")),
+    "settings cut": ("../settings.json", cut),
+    "settings of null": ("../settings.json", lambda path: path.write_text("null")),
+    "settings empty": ("../settings.json", lambda path: path.write_text("")),
+}
+
+
+@pytest.fixture(scope="module")
+def killed_run(data, checkpoint56, tmp_path_factory):
+    """A run of six steps that ended at the fifth, with checkpoints at the second and the fourth; and a whole one."""
+    folder = tmp_path_factory.mktemp("runs")
+    original = train_scorer.JsonLinesLog.on_log
+
+    def die(self, args, state, control, logs=None, **kwargs):
+        original(self, args, state, control, logs, **kwargs)
+        if state.global_step == 5:
+            raise KeyboardInterrupt
+
+    def run(name: str) -> None:
+        train_scorer.main(scorer_argv(data, checkpoint56, folder / name, max_steps=6, save_steps=2, eval_steps=2))
+
+    run("whole")
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(train_scorer.JsonLinesLog, "on_log", die)
+        run("killed")
+    return folder, run
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_power_cut_costs_a_checkpoint_and_not_the_run(killed_run, damage, caplog):
+    folder, run = killed_run
+    name, harm = DAMAGES[damage]
+    copy_name = damage.replace(" ", "_")
+    shutil.copytree(folder / "killed", folder / copy_name)
+    harm(folder / copy_name / "checkpoint-4" / name)
+    run(copy_name)
+    assert f"{name.removeprefix('../')} is cut off or damaged" in caplog.text
+    assert (folder / copy_name / "damaged-checkpoint-4").is_dir() == ("settings" not in damage)
+    assert losses(folder / copy_name) == losses(folder / "whole")
+    whole, resumed = (load_file(folder / run_name / "anomaly_scorer.safetensors") for run_name in ("whole", copy_name))
+    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+    assert json.loads((folder / copy_name / "settings.json").read_text())["learning_rate"] == 1e-4
+
+
+def test_damaged_settings_are_no_licence_for_other_ones(killed_run, data, checkpoint56):
+    folder, _ = killed_run
+    shutil.copytree(folder / "killed", folder / "other")
+    (folder / "other" / "settings.json").write_text("null")
+    with pytest.raises(ValueError, match="holds a run with learning_rate 0.0001, this one has 0.01"):
+        train_scorer.main(
+            scorer_argv(data, checkpoint56, folder / "other", save_steps=2, eval_steps=2, learning_rate=0.01)
+        )
 
 
 def test_two_processes_make_the_steps_of_one(argv, tmp_path):
