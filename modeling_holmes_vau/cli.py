@@ -10,6 +10,8 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from .base.errors import write_problem
+
 
 VIDEO_SUFFIXES = {".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".3gp"}
 
@@ -322,9 +324,12 @@ def run_command(run: Callable[[argparse.Namespace], int], args: argparse.Namespa
         print(f"error: {error}", file=sys.stderr)
     except BrokenPipeError:  # the reader of our output went away, as in `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (ValueError, OSError, ImportError) as error:
+    except Exception as error:
+        problem = write_problem(error)
+        if problem is None and not isinstance(error, (ValueError, OSError, ImportError)):
+            raise
         # The converter's messages list every key that does not fit, a line each.
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {problem or error}", file=sys.stderr)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
