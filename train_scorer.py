@@ -19,11 +19,12 @@ from tqdm import tqdm
 from transformers import AutoModel, AutoProcessor, EarlyStoppingCallback, TrainingArguments, set_seed
 from trl import TrlParser
 
-from hivau70k_dataset.ground_truth import at_frame_rate, frame_labels, hivau_frame_annotations
+from hivau70k_dataset.ground_truth import at_frame_rate, check_spans, frame_labels, hivau_frame_annotations
 from hivau70k_dataset.reading import digest, read_annotation_files
+from hivau70k_dataset.schema import VideoAnnotation
 from hivau70k_dataset.videos import VideoFolder
 from modeling_holmes_vau.checkpoint_holmes_vau import AFTER_SCORER
-from modeling_holmes_vau.feature_cache_holmes_vau import FeatureCache, module_digest
+from modeling_holmes_vau.feature_cache_holmes_vau import FeatureCache, VideoFeatures, module_digest
 from modeling_holmes_vau.scorer_trainer_holmes_vau import (
     LabelledVideo,
     PairedSegments,
@@ -144,7 +145,7 @@ def load_checkpoint(args: ScorerArguments, training_args: ScorerTrainingArgument
 def read_videos(args: ScorerArguments, model, processor) -> tuple[list[LabelledVideo], list[LabelledVideo]]:
     """Features and labels of the training and the validation videos; features that are not cached are made first.
 
-    Videos that are missing or can't be read are named, counted and left out.
+    Videos that are missing, can't be read or do not fit their annotation are named, counted and left out.
     """
     files = read_annotation_files(args.annotations)
     folder, cache = VideoFolder(args.videos), FeatureCache(args.features_dir, model, processor)
@@ -161,19 +162,36 @@ def read_videos(args: ScorerArguments, model, processor) -> tuple[list[LabelledV
             problems[path] = problem
     state.wait_for_everyone()
     problems = dict(gather_object(list(problems.items())))
-    for path, problem in problems.items():
-        logger.warning(f"left out: {path}: {problem}")
-    if problems:
-        logger.warning(f"{len(problems)} of {len(entries)} videos are left out")
     videos = {"train": [], "validation": []}
     for path, entry in entries.items():
         if found[path] is not None and cache.path(path).is_file():
             loaded = cache.load(path)
-            (truth,) = hivau_frame_annotations([at_frame_rate(entry, loaded.fps)]).values()
-            labels = frame_labels(truth, loaded.num_frames)
+            try:
+                labels = label_frames(entry, loaded, args.supervision)
+            except ValueError as error:
+                problems[path] = str(error)
+                continue
             video = LabelledVideo(path, loaded.features, labels, bool(entry.labels), processor.frame_stride)
             videos[entry.split].append(video)
+    for path, problem in problems.items():
+        logger.warning(f"left out: {path}: {problem}")
+    if problems:
+        logger.warning(f"{len(problems)} of {len(entries)} videos are left out")
     return videos["train"], videos["validation"]
+
+
+def label_frames(entry: VideoAnnotation, video: VideoFeatures, supervision: str) -> np.ndarray:
+    """The labels of a video's frames.
+
+    Raises:
+        `ValueError`: If a span is past the end of the video, or an abnormal video has no abnormal frame to learn from.
+    """
+    (truth,) = hivau_frame_annotations([at_frame_rate(entry, video.fps)]).values()
+    check_spans(truth, video.num_frames, video.fps)
+    labels = frame_labels(truth, video.num_frames)
+    if supervision == "frame" and entry.labels and not labels.any():
+        raise ValueError("annotated as abnormal without a span: train with --supervision video, or add one")
+    return labels
 
 
 def hold_out(videos: list[LabelledVideo], share: float, seed: int) -> tuple[list[LabelledVideo], list[LabelledVideo]]:

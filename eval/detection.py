@@ -30,6 +30,8 @@ from eval.settings import check_settings, checkpoint_digest, sole_run
 from hivau70k_dataset.ground_truth import (
     FrameAnnotation,
     at_frame_rate,
+    check_spans,
+    end_tolerance,
     frame_labels,
     hivau_frame_annotations,
     read_ucf_annotation,
@@ -375,7 +377,7 @@ def spread(scores: np.ndarray, n_frames: int, stride: int, length: str) -> np.nd
 def read_videos(
     args: argparse.Namespace, tests: dict[str, AnnotatedVideo], folder: Path, problems: dict[str, str]
 ) -> list:
-    """The videos that have scores, as the report counts them; the others' reasons go to `problems`."""
+    """The videos that have scores and fit their annotation, as the report counts them; why not goes to `problems`."""
     source = VideoFolder(args.videos) if args.videos else None
     videos = []
     for name, test in tests.items():
@@ -414,6 +416,7 @@ def _counted_video(test: AnnotatedVideo, scores: VideoScores, n_frames: int, arg
     truth = test.truth
     if test.fps and scores.fps:  # spans in seconds
         (truth,) = hivau_frame_annotations([at_frame_rate(test.entry, scores.fps)]).values()
+    check_spans(truth, n_frames, test.fps and (scores.fps or test.fps))
     after = args.interval_end == "inclusive"
     spans = [(first, min(last + after, n_frames)) for first, last in truth.spans]
     return CountedVideo(
@@ -432,11 +435,21 @@ def _counted_video(test: AnnotatedVideo, scores: VideoScores, n_frames: int, arg
     )
 
 
+def warn_of_lengths(tests: dict[str, AnnotatedVideo], videos: list) -> None:
+    """Name the videos that are longer or shorter than annotated; where spans are in seconds, a rate may differ."""
+    for video in videos:
+        test, annotated = tests[video.name], video.annotated_frames
+        rates = (1.0, video.fps / test.fps) if test.fps else (1.0,)
+        if annotated and all(abs(rate * annotated - video.n_frames) > end_tolerance(test.fps) for rate in rates):
+            said = f"has {video.n_frames} frames, annotated are {annotated}: in another copy spans may lie elsewhere"
+            print(f"warning: {video.name}: {said}", file=sys.stderr)
+
+
 # ---- command --------------------------------------------------------------------------------------------------------
 
 
 def run(args: argparse.Namespace) -> int:
-    """Score what has no scores, then report; status 1 when a video is missing."""
+    """Score what has no scores, then report; status 1 when a video is missing or not the annotated one."""
     if absent := [name for name in ("evaluate", "sklearn", "matplotlib") if find_spec(name) is None]:
         raise CommandError(f'the report needs {absent[0]}: pip install -c constraints.txt -e ".[eval]"')
     if args.model and not args.videos:
@@ -462,7 +475,8 @@ def score_and_report(args: argparse.Namespace, tests: dict[str, AnnotatedVideo],
     for name, reason in problems.items():
         print(f"error: {name}: {reason}", file=sys.stderr)
     if not videos:
-        raise CommandError(f"none of the {len(tests)} test videos has scores: nothing to report")
+        raise CommandError(f"none of the {len(tests)} test videos has scores that can be counted: nothing to report")
+    warn_of_lengths(tests, videos)
 
     from eval.detection_report import build_report, write_report
 

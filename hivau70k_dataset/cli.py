@@ -59,7 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
         "from-csv",
         help="turn a table of abnormal spans of your own videos into annotations",
         description="Turn a table video,start_s,end_s,label into annotations; a normal video has a row with just its "
-        "name.",
+        "name. Separated by commas, semicolons or tabs; times in seconds or h:mm:ss.",
     )
     table.add_argument("--csv", required=True, metavar="FILE", help="columns video,start_s,end_s,label")
     table.add_argument("--videos", required=True, metavar="DIR", help="folder of the videos")

@@ -23,6 +23,7 @@ from torch import nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from hivau70k_dataset.ground_truth import frame_span, is_past_end
 from hivau70k_dataset.instructions import build_instructions
 from hivau70k_dataset.reading import read_annotation_files
 from hivau70k_dataset.schema import VideoAnnotation
@@ -142,7 +143,10 @@ def read_frames(
         with open_video(found.path) as reader:
             of_frame = np.full(reader.num_frames, -1)
             for i, span in enumerate(spans):
-                of_frame[round(span.start_s * reader.fps) : round(span.end_s * reader.fps)] = number + i
+                first, stop = frame_span(span.start_s, span.end_s, reader.fps)
+                if is_past_end((first, stop), reader.num_frames, reader.fps):
+                    raise ValueError(f"{found.path}: its clip {span.start_s:g} to {span.end_s:g} s is past its end.")
+                of_frame[first:stop] = number + i
             index = np.arange(reader.num_frames)
             kept = index[np.where(of_frame >= 0, index % clip_stride == 0, index % other_stride == 0)]
             pixels.append(resize_frames(reader.read(kept.tolist()), IMAGE_SIZE).contiguous().numpy())

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from hivau70k_dataset.ground_truth import check_segment
 from hivau70k_dataset.instructions import instructions_of_split
 from hivau70k_dataset.reading import read_annotation_files
 from hivau70k_dataset.schema import TASKS, AnnotationError, Instruction
@@ -235,7 +236,11 @@ class FrameRule:
 
         Returns:
             `dict`: `first` and `count` of the segment's frames, and the chosen `frames`.
+
+        Raises:
+            `ValueError`: If the segment is past the end of the video.
         """
+        check_segment(segment.span_s, reader.num_frames, reader.fps)
         plan = plan_frames(reader, self.num_frames, self.frame_stride, segment.span_s)
         whole = (0, reader.num_frames)
         first, count = segment_frame_range(reader.timestamps_s, *segment.span_s) if segment.span_s else whole

@@ -119,6 +119,17 @@ def test_frames_and_scores_are_kept(segments, model56, processor56, tmp_path, mo
     assert not any(problem for _, problem in other.choose_all(segments[:7]))  # other frames, the same scores
 
 
+def test_segments_past_the_end_are_told(segments, model56, processor56, tmp_path):
+    whole = segments[0]
+    spans = [None, (2.0, 4.0), (2.0, 5.5), (2.0, 400.0), (6.0, 7.0)]  # of 4.8 s
+    asked = [replace(whole, span_s=span_s, name=str(span_s)) for span_s in spans]
+    chooser = FrameChooser(tmp_path, FrameRule(2, processor56.frame_stride, "uniform", 0.1), model56, processor56)
+    problems = [problem for _, problem in chooser.choose_all(asked)]
+    assert problems[:3] == ["", "", ""]
+    for problem, said in zip(problems[3:], ("2.0 to 400.0", "6.0 to 7.0")):
+        assert f"the span {said} s is past the end of the video (4.8 s, 120 frames)" in problem
+
+
 def test_processes_share_the_segments(segments, model56, processor56, tmp_path):
     rule = FrameRule(2, processor56.frame_stride, "uniform", 0.1)
     choosers = [FrameChooser(tmp_path, rule, model56, processor56, process=i) for i in range(2)]

@@ -16,6 +16,8 @@ from safetensors.torch import load_file
 from trl import TrlParser
 
 import train_scorer
+from eval import detection
+from hivau70k_dataset.cli import main as run_dataset
 from modeling_holmes_vau import (
     AnomalyScorer,
     AnomalyScorerConfig,
@@ -335,6 +337,56 @@ def test_spans_lie_where_their_seconds_are(argv, data, checkpoint56, tmp_path, c
         labels.append({v.name: v.frame_labels.tolist() for v in videos if v.is_abnormal})
     assert labels[0] == labels[1] and all(sum(label) == 50 for label in labels[0].values())
     assert "has 25 frames per second, annotated are 50" in caplog.text
+
+
+def read_videos(given: list[str]):
+    args, training_args = TrlParser(
+        (train_scorer.ScorerArguments, train_scorer.ScorerTrainingArguments)
+    ).parse_args_and_config(given)
+    return train_scorer.read_videos(args, *train_scorer.load_checkpoint(args, training_args))
+
+
+def test_videos_that_do_not_fit_their_spans_are_left_out(argv, data, tmp_path, caplog):
+    """Videos of 4.8 s: one event wholly past the end, one partly, one that ends by rounding after it, one nowhere."""
+    path = "raw_annotations/ucf_database_train.json"
+    records = json.loads((data / "annotations" / path).read_text())
+    for i, events in enumerate(([[5.0, 9.0]], [[2.0, 400.0]], [[2.0, 5.2]], [])):
+        records[f"Arson{i}_x264"] |= {"events": events, "clips": [[event] for event in events], "n_frames": 20000}
+        if not events:
+            names = ("clips_caption", "events_summary", "events_summary_split")
+            records[f"Arson{i}_x264"] |= {name: [] for name in names}
+    write_json(tmp_path / "annotations" / path, records)
+    videos, _ = read_videos(argv("out", annotations=tmp_path / "annotations"))
+    assert [v.frame_labels.sum() for v in videos if v.is_abnormal] == [70] and len(videos) == 5
+    said = "left out: ucf-crime/videos/train/Arson{}_x264.mp4: the span {} s is past the end of the video (4.8 s"
+    assert said.format(0, "5.0 to 9.0") in caplog.text and said.format(1, "2.0 to 400.0") in caplog.text
+    assert "Arson3_x264.mp4: annotated as abnormal without a span" in caplog.text
+    assert "3 of 8 videos are left out" in caplog.text
+    videos, _ = read_videos(argv("out", annotations=tmp_path / "annotations", supervision="video"))
+    assert [Path(v.name).stem for v in videos if v.is_abnormal] == ["Arson2_x264", "Arson3_x264"]
+
+
+def test_a_table_with_videos_of_one_name(argv, data, checkpoint56, tmp_path, capsys):
+    """From the table to what is trained on, and to what detection scores."""
+    for place, name in (("cam1", "Arson0"), ("cam2", "Normal_Videos_0")):
+        (tmp_path / "cameras" / place).mkdir(parents=True)
+        (tmp_path / "cameras" / place / "base.mp4").symlink_to(data / "videos" / f"{name}_x264.mp4")
+    (tmp_path / "spans.csv").write_text("video,start_s,end_s,label\ncam1/base.mp4,2,4,Fire\ncam2/base.mp4,,,\n")
+    where = ["--videos", str(tmp_path / "cameras")]
+    table = ["from-csv", "--csv", str(tmp_path / "spans.csv"), *where]
+    for split in ("train", "test"):
+        assert run_dataset([*table, "--output", str(tmp_path / split), "--split", split]) == 0
+    given = {"annotations": tmp_path / "train", "videos": tmp_path / "cameras", "features_dir": tmp_path / "features"}
+    videos, _ = read_videos(argv("out", **given))
+    assert [(v.name, v.frame_labels.sum()) for v in videos] == [
+        ("mine/videos/train/cam1--base.mp4", 50),
+        ("mine/videos/train/cam2--base.mp4", 0),
+    ]
+    options = ["--model", str(checkpoint56), "--annotations", str(tmp_path / "test"), "--device", "cpu"]
+    assert detection.main([*options, *where, "--output", str(tmp_path / "detection")]) == 0
+    scored = sorted(path.stem for path in (tmp_path / "detection" / "scores").iterdir())
+    assert scored == ["cam1--base", "cam2--base"]
+    capsys.readouterr()
 
 
 def test_a_run_that_had_lost_patience_stays_ended(argv, tmp_path, monkeypatch):
