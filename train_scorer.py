@@ -25,6 +25,7 @@ from hivau70k_dataset.schema import VideoAnnotation
 from hivau70k_dataset.videos import VideoFolder
 from modeling_holmes_vau.checkpoint_holmes_vau import AFTER_SCORER
 from modeling_holmes_vau.feature_cache_holmes_vau import FeatureCache, VideoFeatures, module_digest
+from modeling_holmes_vau.files_holmes_vau import write_whole
 from modeling_holmes_vau.scorer_trainer_holmes_vau import (
     LabelledVideo,
     PairedSegments,
@@ -39,13 +40,15 @@ from modeling_holmes_vau.training_runs_holmes_vau import (
     SettingsInCheckpoints,
     check_devices,
     check_model,
-    check_run,
     find_checkpoint,
     run_script,
 )
 
 
 logger = logging.getLogger(__name__)
+
+VIDEOS = "videos.json"  # in the output folder: the names of what a run trains and validates on
+NAMED_PROBLEMS = 20
 
 
 @dataclass
@@ -142,19 +145,25 @@ def load_checkpoint(args: ScorerArguments, training_args: ScorerTrainingArgument
     return model, processor
 
 
-def read_videos(args: ScorerArguments, model, processor) -> tuple[list[LabelledVideo], list[LabelledVideo]]:
+def read_videos(
+    args: ScorerArguments, model, processor, began_with: set[str] | None = None
+) -> tuple[list[LabelledVideo], list[LabelledVideo]]:
     """Features and labels of the training and the validation videos; features that are not cached are made first.
 
-    Videos that are missing, can't be read or do not fit their annotation are named, counted and left out.
+    Videos that are missing, can't be read or do not fit their annotation are named, counted and left out. A run that
+    goes on has the videos that it `began_with`, by their names: of what can't be read any more the cached features.
     """
     files = read_annotation_files(args.annotations)
     folder, cache = VideoFolder(args.videos), FeatureCache(args.features_dir, model, processor)
     entries = {entry.whole_path: entry for entry in files.annotations if entry.split in ("train", "validation")}
+    if began_with is not None:
+        entries = {path: entry for path, entry in entries.items() if path in began_with}
     found = {path: folder.find(entry) for path, entry in entries.items()}
     problems = {path: "not under the folder of videos" for path in entries if found[path] is None}
     state = PartialState()
     model.to(state.device)
-    to_read = [(path, video.path) for path, video in found.items() if video is not None]
+    kept = {path for path in began_with or () if cache.path(path).is_file()}  # whatever became of the file
+    to_read = [(path, video.path) for path, video in found.items() if video is not None and path not in kept]
     results = cache.extract_all(to_read, state.process_index, state.num_processes)
     total = len(to_read[state.process_index :: state.num_processes])
     for path, problem in tqdm(results, "features", total, unit="video", disable=not state.is_main_process):
@@ -164,7 +173,7 @@ def read_videos(args: ScorerArguments, model, processor) -> tuple[list[LabelledV
     problems = dict(gather_object(list(problems.items())))
     videos = {"train": [], "validation": []}
     for path, entry in entries.items():
-        if found[path] is not None and cache.path(path).is_file():
+        if path in kept or (found[path] is not None and cache.path(path).is_file()):
             loaded = cache.load(path)
             try:
                 labels = label_frames(entry, loaded, args.supervision)
@@ -173,11 +182,38 @@ def read_videos(args: ScorerArguments, model, processor) -> tuple[list[LabelledV
                 continue
             video = LabelledVideo(path, loaded.features, labels, bool(entry.labels), processor.frame_stride)
             videos[entry.split].append(video)
-    for path, problem in problems.items():
-        logger.warning(f"left out: {path}: {problem}")
-    if problems:
-        logger.warning(f"{len(problems)} of {len(entries)} videos are left out")
+    there = {video.name for part in videos.values() for video in part}
+    if began_with and (gone := sorted(began_with - there)):
+        raise ValueError(
+            f"{len(gone)} videos of this run can't be read now and have no features in {args.features_dir}: "
+            f"{', '.join(gone[:NAMED_PROBLEMS])}. Put them back, or choose another --output_dir."
+        )
+    for path, problem in list(problems.items())[:NAMED_PROBLEMS]:
+        logger.warning(f"{'its stored features are used' if path in there else 'left out'}: {path}: {problem}")
+    if left_out := len(problems.keys() - there):
+        logger.warning(f"{left_out} of {len(entries)} videos are left out")
     return videos["train"], videos["validation"]
+
+
+def take_videos(
+    args: ScorerArguments, training_args: ScorerTrainingArguments, model, processor, goes_on: bool
+) -> tuple[list[LabelledVideo], list[LabelledVideo]]:
+    """The videos to train and to validate on; their names are kept for a run that goes on."""
+    path = Path(training_args.output_dir) / VIDEOS
+    train, validation = read_videos(args, model, processor, read_names(path) if goes_on else None)
+    if not goes_on and training_args.process_index == 0:
+        write_whole(path, json.dumps([video.name for video in (*train, *validation)], indent=1) + "\n")
+    return (train, validation) if validation else hold_out(train, args.validation_share, training_args.seed)
+
+
+def read_names(path: Path) -> set[str]:
+    """The videos that a run began with."""
+    try:
+        return set(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError, OSError) as error:
+        raise ValueError(
+            f"{path} is missing or damaged: nothing tells the videos of this run. Choose another --output_dir."
+        ) from error
 
 
 def label_frames(entry: VideoAnnotation, video: VideoFeatures, supervision: str) -> np.ndarray:
@@ -258,10 +294,8 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     args.features_dir = args.features_dir or str(output / "features")
     model, processor = load_checkpoint(args, training_args)
     settings = settings_of(args, training_args, model)
-    check_run(output, settings)  # before features are made
-    train, validation = read_videos(args, model, processor)
-    if not validation:
-        train, validation = hold_out(train, args.validation_share, training_args.seed)
+    last = find_checkpoint(output, settings, training_args.process_index == 0)
+    train, validation = take_videos(args, training_args, model, processor, bool(last))
     pairs_per_step = (
         training_args.per_device_train_batch_size
         * training_args.world_size
@@ -288,8 +322,6 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     )
     if args.patience:
         trainer.add_callback(Patience(args.patience))
-    settings["num_videos"] = [len(train), len(validation)]
-    last = find_checkpoint(output, settings, training_args.process_index == 0)
     trainer.train(resume_from_checkpoint=training_args.resume_from_checkpoint or last)
     metrics = measure(model.anomaly_scorer, validation, args.supervision)
     if trainer.is_world_process_zero():

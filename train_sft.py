@@ -57,7 +57,6 @@ from modeling_holmes_vau.training_runs_holmes_vau import (
     SettingsInCheckpoints,
     check_devices,
     check_model,
-    check_run,
     cpu_has_bfloat16,
     find_checkpoint,
     run_script,
@@ -408,7 +407,6 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     args.frames_dir = args.frames_dir or str(Path(training_args.output_dir) / "frames")
     model, processor = load(args, training_args)
     settings = settings_of(args, training_args, model)
-    check_run(training_args.output_dir, settings)  # before frames are chosen
     last = find_checkpoint(training_args.output_dir, settings, training_args.process_index == 0)
     features, rows = take_rows(args, training_args, model, processor, bool(last))
     if not args.load_in_4bit:  # only now: frames are chosen in the precision of inference

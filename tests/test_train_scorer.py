@@ -254,6 +254,26 @@ def test_a_power_cut_costs_a_checkpoint_and_not_the_run(killed_run, damage, capl
     assert json.loads((folder / copy_name / "settings.json").read_text())["learning_rate"] == 1e-4
 
 
+def test_a_video_lost_between_two_runs_is_trained_on_by_its_features(killed_run, data, checkpoint56, caplog):
+    folder, _ = killed_run
+    shutil.copytree(folder / "killed", folder / "lost")
+    videos = shutil.copytree(data / "videos", folder / "some")
+    (videos / "Arson0_x264.mp4").unlink()
+    (videos / "Arson1_x264.mp4").write_bytes(b"no video")
+    features = shutil.copytree(data / "features", folder / "features")
+    options = {"max_steps": 6, "save_steps": 2, "eval_steps": 2, "videos": videos, "features_dir": features}
+    argv = scorer_argv(data, checkpoint56, folder / "lost", **options)
+    shutil.copytree(folder / "lost", folder / "gone")
+    train_scorer.main(argv)
+    assert "its stored features are used: ucf-crime/videos/train/Arson0_x264.mp4: not under" in caplog.text
+    assert losses(folder / "lost") == losses(folder / "whole")
+    (features / "ucf-crime/videos/train/Arson0_x264.safetensors").unlink()
+    with pytest.raises(
+        ValueError, match="1 videos of this run can't be read now.*train/Arson0_x264.mp4. Put them back"
+    ):
+        train_scorer.main(scorer_argv(data, checkpoint56, folder / "gone", **options))
+
+
 def test_damaged_settings_are_no_licence_for_other_ones(killed_run, data, checkpoint56):
     folder, _ = killed_run
     shutil.copytree(folder / "killed", folder / "other")
