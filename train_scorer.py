@@ -148,6 +148,8 @@ def read_videos(args: ScorerArguments, model, processor) -> tuple[list[LabelledV
     """
     files = read_annotation_files(args.annotations)
     folder, cache = VideoFolder(args.videos), FeatureCache(args.features_dir, model, processor)
+    for note in folder.notes:
+        logger.warning(note)
     entries = {entry.whole_path: entry for entry in files.annotations if entry.split in ("train", "validation")}
     found = {path: folder.find(entry) for path, entry in entries.items()}
     problems = {path: "not under the folder of videos" for path in entries if found[path] is None}

@@ -174,6 +174,8 @@ def run_cut(args: argparse.Namespace) -> int:
         raise ValueError(
             f"{args.annotations} holds no hierarchical annotations, only rows: nothing tells where to cut."
         )
+    for note in folder.notes:
+        print(f"note: {note}", file=sys.stderr)
     report = cut_segments(list(cuts()), workers=args.workers, mode=args.mode, progress=True)
     for path in missing:
         print(f"missing: {path}", file=sys.stderr)

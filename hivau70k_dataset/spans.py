@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from modeling_holmes_vau.cli import VIDEO_SUFFIXES
+from modeling_holmes_vau.base.scan import VIDEO_SUFFIXES
 from modeling_holmes_vau.video_reader_holmes_vau import open_video
 
 from .schema import AnnotationError, Event, VideoAnnotation

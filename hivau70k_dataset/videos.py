@@ -3,11 +3,10 @@
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from modeling_holmes_vau.cli import VIDEO_SUFFIXES
+from modeling_holmes_vau.base.scan import scan_folder
 
 from .schema import LEVELS, SPLITS, Instruction, VideoAnnotation
 
@@ -48,6 +47,9 @@ class VideoFolder:
     Args:
         root (`str` or `os.PathLike`): The folder.
 
+    Attributes:
+        scan (`Scan`): What the search of the folder found and left out.
+
     Raises:
         `FileNotFoundError`: If there is no such folder.
     """
@@ -59,9 +61,9 @@ class VideoFolder:
                 f"The video folder {str(root)!r} does not exist. Pass the folder that holds the videos."
             )
         self._files: dict[str, dict[str, str]] = defaultdict(dict)  # name -> real path -> path, each file once
-        for path in _walk(self.root):
-            if path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".") and path.is_file():
-                self._files[path.stem].setdefault(os.path.realpath(path), str(path))
+        self.scan = scan_folder(self.root)
+        for path, real in self.scan.files.items():
+            self._files[Path(path).stem].setdefault(real, path)
         self._taken: dict[str, str] = {}  # file -> the video it was found for by its name
 
     def find(self, entry: VideoAnnotation | Instruction) -> FoundVideo | None:
@@ -115,6 +117,12 @@ class VideoFolder:
             raise ValueError("the annotations do not tell its span, and it is not there as a file of its own")
         return Segment(found.path, (float(span_s[0]), float(span_s[1])))
 
+    @property
+    def notes(self) -> list[str]:
+        """One line for each folder that cannot be read, and one for what else the search left out, if anything."""
+        found = [*self.scan.problems.items(), (self.root, self.scan.summary())]
+        return [f"{place}: {said}" for place, said in found if said]
+
     def digest(self) -> str:
         """A digest of where which files are, as a cache key."""
         paths = sorted(path for files in self._files.values() for path in files.values())
@@ -125,16 +133,3 @@ class VideoFolder:
         pieces = Path(path).relative_to(self.root).parts
         in_layout = len(pieces) == 4 and pieces[1] in {f"{level}s" for level in LEVELS} and pieces[2] in SPLITS
         return in_layout and pieces[:3] != (entry.source, "videos", entry.split)
-
-
-def _walk(root: Path) -> Iterator[Path]:
-    """Every file below a folder, links followed, each folder once however many links lead to it."""
-    seen = set()
-    for folder, folders, names in os.walk(root, followlinks=True):
-        status = os.stat(folder)
-        if (status.st_dev, status.st_ino) in seen:
-            folders.clear()
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        folders.sort()
-        yield from (Path(folder, name) for name in sorted(names))
