@@ -16,6 +16,7 @@ import json
 import os
 import sys
 import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -147,7 +148,15 @@ def read_tests(args: argparse.Namespace) -> dict[str, AnnotatedVideo]:
     if args.protocol == "xd-violence":
         for name in _normal_xd_names(args):
             truths.setdefault(name, FrameAnnotation(name, ()))
+    check_names(truths, args.annotations)
     return {name: AnnotatedVideo(truth, _entry(name, args.protocol)) for name, truth in truths.items()}
+
+
+def check_names(names: Iterable[str], annotations: str) -> None:
+    """Each becomes the name of a file of scores, which must not lie elsewhere; those of HIVAU are checked as read."""
+    for name in names:
+        if name != Path(name).name:
+            raise CommandError(f"--annotations {annotations}: {name!r} is no name of a video: it names a folder too")
 
 
 def _read_hivau(annotations: str, split: str) -> dict[str, AnnotatedVideo]:
