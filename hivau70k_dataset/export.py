@@ -1,6 +1,7 @@
 """`export`: a folder that `load_dataset` reads and the Hub takes: Parquet per configuration and split, and a card."""
 
 import os
+import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -116,11 +117,15 @@ def export(
         raise ValueError("There are no videos to embed. Pass the folder of the videos too.")
     video_root = None if videos is None else os.path.abspath(videos)
     check_new_folder(Path(output))
-    embedded = None
+    embedded, said = None, []
+    if video_root is not None:
+        videos_there = VideoFolder(video_root)
+        said += [f"note: {note}" for note in videos_there.notes]
     if embed_videos:
-        embedded = find_embedded(read_annotation_files(annotations), VideoFolder(video_root))
-        if progress:
-            tqdm.write(f"will embed {embedded.summary()}")
+        embedded = find_embedded(read_annotation_files(annotations), videos_there)
+        said.append(f"will embed {embedded.summary()}")
+    for line in said if progress else ():
+        tqdm.write(line, file=sys.stderr)
     layout: dict[str, list[str]] = {}
     missing: dict[str, None] = {}
     with whole_folder(Path(output)) as folder, tempfile.TemporaryDirectory() as cache:
@@ -134,7 +139,8 @@ def export(
             layout[name] = list(tables)
             for split, table in tables.items():
                 table = _with_video_column(table, video_root, embedded and embedded.names[split])
-                shown = tqdm(_batches(table), f"{name} {split}", unit="batch", disable=not progress)
+                count = -(-len(table) // ROWS_AT_A_TIME)
+                shown = tqdm(_batches(table), f"{name} {split}", count, unit="batch", disable=not progress)
                 _write_shards(shown, table.features, folder / name, split)
         for split, files in embedded.files.items() if embedded else ():
             layout.setdefault(VIDEOS, []).append(split)
