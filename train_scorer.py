@@ -155,6 +155,8 @@ def read_videos(
     """
     files = read_annotation_files(args.annotations)
     folder, cache = VideoFolder(args.videos), FeatureCache(args.features_dir, model, processor)
+    for note in folder.notes:
+        logger.warning(note)
     entries = {entry.whole_path: entry for entry in files.annotations if entry.split in ("train", "validation")}
     if began_with is not None:
         entries = {path: entry for path, entry in entries.items() if path in began_with}

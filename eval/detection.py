@@ -16,6 +16,7 @@ import json
 import os
 import sys
 import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -41,7 +42,8 @@ from hivau70k_dataset.labels import canonical_class
 from hivau70k_dataset.reading import read_annotation_files
 from hivau70k_dataset.schema import SPLITS, VideoAnnotation
 from hivau70k_dataset.videos import VideoFolder
-from modeling_holmes_vau.cli import VIDEO_SUFFIXES, CommandError, check_checkpoint, first_line, run_command
+from modeling_holmes_vau.base.scan import VIDEO_SUFFIXES, scan_folder
+from modeling_holmes_vau.cli import CommandError, check_checkpoint, first_line, run_command
 from modeling_holmes_vau.files_holmes_vau import write_whole
 
 
@@ -148,7 +150,15 @@ def read_tests(args: argparse.Namespace) -> dict[str, AnnotatedVideo]:
     if args.protocol == "xd-violence":
         for name in _normal_xd_names(args):
             truths.setdefault(name, FrameAnnotation(name, ()))
+    check_names(truths, args.annotations)
     return {name: AnnotatedVideo(truth, _entry(name, args.protocol)) for name, truth in truths.items()}
+
+
+def check_names(names: Iterable[str], annotations: str) -> None:
+    """Each becomes the name of a file of scores, which must not lie elsewhere; those of HIVAU are checked as read."""
+    for name in names:
+        if name != Path(name).name:
+            raise CommandError(f"--annotations {annotations}: {name!r} is no name of a video: it names a folder too")
 
 
 def _read_hivau(annotations: str, split: str) -> dict[str, AnnotatedVideo]:
@@ -172,10 +182,11 @@ def _normal_xd_names(args: argparse.Namespace) -> list[str]:
     """XD-Violence lists only its abnormal test videos: the normal ones are those that are there."""
     names = set()
     for root, suffixes in ((args.videos, VIDEO_SUFFIXES), (args.scores or Path(args.output, "scores"), (".npz",))):
-        for _, subfolders, files in os.walk(root, followlinks=True) if root else ():
-            subfolders[:] = [name for name in subfolders if name != "train"]  # beside `test` in the released layout
-            stems = (os.path.splitext(name) for name in files if not name.startswith("."))
-            names |= {stem for stem, suffix in stems if suffix.lower() in suffixes and stem.endswith("label_A")}
+        if root is None or not os.path.isdir(root):
+            continue
+        paths = [Path(path) for path in scan_folder(root, suffixes).files]
+        paths = [path for path in paths if "train" not in path.relative_to(root).parts]  # beside `test` in the release
+        names |= {path.stem for path in paths if path.stem.endswith("label_A")}
     if len(names) != XD_NORMAL_VIDEOS:
         print(
             f"warning: {len(names) or 'no'} videos whose names end in label_A are taken as normal, the test set has "
@@ -290,6 +301,8 @@ def score_missing(args: argparse.Namespace, tests: dict[str, AnnotatedVideo]) ->
 def _to_score(tests: dict[str, AnnotatedVideo], videos: str, folder: Path, problems: dict[str, str]) -> dict[str, str]:
     """The files of the videos that have no scores, or had another file when they were scored."""
     source, paths = VideoFolder(videos), {}
+    for note in source.notes:
+        print(f"note: {note}", file=sys.stderr)
     for name, test in tests.items():
         done = folder / f"{name}.npz"
         try:

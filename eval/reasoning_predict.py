@@ -133,6 +133,8 @@ def read_rows(args: argparse.Namespace) -> list[Row]:
         if entry.split == args.split
     }
     videos, rows = VideoFolder(args.videos), []
+    for note in videos.notes:
+        print(f"note: {note}", file=sys.stderr)
     for place, entry in enumerate(instructions):
         if entry.level not in (args.levels or LEVELS) or entry.task not in (args.tasks or TASKS):
             continue

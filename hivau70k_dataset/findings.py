@@ -41,6 +41,7 @@ MEANING = {
     "missing_video": "no file",
     "segment_length": "a file of one event or clip of another length than annotated",
     "unreadable_video": "a file that can't be read",
+    "unreadable_folder": "a folder among the videos that can't be searched",
     "frame_count": "a file of another length than annotated",
     "frame_rate": "a file of another frame rate than annotated",
     "lost_segment": "fewer events than the ground truth has segments",
@@ -89,6 +90,7 @@ class Report:
         videos (`int`): Annotated videos read.
         rows (`int`): Instruction rows read.
         release (`ReleaseReport`, *optional*): How much of HIVAU-70k it is, if it is any.
+        left_out (`str`): What among the videos was not taken for one, in one line; empty if nothing.
     """
 
     findings: list[Finding] = field(default_factory=list)
@@ -97,6 +99,7 @@ class Report:
     videos: int = 0
     rows: int = 0
     release: ReleaseReport | None = None
+    left_out: str = ""
 
     def count(self, kind: str, code: str) -> int:
         """How many findings of a kind have a code."""
@@ -109,6 +112,7 @@ class Report:
             "videos": self.videos,
             "rows": self.rows,
             "release": self.release and self.release.to_dict(),
+            "left_out": self.left_out,
             "counts": {kind: {c: counts[kind, c] for c in MEANING if counts[kind, c]} for kind in KINDS},
             "mean_temporal_iou": sum(self.agreement.values()) / len(self.agreement) if self.agreement else None,
             "temporal_iou": self.agreement,
@@ -120,6 +124,7 @@ class Report:
         """The report for reading: each code with its count, its meaning and the first examples."""
         lines = [f"{self.videos} annotated videos and {self.rows} instruction rows, {len(self.findings)} findings"]
         lines += [self.release.to_text()] if self.release else []
+        lines += [f"among the videos: {self.left_out}"] if self.left_out else []
         grouped = defaultdict(list)
         for finding in self.findings:
             grouped[finding.kind, finding.code].append(finding)

@@ -73,7 +73,11 @@ def validate(
     entries = AnnotationFiles(tuple(annotated.values()), tuple(rows))
     report.release = compare_with_release(entries)
     if videos is not None:
-        report.findings += check_videos(everything, VideoFolder(videos), progress)
+        folder = VideoFolder(videos)
+        report.left_out = folder.scan.summary()
+        for place, problem in folder.scan.problems.items():
+            report.findings.append(Finding("videos", "unreadable_folder", place, "", "", problem))
+        report.findings += check_videos(everything, folder, progress)
     if ground_truth is not None:
         report.findings += check_ground_truth(everything, ground_truth, report.agreement)
     return report

@@ -3,11 +3,11 @@
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from modeling_holmes_vau.cli import VIDEO_SUFFIXES
+from modeling_holmes_vau.base.scan import scan_folder
 
 from .schema import LEVELS, SPLITS, Instruction, VideoAnnotation
 
@@ -52,6 +52,9 @@ class VideoFolder:
     Args:
         root (`str` or `os.PathLike`): The folder.
 
+    Attributes:
+        scan (`Scan`): What the search of the folder found and left out.
+
     Raises:
         `FileNotFoundError`: If there is no such folder.
     """
@@ -64,11 +67,11 @@ class VideoFolder:
             )
         self._files: dict[str, dict[str, str]] = defaultdict(dict)  # name -> real path -> path, each file once
         self._in_folders: dict[str, dict[str, str]] = defaultdict(dict)  # the same by names with folders
-        for path in _walk(self.root):
-            if path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".") and path.is_file():
-                self._files[path.stem].setdefault(os.path.realpath(path), str(path))
-                for name in self._names_with_folders(path):
-                    self._in_folders[name].setdefault(os.path.realpath(path), str(path))
+        self.scan = scan_folder(self.root)
+        for path, real in self.scan.files.items():
+            self._files[Path(path).stem].setdefault(real, path)
+            for name in self._names_with_folders(Path(path)):
+                self._in_folders[name].setdefault(real, path)
         self._taken: dict[str, str] = {}  # file -> the video it was found for by its name
 
     def find(self, entry: VideoAnnotation | Instruction) -> FoundVideo | None:
@@ -123,6 +126,12 @@ class VideoFolder:
             raise ValueError("the annotations do not tell its span, and it is not there as a file of its own")
         return Segment(found.path, (float(span_s[0]), float(span_s[1])))
 
+    @property
+    def notes(self) -> list[str]:
+        """One line for each folder that cannot be read, and one for what else the search left out, if anything."""
+        found = [*self.scan.problems.items(), (self.root, self.scan.summary())]
+        return [f"{place}: {said}" for place, said in found if said]
+
     def find_by_folders(self, pieces: Sequence[str]) -> str | None:
         """The file at the end of whose path these folders and this name stand, or whose path below the folder is the
         end of them; `None` when there is none.
@@ -170,16 +179,3 @@ class VideoFolder:
 def _pieces_below(root: Path, path: Path) -> tuple[str, ...]:
     """Folders and name, without ending, of a file below a folder."""
     return (*path.relative_to(root).parent.parts, path.stem)
-
-
-def _walk(root: Path) -> Iterator[Path]:
-    """Every file below a folder, links followed, each folder once however many links lead to it."""
-    seen = set()
-    for folder, folders, names in os.walk(root, followlinks=True):
-        status = os.stat(folder)
-        if (status.st_dev, status.st_ino) in seen:
-            folders.clear()
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        folders.sort()
-        yield from (Path(folder, name) for name in sorted(names))

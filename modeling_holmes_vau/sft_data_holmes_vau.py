@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,6 +26,8 @@ from .sampler_holmes_vau import sample_frames
 from .video_processing_holmes_vau import FrameStream, plan_frames, segment_frame_range
 from .video_reader_holmes_vau import open_video
 
+
+logger = logging.getLogger(__name__)
 
 SCORED_SAMPLERS = ("ats", "nearest", "top_k")  # those that look at anomaly scores
 NO_PROBLEM = ""
@@ -107,6 +110,8 @@ def read_conversations(
             f"tasks {' '.join(tasks)}; the splits there are {', '.join(files.splits)}."
         )
     folder, found, problems = VideoFolder(videos), [], {}
+    for note in folder.notes:
+        logger.warning(note)
     for group in group_turns(rows) if multi_turn else [[row] for row in rows]:
         first = group[0]
         annotation = of_video.get((first.source, first.split, first.name))

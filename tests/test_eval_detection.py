@@ -212,6 +212,11 @@ def test_xd_takes_videos_without_a_line_as_normal(tmp_path, capsys):
     write_video(videos / "test" / f"{riot}.mp4", 50)
     write_video(videos / "test" / f"{calm}.mp4", 40)
     write_video(videos / "train" / f"{other}.mp4", 16)
+    for name in ("._d_label_A.mp4", "__MACOSX/d_label_A.mp4", ".trash/d_label_A.mp4", "d_label_A.txt"):
+        (videos / "test" / name).parent.mkdir(exist_ok=True)
+        (videos / "test" / name).touch()
+    (videos / "test" / "gone_label_A.mp4").symlink_to(tmp_path / "nowhere.mp4")
+    (videos / "again").symlink_to(videos / "test")
     path = write_lines(tmp_path / "annotations.txt", f"{riot} 16 32")
     scores = write_scores(tmp_path / "scores", **{riot: [0.2, 0.3, 0.1, 0.9], calm: [0.1, 0.4, 0.0]})
     report = evaluate_scores(
@@ -226,6 +231,20 @@ def test_xd_takes_videos_without_a_line_as_normal(tmp_path, capsys):
     argv = ["--scores", scores, "--annotations", path, "--protocol", "xd-violence", "--output", report]
     assert detection.main([str(arg) for arg in argv]) == 1
     assert "pass --videos, or an array `n_frames`" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["../../film", "/tmp/film", "a/film"])
+def test_a_name_does_not_lead_out_of_the_folder_of_scores(tmp_path, capsys, name):
+    """Whether it is refused or taken without its folders."""
+    (tmp_path / "videos").mkdir()
+    write_video(tmp_path / "videos" / "film.mp4", 40)
+    path = write_lines(tmp_path / "annotations.txt", f"{name} 16 32")
+    argv = ["--model", tmp_path / "model", "--annotations", path, "--protocol", "xd-violence"]
+    argv += ["--videos", tmp_path / "videos", "--output", tmp_path / "a" / "b"]
+    assert detection.main([str(arg) for arg in argv]) == 1
+    assert sum(line.startswith("error: ") for line in capsys.readouterr().err.splitlines()) == 1
+    with pytest.raises(detection.CommandError, match="is no name of a video"):
+        detection.check_names({name: None}, "annotations.txt")
 
 
 @pytest.fixture
@@ -246,8 +265,11 @@ def run_model(model: Path, filmed: dict[str, Path], *options: str) -> int:
 
 
 def test_scores_of_a_model(filmed, checkpoint56, model56, processor56, capsys):
+    (filmed["videos"] / "._Arson1_x264.mp4").touch()
+    (filmed["videos"] / "notes.txt").touch()
     assert run_model(checkpoint56, filmed) == 0
-    assert "| **scores** |" in capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert "| **scores** |" in out and f"note: {filmed['videos']}: 2 files left out: 1 .txt, 1 hidden" in err
     path = filmed["videos"] / "ucf-crime" / "videos" / "test" / "Arson1_x264.mp4"
     with open_video(path) as reader:
         frames = resize_frames(reader.read(range(0, 100, 16)), processor56.image_size)

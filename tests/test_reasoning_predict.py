@@ -330,9 +330,11 @@ def test_missing_and_broken_videos(mini, tiny, whole, instructions, tmp_path, as
     folder, output = shutil.copytree(mini, tmp_path / "copy"), tmp_path / "predictions.jsonl"
     normal, abnormal = sorted((folder / "videos").rglob("*.mp4"))
     hidden = normal.rename(folder / "hidden")
+    (folder / "videos" / "notes.txt").touch()
     there = [i for i, entry in enumerate(instructions) if abnormal.stem == entry.name]
     partly = predict(folder, tiny, output)
     said = capsys.readouterr().err
+    assert f"note: {folder / 'videos'}: 1 file left out: 1 .txt" in said
     assert rows_of(partly) == there and set(partly.splitlines()) < set(whole.splitlines())
     assert f"error: row 0, {instructions[0].video}: no such video under" in said
     assert (

@@ -60,12 +60,14 @@ def test_instruction_rows_of_one_split_do_not_hide_annotations_of_another(data, 
     assert read_conversations(annotations, data / "videos", LEVELS, TASKS)[0] == made
 
 
-def test_missing_videos_and_texts_that_mean_pictures_are_left_out(data, tmp_path):
+def test_missing_videos_and_texts_that_mean_pictures_are_left_out(data, tmp_path, caplog):
+    (tmp_path / "notes.txt").touch()
     (tmp_path / "Arson0_x264.mp4").symlink_to(data / "videos" / "Arson0_x264.mp4")
     found, problems = read_conversations(data / "annotations", tmp_path, ("video",), TASKS)
     assert len(found) == 3 and problems.keys() == {
         f"ucf-crime/videos/train/{name}_x264.mp4" for name in ("Arson1", "Normal_Videos_0", "Normal_Videos_1")
     }
+    assert f"{tmp_path}: 1 file left out: 1 .txt" in caplog.text
     assert set(problems.values()) == {f"no such video under {tmp_path}"}
     found, problems = read_conversations(data / "annotations", data / "videos", LEVELS, TASKS, placeholders=("burns",))
     assert len(found) == 22 and all("burns, which stand for pictures" in problem for problem in problems.values())

@@ -323,7 +323,9 @@ def test_missing_videos_are_named_and_left_out(argv, data, tmp_path, caplog):
     videos.mkdir()
     for path in sorted((data / "videos").iterdir())[1:]:
         (videos / path.name).symlink_to(path)
+    (videos / "._Arson0_x264.mp4").touch()
     train_scorer.main(argv("out", videos=videos, features_dir=tmp_path / "features", max_steps=1))
+    assert f"{videos}: 1 file left out: 1 hidden" in caplog.text
     assert "left out: ucf-crime/videos/train/Arson0_x264.mp4: not under the folder of videos" in caplog.text
     assert "1 of 8 videos are left out" in caplog.text
 
