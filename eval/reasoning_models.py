@@ -300,7 +300,8 @@ def load_answerer(args: argparse.Namespace, device: str):
     except CommandError:
         raise
     except Exception as error:  # whatever transformers, safetensors or the device say, it is about this checkpoint
-        raise CommandError(f"--model {args.model}: cannot be used on {device}: {first_line(error)}") from error
+        hint = "; --trust_remote_code runs it" if "trust_remote_code=True" in str(error) else ""
+        raise CommandError(f"--model {args.model}: cannot be used on {device}: {first_line(error)}{hint}") from error
     _check_template(args.model, processor)
     from PIL import Image
 

@@ -21,7 +21,7 @@ from .checkpoint.folder import (
     told_in_a_line,
 )
 from .checkpoint.hub import fetch_folder
-from .checkpoint.load import load_checkpoint, load_native, load_tokenizer, open_folder
+from .checkpoint.load import errors_alone, load_checkpoint, load_native, load_tokenizer, open_folder
 from .checkpoint.weights import language_digest
 from .checkpoint_holmes_vau import AFTER_LANGUAGE, write_model_card
 from .files_holmes_vau import check_new_folder, whole_folder, write_whole
@@ -187,7 +187,7 @@ def _save_ours(model, adapter: Path, processor: HolmesVAUProcessor, base: str, f
     notes = adapter / NOTES
     settings = read_object(notes) if notes.is_file() else {}
     if (adapter / "processor_config.json").is_file():
-        with told_in_a_line(str(adapter), "its processor cannot be loaded"):
+        with told_in_a_line(str(adapter), "its processor cannot be loaded"), errors_alone():
             processor = HolmesVAUProcessor.from_pretrained(adapter)
     model.config.num_frames = processor.num_frames
     model.config.sampler = settings.get("sampler") or model.config.sampler

@@ -36,7 +36,7 @@ def read_sentencepiece(path: Path):
         raise ImportError("Converting a SentencePiece tokenizer needs: pip install sentencepiece protobuf") from error
     check_no_pointer(path)
     model = sentencepiece_model_pb2.ModelProto()
-    with told_in_a_line(str(path), "is no SentencePiece model: copy or download it again"):
+    with told_in_a_line(str(path), "is no SentencePiece model, copy or download it again"):
         model.ParseFromString(path.read_bytes())
     if not model.pieces:
         raise CheckpointError(f"{path}: holds no tokens: copy or download it again")
@@ -112,6 +112,10 @@ def convert_tokenizer(checkpoint: Path) -> PreTrainedTokenizerFast:
     """
     model_file = checkpoint / "tokenizer.model"
     if not model_file.exists():
+        if not any((checkpoint / name).is_file() for name in ("tokenizer.json", "vocab.json")):
+            raise CheckpointError(
+                f"{checkpoint}: no tokenizer.model and no tokenizer.json in it: copy or download one"
+            )
         with readable(checkpoint) as folder, told_in_a_line(str(checkpoint), "its tokenizer cannot be loaded"):
             tokenizer = load_tokenizer(folder)
         check_prompt_tokens(tokenizer, checkpoint)

@@ -153,6 +153,14 @@ def test_a_pickle_that_runs_code_is_refused(tmp_path, original56):
         convert(original56, tmp_path / "scorer.pth", tmp_path / "out")
 
 
+@pytest.mark.parametrize("content", [b"", b"hallo", b"{}", b"Not Found", b"\x80\x02"])
+def test_files_that_hold_no_weights_are_named(tmp_path, original56, content):
+    for name in ("scorer.pth", "scorer.safetensors"):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ValueError, match=f"{name}: (not a whole|refused)"):
+            convert(original56, tmp_path / name, tmp_path / "out")
+
+
 @pytest.mark.parametrize("name", ["scorer.pth", "scorer.safetensors"])
 def test_cut_files_are_named(tmp_path, original56, name):
     (tmp_path / name).write_bytes((original56 / "anomaly_scorer.pth").read_bytes()[:5000])
@@ -192,6 +200,23 @@ def test_chat_tokens_may_stand_on_ids_of_the_model(tmp_path):
     prompt = processor.tokenizer(processor.user_prompt("Why?"))["input_ids"]
     assert prompt.count(597) == 3 and prompt.count(596) == 2
     assert HolmesVAUForConditionalGeneration.from_pretrained(output).generation_config.eos_token_id == 596
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "original: no tokenizer.model and no tokenizer.json in it"),
+        (b"", "tokenizer.model: holds no tokens"),
+        (b"hallo, no model", "tokenizer.model: is no SentencePiece model"),
+    ],
+)
+def test_a_tokenizer_that_is_none_is_refused(tmp_path, content, said):
+    original = write_original_checkpoint(tmp_path / "original")
+    (original / "tokenizer.model").unlink()
+    if content is not None:
+        (original / "tokenizer.model").write_bytes(content)
+    with pytest.raises(ValueError, match=said):
+        convert(original, None, tmp_path / "out")
 
 
 def test_a_tokenizer_without_chat_tokens_is_refused(tmp_path):

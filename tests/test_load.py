@@ -17,6 +17,7 @@ import train_sft
 from eval import reasoning_models
 from modeling_holmes_vau import cli
 from modeling_holmes_vau.checkpoint_holmes_vau import UNTRAINED_SCORER_WARNING
+from modeling_holmes_vau.cli import CommandError
 from modeling_holmes_vau.merge_holmes_vau import write_adapter_notes
 from tests.annotations import write_json
 from tests.sft_data import write_data
@@ -103,7 +104,14 @@ def train_both(folder: Path, data: Path, output: Path, **for_sft) -> tuple[Path,
     changes = {"per_device_train_batch_size": 2, "eval_steps": 1, "save_steps": 1, "patience": 0}
     train_scorer.main(small_training(folder, data, output_dir=output / "scorer", validation_share=0.5, **changes))
     scored = output / "scorer" / "checkpoint"
-    changes = {"global_batch_size": 4, "num_frames": 2, "sample_steps": 0, "gradient_checkpointing": False, **for_sft}
+    changes = {
+        "global_batch_size": 4,
+        "num_frames": 2,
+        "sample_steps": 0,
+        "levels": "video",
+        "gradient_checkpointing": False,
+        **for_sft,
+    }
     train_sft.main(small_training(scored, data, output_dir=output / "sft", **changes))
     return scored, output / "sft" / "adapter"
 
@@ -147,13 +155,19 @@ def test_code_is_not_asked_about_before_the_format_is_known(original56, native, 
         write_json(folder / "tokenizer_config.json", {**settings, "auto_map": names})
         (folder / "code.py").write_text("raise SystemExit('ran the code of the checkpoint')")
     assert "holmes-vau convert --checkpoint" in error_of(capsys, command("analyze", original, clip, tmp_path))
-    for folder, said in ((original, "holmes-vau convert"), (own, None)):
-        with pytest.raises(ValueError, match=said or "expected a checkpoint of type holmes_vau, got 'internvl'"):
+    strange = copy_of(own, tmp_path / "strange")
+    write_json(strange / "config.json", {"model_type": "strange", "auto_map": {"AutoConfig": "code.Config"}})
+    for folder, of_training, of_evaluation in (
+        (original, "holmes-vau convert --checkpoint", "holmes-vau convert --checkpoint"),
+        (own, "expected a checkpoint of type holmes_vau, got 'internvl'", "cannot be used"),
+        (strange, "expected a checkpoint of type holmes_vau, got 'strange'", "--trust_remote_code runs it"),
+    ):
+        with pytest.raises(ValueError, match=of_training):
             train_scorer.main(small_training(folder, tmp_path, output_dir=tmp_path / "out"))
         args = argparse.Namespace(
             model=str(folder), endpoint=None, dtype="auto", trust_remote_code=False, processor_kwargs=None
         )
-        with pytest.raises(reasoning_models.CommandError, match=said):
+        with pytest.raises(CommandError, match=of_evaluation):
             reasoning_models.load_answerer(args, "cpu")
     with pytest.raises(ValueError, match="holmes-vau convert"):
         train_sft.main(["--dry_run=true", f"--model={original}", "--use_cpu=true"])

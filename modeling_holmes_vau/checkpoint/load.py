@@ -5,6 +5,8 @@ version can be trained, and what is saved carries the code of today.
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from .folder import (
@@ -101,6 +103,19 @@ def load_native(name: str | os.PathLike, option: str = "--model", **options):
     return model, tokenizer
 
 
+@contextmanager
+def errors_alone() -> Iterator[None]:
+    """Without the warnings of transformers."""
+    from transformers.utils import logging as hf_logging
+
+    before = hf_logging.get_verbosity()
+    hf_logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        hf_logging.set_verbosity(before)
+
+
 def load_tokenizer(folder: Path):
     """The tokenizer in a folder; code that it brings is neither run nor asked about."""
     from transformers import AutoTokenizer
@@ -112,7 +127,8 @@ def _load(folder: Path, name: str | os.PathLike, option: str, kind, load_process
     label = f"{option} {os.fspath(name)}"
     with readable(folder) as path, told_in_a_line(label, "cannot be loaded"):
         model, loaded = kind.from_pretrained(path, output_loading_info=True, **{"dtype": "auto", **options})
-        processor = load_processor(path)
+        with errors_alone():  # it wonders at every processor of a type that transformers does not know
+            processor = load_processor(path)
     missing = sorted({*loaded["missing_keys"], *(key[0] for key in loaded["mismatched_keys"])})
     if missing:
         raise CheckpointError(f"{label}: {len(missing)} weights are missing or misshapen, such as {missing[0]}")

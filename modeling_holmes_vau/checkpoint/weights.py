@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 
+from ..base.commands import first_line
 from .folder import CheckpointError, check_no_pointer, part_of, read_object
 
 
@@ -35,9 +36,10 @@ def load_pickle(path: Path):
         raise CheckpointError(
             f"{path}: refused, it holds more than tensors (torch.load, weights_only=True). Save its state dict alone."
         ) from error
-    except (RuntimeError, EOFError, OSError) as error:
+    except Exception as error:  # of a file that is none of torch's, its unpickler raises what it stumbles on
+        said = f"{type(error).__name__}: {first_line(error)}"
         raise CheckpointError(
-            f"{path}: not a whole file of torch.save ({error}): copy or download it again."
+            f"{path}: not a whole file of torch.save ({said}): copy or download it again."
         ) from error
 
 
@@ -50,7 +52,7 @@ def open_weights(path: Path) -> Iterator[tuple[list[str], Callable[[str], torch.
             handle = safe_open(path, framework="pt")
         except SafetensorError as error:
             raise CheckpointError(
-                f"{path}: not a whole safetensors file ({error}): copy or download it again."
+                f"{path}: not a whole safetensors file ({first_line(error)}): copy or download it again."
             ) from error
         with handle:
             yield list(handle.keys()), handle.get_tensor
