@@ -16,6 +16,7 @@ import train_scorer
 import train_sft
 from eval import reasoning_models
 from modeling_holmes_vau import cli
+from modeling_holmes_vau.checkpoint.weights import language_digest
 from modeling_holmes_vau.checkpoint_holmes_vau import UNTRAINED_SCORER_WARNING
 from modeling_holmes_vau.cli import CommandError
 from modeling_holmes_vau.merge_holmes_vau import write_adapter_notes
@@ -127,6 +128,7 @@ def test_from_the_papers_base_through_both_trainings_whatever_code_is_carried(
     assert cli.main(command("analyze", base, clip, tmp_path)) == 0
     assert f"warning: {UNTRAINED_SCORER_WARNING}" in capsys.readouterr().err
     scored, tuned = train_both(base, write_data(tmp_path), tmp_path / "out")
+    assert json.loads((tuned / "training.json").read_text())["base_digest"] == language_digest(scored)
     assert cli.main(["merge", "--adapter", str(tuned), "--output", str(tmp_path / "merged")]) == 0
     for folder in (scored, tmp_path / "merged"):  # what is saved carries the code of today
         names = {path.name for path in folder.glob("*.py")}

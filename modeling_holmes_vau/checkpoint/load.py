@@ -9,6 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch
+from transformers import AutoTokenizer, InternVLForConditionalGeneration
+from transformers.utils import logging as hf_logging
+
+from ..modeling_holmes_vau import HolmesVAUForConditionalGeneration
+from ..processing_holmes_vau import HolmesVAUProcessor
 from .folder import (
     NATIVE,
     OURS,
@@ -20,9 +26,11 @@ from .folder import (
     readable,
     told_in_a_line,
 )
+from .hub import fetch_folder
+from .weights import check_weights
 
 
-SAFETENSORS, PICKLES = ["model.safetensors", "model-*.safetensors"], ["pytorch_model.bin", "pytorch_model-*.bin"]
+SAFETENSORS, PICKLES = ("model.safetensors", "model-*.safetensors"), ("pytorch_model.bin", "pytorch_model-*.bin")
 
 
 def open_folder(
@@ -48,17 +56,13 @@ def open_folder(
     label = f"{option} {name}"
     folder, is_here = Path(name), is_local(name, label, "a checkpoint folder")
     if not is_here:
-        from .hub import fetch_folder
-
         folder = fetch_folder(name, label, SMALL_FILES)
     kind = check_format(folder, name, label, kinds)
     if weights:
-        from .weights import check_weights
-
         if not is_here:
-            fetch_folder(name, label, SAFETENSORS)
+            folder = fetch_folder(name, label, (*SMALL_FILES, *SAFETENSORS))
             if not [*folder.glob("model*.safetensors")]:
-                fetch_folder(name, label, PICKLES)
+                folder = fetch_folder(name, label, (*SMALL_FILES, *PICKLES))
         check_small_files(folder)
         check_weights(folder)
     return folder, kind
@@ -79,9 +83,6 @@ def load_checkpoint(name: str | os.PathLike, option: str = "--model", **options)
     Raises:
         [`CheckpointError`]: one line, if there is none, or it cannot be used.
     """
-    from ..modeling_holmes_vau import HolmesVAUForConditionalGeneration
-    from ..processing_holmes_vau import HolmesVAUProcessor
-
     folder, _ = open_folder(name, OURS, option=option)
     model, processor = _load(
         folder, name, option, HolmesVAUForConditionalGeneration, HolmesVAUProcessor.from_pretrained, options
@@ -95,8 +96,6 @@ def load_native(name: str | os.PathLike, option: str = "--model", **options):
     A native InternVL checkpoint: model, in evaluation mode, and tokenizer. Arguments and errors are those of
     [`load_checkpoint`].
     """
-    from transformers import InternVLForConditionalGeneration
-
     folder, _ = open_folder(name, NATIVE, option=option)
     model, tokenizer = _load(folder, name, option, InternVLForConditionalGeneration, load_tokenizer, options)
     check_vocabulary(tokenizer, model.config.text_config.vocab_size, f"{option} {os.fspath(name)}")
@@ -106,8 +105,6 @@ def load_native(name: str | os.PathLike, option: str = "--model", **options):
 @contextmanager
 def errors_alone() -> Iterator[None]:
     """Without the warnings of transformers."""
-    from transformers.utils import logging as hf_logging
-
     before = hf_logging.get_verbosity()
     hf_logging.set_verbosity_error()
     try:
@@ -118,8 +115,6 @@ def errors_alone() -> Iterator[None]:
 
 def load_tokenizer(folder: Path):
     """The tokenizer in a folder; code that it brings is neither run nor asked about."""
-    from transformers import AutoTokenizer
-
     return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
 
 
@@ -168,9 +163,6 @@ def load_on_device(name: str, device: str | None, dtype: str):
 
     Returns, raises: As [`load_checkpoint`].
     """
-    import torch
-    from transformers.utils import logging as hf_logging
-
     if device is None:
         mps = "mps" if torch.backends.mps.is_available() else "cpu"
         device = "cuda" if torch.cuda.is_available() else mps
