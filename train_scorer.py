@@ -19,13 +19,15 @@ from tqdm import tqdm
 from transformers import EarlyStoppingCallback, TrainingArguments, set_seed
 from trl import TrlParser
 
-from hivau70k_dataset.ground_truth import at_frame_rate, frame_labels, hivau_frame_annotations
+from hivau70k_dataset.ground_truth import at_frame_rate, check_spans, frame_labels, hivau_frame_annotations
 from hivau70k_dataset.reading import digest, read_annotation_files
+from hivau70k_dataset.schema import VideoAnnotation
 from hivau70k_dataset.videos import VideoFolder
 from modeling_holmes_vau.checkpoint import load
 from modeling_holmes_vau.checkpoint.folder import OURS
 from modeling_holmes_vau.checkpoint_holmes_vau import AFTER_SCORER
-from modeling_holmes_vau.feature_cache_holmes_vau import FeatureCache, module_digest
+from modeling_holmes_vau.feature_cache_holmes_vau import FeatureCache, VideoFeatures, module_digest
+from modeling_holmes_vau.files_holmes_vau import write_whole
 from modeling_holmes_vau.scorer_trainer_holmes_vau import (
     LabelledVideo,
     PairedSegments,
@@ -37,14 +39,17 @@ from modeling_holmes_vau.scorer_trainer_holmes_vau import (
 from modeling_holmes_vau.training_holmes_vau import PRESETS, LossWeights
 from modeling_holmes_vau.training_runs_holmes_vau import (
     JsonLinesLog,
+    SettingsInCheckpoints,
     check_devices,
-    check_run,
     find_checkpoint,
     run_script,
 )
 
 
 logger = logging.getLogger(__name__)
+
+VIDEOS = "videos.json"  # in the output folder: the names of what a run trains and validates on
+NAMED_PROBLEMS = 20
 
 
 @dataclass
@@ -140,19 +145,27 @@ def load_checkpoint(args: ScorerArguments, training_args: ScorerTrainingArgument
     return model, processor
 
 
-def read_videos(args: ScorerArguments, model, processor) -> tuple[list[LabelledVideo], list[LabelledVideo]]:
+def read_videos(
+    args: ScorerArguments, model, processor, began_with: set[str] | None = None
+) -> tuple[list[LabelledVideo], list[LabelledVideo]]:
     """Features and labels of the training and the validation videos; features that are not cached are made first.
 
-    Videos that are missing or can't be read are named, counted and left out.
+    Videos that are missing, can't be read or do not fit their annotation are named, counted and left out. A run that
+    goes on has the videos that it `began_with`, by their names: of what can't be read any more the cached features.
     """
     files = read_annotation_files(args.annotations)
     folder, cache = VideoFolder(args.videos), FeatureCache(args.features_dir, model, processor)
+    for note in folder.notes:
+        logger.warning(note)
     entries = {entry.whole_path: entry for entry in files.annotations if entry.split in ("train", "validation")}
+    if began_with is not None:
+        entries = {path: entry for path, entry in entries.items() if path in began_with}
     found = {path: folder.find(entry) for path, entry in entries.items()}
     problems = {path: "not under the folder of videos" for path in entries if found[path] is None}
     state = PartialState()
     model.to(state.device)
-    to_read = [(path, video.path) for path, video in found.items() if video is not None]
+    kept = {path for path in began_with or () if cache.path(path).is_file()}  # whatever became of the file
+    to_read = [(path, video.path) for path, video in found.items() if video is not None and path not in kept]
     results = cache.extract_all(to_read, state.process_index, state.num_processes)
     total = len(to_read[state.process_index :: state.num_processes])
     for path, problem in tqdm(results, "features", total, unit="video", disable=not state.is_main_process):
@@ -160,19 +173,63 @@ def read_videos(args: ScorerArguments, model, processor) -> tuple[list[LabelledV
             problems[path] = problem
     state.wait_for_everyone()
     problems = dict(gather_object(list(problems.items())))
-    for path, problem in problems.items():
-        logger.warning(f"left out: {path}: {problem}")
-    if problems:
-        logger.warning(f"{len(problems)} of {len(entries)} videos are left out")
     videos = {"train": [], "validation": []}
     for path, entry in entries.items():
-        if found[path] is not None and cache.path(path).is_file():
+        if path in kept or (found[path] is not None and cache.path(path).is_file()):
             loaded = cache.load(path)
-            (truth,) = hivau_frame_annotations([at_frame_rate(entry, loaded.fps)]).values()
-            labels = frame_labels(truth, loaded.num_frames)
+            try:
+                labels = label_frames(entry, loaded, args.supervision)
+            except ValueError as error:
+                problems[path] = str(error)
+                continue
             video = LabelledVideo(path, loaded.features, labels, bool(entry.labels), processor.frame_stride)
             videos[entry.split].append(video)
+    there = {video.name for part in videos.values() for video in part}
+    if began_with and (gone := sorted(began_with - there)):
+        raise ValueError(
+            f"{len(gone)} videos of this run can't be read now and have no features in {args.features_dir}: "
+            f"{', '.join(gone[:NAMED_PROBLEMS])}. Put them back, or choose another --output_dir."
+        )
+    for path, problem in list(problems.items())[:NAMED_PROBLEMS]:
+        logger.warning(f"{'its stored features are used' if path in there else 'left out'}: {path}: {problem}")
+    if left_out := len(problems.keys() - there):
+        logger.warning(f"{left_out} of {len(entries)} videos are left out")
     return videos["train"], videos["validation"]
+
+
+def take_videos(
+    args: ScorerArguments, training_args: ScorerTrainingArguments, model, processor, goes_on: bool
+) -> tuple[list[LabelledVideo], list[LabelledVideo]]:
+    """The videos to train and to validate on; their names are kept for a run that goes on."""
+    path = Path(training_args.output_dir) / VIDEOS
+    train, validation = read_videos(args, model, processor, read_names(path) if goes_on else None)
+    if not goes_on and training_args.process_index == 0:
+        write_whole(path, json.dumps([video.name for video in (*train, *validation)], indent=1) + "\n")
+    return (train, validation) if validation else hold_out(train, args.validation_share, training_args.seed)
+
+
+def read_names(path: Path) -> set[str]:
+    """The videos that a run began with."""
+    try:
+        return set(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError, OSError) as error:
+        raise ValueError(
+            f"{path} is missing or damaged: nothing tells the videos of this run. Choose another --output_dir."
+        ) from error
+
+
+def label_frames(entry: VideoAnnotation, video: VideoFeatures, supervision: str) -> np.ndarray:
+    """The labels of a video's frames.
+
+    Raises:
+        `ValueError`: If a span is past the end of the video, or an abnormal video has no abnormal frame to learn from.
+    """
+    (truth,) = hivau_frame_annotations([at_frame_rate(entry, video.fps)]).values()
+    check_spans(truth, video.num_frames, video.fps)
+    labels = frame_labels(truth, video.num_frames)
+    if supervision == "frame" and entry.labels and not labels.any():
+        raise ValueError("annotated as abnormal without a span: train with --supervision video, or add one")
+    return labels
 
 
 def hold_out(videos: list[LabelledVideo], share: float, seed: int) -> tuple[list[LabelledVideo], list[LabelledVideo]]:
@@ -239,10 +296,8 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     args.features_dir = args.features_dir or str(output / "features")
     model, processor = load_checkpoint(args, training_args)
     settings = settings_of(args, training_args, model)
-    check_run(output, settings)  # before features are made
-    train, validation = read_videos(args, model, processor)
-    if not validation:
-        train, validation = hold_out(train, args.validation_share, training_args.seed)
+    last = find_checkpoint(output, settings, training_args.process_index == 0)
+    train, validation = take_videos(args, training_args, model, processor, bool(last))
     pairs_per_step = (
         training_args.per_device_train_batch_size
         * training_args.world_size
@@ -263,14 +318,12 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
         train_dataset=pairs,
         eval_dataset=validation,
         data_collator=collate_pairs,
-        callbacks=[JsonLinesLog(output / "log.jsonl")],
+        callbacks=[JsonLinesLog(output / "log.jsonl"), SettingsInCheckpoints()],
         validation=validation,
         supervision=args.supervision,
     )
     if args.patience:
         trainer.add_callback(Patience(args.patience))
-    settings["num_videos"] = [len(train), len(validation)]
-    last = find_checkpoint(output, settings, training_args.process_index == 0)
     trainer.train(resume_from_checkpoint=training_args.resume_from_checkpoint or last)
     metrics = measure(model.anomaly_scorer, validation, args.supervision)
     if trainer.is_world_process_zero():

@@ -33,7 +33,15 @@ from modeling_holmes_vau.checkpoint_holmes_vau import (
 from modeling_holmes_vau.feature_cache_holmes_vau import module_digest
 from modeling_holmes_vau.merge_holmes_vau import copy_companions, write_adapter_notes
 from modeling_holmes_vau.sft_batch_holmes_vau import SFTCollator, TowerFeatures
-from modeling_holmes_vau.sft_data_holmes_vau import Conversation, FrameChooser, FrameRule, read_conversations
+from modeling_holmes_vau.sft_data_holmes_vau import (
+    Conversation,
+    FrameChooser,
+    FrameRule,
+    find_again,
+    read_conversations,
+    read_rows,
+    write_rows,
+)
 from modeling_holmes_vau.sft_holmes_vau import (
     SampleAnswers,
     Schedule,
@@ -49,8 +57,8 @@ from modeling_holmes_vau.sft_holmes_vau import (
 )
 from modeling_holmes_vau.training_runs_holmes_vau import (
     JsonLinesLog,
+    SettingsInCheckpoints,
     check_devices,
-    check_run,
     cpu_has_bfloat16,
     find_checkpoint,
     run_script,
@@ -59,6 +67,7 @@ from modeling_holmes_vau.training_runs_holmes_vau import (
 
 logger = logging.getLogger(__name__)
 
+ROWS = "rows.jsonl"  # in the output folder: what a run trains on, in order
 NAMED_PROBLEMS = 20  # of segments that are left out; all are counted
 
 
@@ -219,12 +228,18 @@ def frame_rule(args: SFTArguments, model, processor) -> FrameRule:
     return FrameRule(processor.num_frames, processor.frame_stride, sampler, float(tau))
 
 
-def build_rows(args: SFTArguments, model, processor) -> list[dict]:
-    """Conversations with their frames; segments that are missing or can't be read are named, counted, left out."""
-    state, placeholders = PartialState(), (processor.video_token, processor.image_token)
-    found, problems = read_conversations(
+def find_conversations(args: SFTArguments, processor) -> tuple[list[Conversation], dict[str, str]]:
+    """The conversations to train on, and why segments are left out."""
+    placeholders = (processor.video_token, processor.image_token)
+    return read_conversations(
         args.annotations, args.videos, args.levels, args.tasks, args.split, args.conversations, placeholders
     )
+
+
+def build_rows(args: SFTArguments, model, processor) -> list[dict]:
+    """Conversations with their frames; segments that are missing or can't be read are named, counted, left out."""
+    state = PartialState()
+    found, problems = find_conversations(args, processor)
     segments = [conversation.segment for conversation in found]
     total = len(set(segments)) // state.num_processes
     chooser = FrameChooser(
@@ -279,6 +294,34 @@ def store_features(args: SFTArguments, model, processor, rows: list[dict]) -> tu
     return features, stored
 
 
+def take_rows(
+    args: SFTArguments, training_args: SFTTrainingArguments, model, processor, goes_on: bool
+) -> tuple[TowerFeatures | None, list[dict]]:
+    """The rows to train on and their stored features. A run that goes on has the rows it began with, in their order:
+    what can't be read any more is skipped, as it is when that happens on the way."""
+    path = Path(training_args.output_dir) / ROWS
+    if not goes_on:
+        features, rows = store_features(args, model, processor, build_rows(args, model, processor))
+        if training_args.process_index == 0:
+            write_rows(path, rows)
+        return features, rows
+    there, problems = find_conversations(args, processor)
+    rows, missing = find_again(read_rows(path), there, problems)
+    for name, problem in list(missing.items())[:NAMED_PROBLEMS]:
+        logger.warning(f"skipped from here on: {name}: {problem}")
+    if missing:
+        logger.warning(
+            f"{len(missing)} segments of this run can't be read now: put their videos back to train on them"
+        )
+    features, stored = store_features(args, model, processor, rows)
+    if len(stored) < len(rows):
+        raise ValueError(
+            f"--feature_cache {args.feature_cache} lacks {len(rows) - len(stored)} rows of this run, whose videos "
+            "can't be read now: put the videos or the cache back."
+        )
+    return features, rows
+
+
 def build_trainer(
     args: SFTArguments, training_args: SFTTrainingArguments, model, processor, rows: list[dict], features=None
 ) -> SegmentTrainer:
@@ -292,7 +335,7 @@ def build_trainer(
         unfreeze(model, args.train_vision)
     if not args.train_vision:
         freeze_tower(model)
-    callbacks = [JsonLinesLog(output / "log.jsonl")]
+    callbacks = [JsonLinesLog(output / "log.jsonl"), SettingsInCheckpoints()]
     if args.sample_steps and args.num_samples:
         chosen = rows[:: max(1, len(rows) // args.num_samples)][: args.num_samples]
         path = output / "samples.jsonl"
@@ -364,14 +407,11 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     model, processor = load(args, training_args)
     base_digest = language_digest(open_folder(args.model, weights=False)[0])
     settings = settings_of(args, training_args, model)
-    check_run(training_args.output_dir, settings)  # before frames are chosen
-    rows = build_rows(args, model, processor)
-    features, rows = store_features(args, model, processor, rows)
+    last = find_checkpoint(training_args.output_dir, settings, training_args.process_index == 0)
+    features, rows = take_rows(args, training_args, model, processor, bool(last))
     if not args.load_in_4bit:  # only now: frames are chosen in the precision of inference
         half = training_args.bf16 and not args.full and not is_sharded()  # shards are float32, computing is not
         model.to(torch.bfloat16 if half else torch.float32)
-    settings["num_rows"] = len(rows)
-    last = find_checkpoint(training_args.output_dir, settings, training_args.process_index == 0)
     trainer = build_trainer(args, training_args, model, processor, rows, features)
     result = trainer.train(resume_from_checkpoint=training_args.resume_from_checkpoint or last)
     save(args, trainer, processor, base_digest)

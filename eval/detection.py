@@ -16,6 +16,7 @@ import json
 import os
 import sys
 import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,6 +31,8 @@ from eval.settings import check_settings, checkpoint_digest, sole_run
 from hivau70k_dataset.ground_truth import (
     FrameAnnotation,
     at_frame_rate,
+    check_spans,
+    end_tolerance,
     frame_labels,
     hivau_frame_annotations,
     read_ucf_annotation,
@@ -39,7 +42,8 @@ from hivau70k_dataset.labels import canonical_class
 from hivau70k_dataset.reading import read_annotation_files
 from hivau70k_dataset.schema import SPLITS, VideoAnnotation
 from hivau70k_dataset.videos import VideoFolder
-from modeling_holmes_vau.cli import VIDEO_SUFFIXES, CommandError, check_checkpoint, first_line, run_command
+from modeling_holmes_vau.base.scan import VIDEO_SUFFIXES, scan_folder
+from modeling_holmes_vau.cli import CommandError, check_checkpoint, first_line, run_command
 from modeling_holmes_vau.files_holmes_vau import write_whole
 
 
@@ -146,7 +150,15 @@ def read_tests(args: argparse.Namespace) -> dict[str, AnnotatedVideo]:
     if args.protocol == "xd-violence":
         for name in _normal_xd_names(args):
             truths.setdefault(name, FrameAnnotation(name, ()))
+    check_names(truths, args.annotations)
     return {name: AnnotatedVideo(truth, _entry(name, args.protocol)) for name, truth in truths.items()}
+
+
+def check_names(names: Iterable[str], annotations: str) -> None:
+    """Each becomes the name of a file of scores, which must not lie elsewhere; those of HIVAU are checked as read."""
+    for name in names:
+        if name != Path(name).name:
+            raise CommandError(f"--annotations {annotations}: {name!r} is no name of a video: it names a folder too")
 
 
 def _read_hivau(annotations: str, split: str) -> dict[str, AnnotatedVideo]:
@@ -170,10 +182,11 @@ def _normal_xd_names(args: argparse.Namespace) -> list[str]:
     """XD-Violence lists only its abnormal test videos: the normal ones are those that are there."""
     names = set()
     for root, suffixes in ((args.videos, VIDEO_SUFFIXES), (args.scores or Path(args.output, "scores"), (".npz",))):
-        for _, subfolders, files in os.walk(root, followlinks=True) if root else ():
-            subfolders[:] = [name for name in subfolders if name != "train"]  # beside `test` in the released layout
-            stems = (os.path.splitext(name) for name in files if not name.startswith("."))
-            names |= {stem for stem, suffix in stems if suffix.lower() in suffixes and stem.endswith("label_A")}
+        if root is None or not os.path.isdir(root):
+            continue
+        paths = [Path(path) for path in scan_folder(root, suffixes).files]
+        paths = [path for path in paths if "train" not in path.relative_to(root).parts]  # beside `test` in the release
+        names |= {path.stem for path in paths if path.stem.endswith("label_A")}
     if len(names) != XD_NORMAL_VIDEOS:
         print(
             f"warning: {len(names) or 'no'} videos whose names end in label_A are taken as normal, the test set has "
@@ -288,6 +301,8 @@ def score_missing(args: argparse.Namespace, tests: dict[str, AnnotatedVideo]) ->
 def _to_score(tests: dict[str, AnnotatedVideo], videos: str, folder: Path, problems: dict[str, str]) -> dict[str, str]:
     """The files of the videos that have no scores, or had another file when they were scored."""
     source, paths = VideoFolder(videos), {}
+    for note in source.notes:
+        print(f"note: {note}", file=sys.stderr)
     for name, test in tests.items():
         done = folder / f"{name}.npz"
         try:
@@ -375,7 +390,7 @@ def spread(scores: np.ndarray, n_frames: int, stride: int, length: str) -> np.nd
 def read_videos(
     args: argparse.Namespace, tests: dict[str, AnnotatedVideo], folder: Path, problems: dict[str, str]
 ) -> list:
-    """The videos that have scores, as the report counts them; the others' reasons go to `problems`."""
+    """The videos that have scores and fit their annotation, as the report counts them; why not goes to `problems`."""
     source = VideoFolder(args.videos) if args.videos else None
     videos = []
     for name, test in tests.items():
@@ -414,6 +429,7 @@ def _counted_video(test: AnnotatedVideo, scores: VideoScores, n_frames: int, arg
     truth = test.truth
     if test.fps and scores.fps:  # spans in seconds
         (truth,) = hivau_frame_annotations([at_frame_rate(test.entry, scores.fps)]).values()
+    check_spans(truth, n_frames, test.fps and (scores.fps or test.fps))
     after = args.interval_end == "inclusive"
     spans = [(first, min(last + after, n_frames)) for first, last in truth.spans]
     return CountedVideo(
@@ -432,11 +448,21 @@ def _counted_video(test: AnnotatedVideo, scores: VideoScores, n_frames: int, arg
     )
 
 
+def warn_of_lengths(tests: dict[str, AnnotatedVideo], videos: list) -> None:
+    """Name the videos that are longer or shorter than annotated; where spans are in seconds, a rate may differ."""
+    for video in videos:
+        test, annotated = tests[video.name], video.annotated_frames
+        rates = (1.0, video.fps / test.fps) if test.fps else (1.0,)
+        if annotated and all(abs(rate * annotated - video.n_frames) > end_tolerance(test.fps) for rate in rates):
+            said = f"has {video.n_frames} frames, annotated are {annotated}: in another copy spans may lie elsewhere"
+            print(f"warning: {video.name}: {said}", file=sys.stderr)
+
+
 # ---- command --------------------------------------------------------------------------------------------------------
 
 
 def run(args: argparse.Namespace) -> int:
-    """Score what has no scores, then report; status 1 when a video is missing."""
+    """Score what has no scores, then report; status 1 when a video is missing or not the annotated one."""
     if absent := [name for name in ("evaluate", "sklearn", "matplotlib") if find_spec(name) is None]:
         raise CommandError(f'the report needs {absent[0]}: pip install -c constraints.txt -e ".[eval]"')
     if args.model and not args.videos:
@@ -462,7 +488,8 @@ def score_and_report(args: argparse.Namespace, tests: dict[str, AnnotatedVideo],
     for name, reason in problems.items():
         print(f"error: {name}: {reason}", file=sys.stderr)
     if not videos:
-        raise CommandError(f"none of the {len(tests)} test videos has scores: nothing to report")
+        raise CommandError(f"none of the {len(tests)} test videos has scores that can be counted: nothing to report")
+    warn_of_lengths(tests, videos)
 
     from eval.detection_report import build_report, write_report
 

@@ -208,10 +208,24 @@ def markdown(report: dict[str, Any]) -> str:
         f"- frames: {frames['counted']:,}, of which {frames['abnormal']:,} ({share:.1%}) abnormal",
     ]
     if videos["missing"]:
-        lines.append(f"- **missing: {videos['missing']} videos are not counted**; `report.json` names them")
+        lines.append(f"- **missing: {videos['missing']} videos are not counted**; they are named below")
     if report["other_length"]:
-        lines.append(f"- {len(report['other_length'])} videos have another length than their annotation says")
-    return "\n".join([*lines, "", *_frame_table(report), "", *_event_table(report), "", *_class_table(report), ""])
+        differ = len(report["other_length"])
+        lines.append(f"- {differ} videos have another length than their annotation says; they are named below")
+    tables = (_frame_table(report), _event_table(report), _class_table(report), _named_videos(report))
+    return "\n".join([*lines, *(line for table in tables for line in ("", *table)), ""])
+
+
+def _named_videos(report: dict[str, Any]) -> list[str]:
+    """The videos that are not counted, and those of another length than annotated."""
+    lines = []
+    if report["problems"]:
+        lines += ["Not counted:", "", *(f"- {name}: {reason}" for name, reason in report["problems"].items()), ""]
+    if report["other_length"]:
+        lines += ["Of another length than annotated:", ""]
+        differ = report["other_length"].items()
+        lines += [f"- {name}: annotated {annotated} frames, there {there}" for name, (annotated, there) in differ]
+    return lines
 
 
 def _frame_table(report: dict[str, Any]) -> list[str]:

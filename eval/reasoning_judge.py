@@ -22,7 +22,8 @@ import numpy as np
 from tqdm import tqdm
 
 from eval.openai_client import ChatClient, RefusedRequest, add_server_arguments
-from eval.reasoning_scores import Answer, read_predictions, rival_answers
+from eval.reasoning_lines import Answer, read_predictions
+from eval.reasoning_scores import rival_answers
 from eval.settings import sole_run
 from hivau70k_dataset.schema import LEVELS, TASKS, Instruction
 from modeling_holmes_vau.cli import CommandError

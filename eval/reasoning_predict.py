@@ -28,6 +28,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from eval.openai_client import RefusedRequest, add_server_arguments
+from eval.reasoning_lines import Answer, check_rows, read_lines
 from eval.reasoning_models import load_answerer, model_type
 from eval.reasoning_scores import read_instructions
 from eval.settings import check_settings, checkpoint_digest, sole_run
@@ -132,6 +133,8 @@ def read_rows(args: argparse.Namespace) -> list[Row]:
         if entry.split == args.split
     }
     videos, rows = VideoFolder(args.videos), []
+    for note in videos.notes:
+        print(f"note: {note}", file=sys.stderr)
     for place, entry in enumerate(instructions):
         if entry.level not in (args.levels or LEVELS) or entry.task not in (args.tasks or TASKS):
             continue
@@ -211,13 +214,19 @@ class Output:
         """The lines of one process."""
         return self.parts / f"{process}.jsonl"
 
-    def files(self) -> list[Path]:
-        """All files with lines."""
-        return [path for path in (self.path, *sorted(self.parts.glob("*.jsonl"))) if path.is_file()]
+    def answers(self) -> dict[int, Answer]:
+        """The answers of the finished file, by row."""
+        return read_lines(self.path) if self.path.is_file() else {}
 
     def lines(self) -> dict[int, bytes]:
-        """The lines that are there, by row."""
-        return {row: line for path in self.files() for row, line in whole_lines(path)}
+        """The lines that are there, by row; those of the finished file as `score` reads it."""
+        finished = {
+            row: make_line(row, answer.instruction, answer.prediction)
+            for row, answer in self.answers().items()
+            if answer.prediction is not None
+        }
+        parts = (line for path in sorted(self.parts.glob("*.jsonl")) for line in whole_lines(path))
+        return finished | dict(parts)
 
     def merge(self) -> dict[int, bytes]:
         """Put all lines into the predictions, in the order of the rows, and remove the parts."""
@@ -247,19 +256,20 @@ def whole_lines(path: Path) -> Iterator[tuple[int, bytes]]:
             raise CommandError(f"{path}: line {number} is no line of predictions; mend it, or choose another output")
 
 
-def claim_output(output: Output, settings: dict) -> None:
-    """Make the folder of the output, or make sure that what it holds was made with the same settings."""
+def claim_output(output: Output, settings: dict, rows: list[Row], annotations: str) -> None:
+    """Claim a new output, or make sure that what it holds are answers to these rows made alike."""
     if output.path.is_dir():
         raise CommandError(f"--output {output.path}: is a folder; name a file in it, such as predictions.jsonl")
     if output.lines():
         check_settings(f"--output {output.path}", output.settings, settings, "predictions", "file")
+    asked = {row.row: row.entry for row in rows}
+    check_rows(output.answers().values(), asked, output.path, annotations)
     write_whole(output.settings, json.dumps(settings, indent=2) + "\n")
 
 
-def make_line(row: Row, prediction: str) -> bytes:
+def make_line(row: int, entry: Instruction, prediction: str) -> bytes:
     """One line of the output."""
-    entry = row.entry
-    fields = {"row": row.row, "id": entry.id, "level": entry.level, "task": entry.task, "video": entry.video}
+    fields = {"row": row, "id": entry.id, "level": entry.level, "task": entry.task, "video": entry.video}
     fields |= {"turn": entry.turn, "question": entry.question, "reference": entry.answer, "prediction": prediction}
     # A server may send half of a surrogate pair, which UTF-8 has no form for.
     return (json.dumps(fields, ensure_ascii=False) + "\n").encode("utf-8", "replace")
@@ -316,7 +326,7 @@ class Answers:
             if isinstance(reply, Exception):
                 self.problems[row.row] = first_line(reply)
             elif row.row not in self.done:
-                yield make_line(row, reply)
+                yield make_line(row.row, row.entry, reply)
             if not isinstance(reply, RefusedRequest):
                 self._refused = None
             elif self._refused is not None:
@@ -383,7 +393,7 @@ def prepare(args: argparse.Namespace, alone: ExitStack) -> Job:
     output.parts.mkdir(parents=True, exist_ok=True)
     alone.enter_context(sole_run(output.parts))
     try:
-        claim_output(output, settings_of(args, rows))
+        claim_output(output, settings_of(args, rows), rows, args.annotations)
     except CommandError:
         with suppress(OSError):  # of an earlier run, and not empty
             output.parts.rmdir()

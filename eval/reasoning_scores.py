@@ -5,15 +5,13 @@ Reads the prediction lines that `eval/reasoning.py predict` writes; what is comp
 """
 
 import argparse
-import json
 import shutil
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from eval.reasoning_lines import Answer, check_rows, read_predictions
 from hivau70k_dataset.instructions import instructions_of_split
 from hivau70k_dataset.reading import read_annotation_files
-from hivau70k_dataset.records import instructions_from_json
 from hivau70k_dataset.schema import SPLITS, Instruction
 from modeling_holmes_vau.cli import CommandError, first_line
 
@@ -21,22 +19,6 @@ from modeling_holmes_vau.cli import CommandError, first_line
 METRICS = ("bleu", "cider", "meteor", "rouge", "judgement")
 TOKENIZERS = ("ptb", "whitespace")
 NEED_JAVA = ("meteor",)  # and the tokeniser `ptb`
-LINE_FIELDS = ("id", "level", "task", "video", "question", "turn")  # of an instruction, in a line under the same name
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What was answered to one instruction.
-
-    Args:
-        row (`int`): Place of the instruction in the list of its split.
-        instruction (`Instruction`): Question, segment, and the annotated answer.
-        prediction (`str`, *optional*): The answer to score; `None` where there is none.
-    """
-
-    row: int
-    instruction: Instruction
-    prediction: str | None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -82,73 +64,15 @@ def read_instructions(annotations: str, split: str) -> list[Instruction]:
     return rows
 
 
-def read_predictions(path: str, option: str = "--predictions") -> list[Answer]:
-    """The answers of a prediction file by their row; `option` is what a message calls it.
-
-    Raises:
-        `ValueError`: One line with file and line number, where a line cannot be read or a row stands twice.
-    """
-    if not Path(path).is_file():
-        raise CommandError(f"{option} {path}: no such file; `eval/reasoning.py predict` writes it")
-    answers, lines = {}, {}
-    for number, line in enumerate(Path(path).read_bytes().splitlines(), 1):
-        if not line.strip():
-            continue
-        answer = _read_line(line, path, number)
-        if answer.row in answers:
-            raise ValueError(
-                f"{path}: row {answer.row} stands in line {lines[answer.row]} and in line {number}. Keep one."
-            )
-        answers[answer.row], lines[answer.row] = answer, number
-    if not answers:
-        raise CommandError(f"{option} {path}: holds no answers")
-    return [answers[row] for row in sorted(answers)]
-
-
-def _read_line(line: bytes, path: str, number: int) -> Answer:
-    try:
-        fields = json.loads(line.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: line {number} is not UTF-8. Write it as `predict` does.") from error
-    except ValueError as error:
-        raise ValueError(
-            f"{path}: line {number} is no JSON ({error}). If `predict` was stopped, run it again: it goes on."
-        ) from error
-    known = {*LINE_FIELDS, "row", "reference", "prediction"}
-    missing = known - fields.keys() if isinstance(fields, dict) else known
-    if missing:
-        raise ValueError(f"{path}: line {number} lacks {', '.join(sorted(missing))}. Write it as `predict` does.")
-    row, prediction = fields["row"], fields["prediction"]
-    if isinstance(row, bool) or not isinstance(row, int) or row < 0:
-        raise ValueError(f"{path}: line {number}: `row` is {row!r}, expected a whole number from 0.")
-    if not isinstance(prediction, str | None):
-        raise ValueError(f"{path}: line {number}: `prediction` is {prediction!r}, expected a text, or null for none.")
-    if prediction and any("\ud800" <= character <= "\udfff" for character in prediction):
-        raise ValueError(f"{path}: line {number}: `prediction` holds half of a surrogate pair, which is no text.")
-    record = {name: fields[name] for name in LINE_FIELDS} | {"answer": fields["reference"]}
-    return Answer(row, instructions_from_json(record, path, f"line {number}")[0], prediction)
-
-
 def complete(answers: list[Answer], instructions: list[Instruction], path: str, annotations: str) -> list[Answer]:
     """An answer for each instruction, `None` where there is none.
 
     Raises:
-        `CommandError`: Where the answers are not to these instructions.
+        `ValueError`: Where the answers are not to these instructions.
     """
+    check_rows(answers, dict(enumerate(instructions)), path, annotations)
     by_row = {answer.row: answer for answer in answers}
-    for answer in answers:
-        if answer.row >= len(instructions) or not _same(answer.instruction, instructions[answer.row]):
-            there = "no row" if answer.row >= len(instructions) else instructions[answer.row].video
-            raise CommandError(
-                f"--predictions {path}: row {answer.row} answers {answer.instruction.task} of "
-                f"{answer.instruction.video}, where --annotations {annotations} have {there}, or another reference; "
-                "pass the annotations that were predicted on"
-            )
     return [by_row.get(row, Answer(row, instruction, None)) for row, instruction in enumerate(instructions)]
-
-
-def _same(one: Instruction, other: Instruction) -> bool:
-    return replace(one, id="", question="", turn=0) == replace(other, id="", question="", turn=0)
 
 
 def check_missing(answers: list[Answer], path: str, allowed: bool) -> int:

@@ -101,6 +101,7 @@ ANNOTATION_FEATURES = {
     ],
     "summary": _text,
     **_parts,
+    "event_frames": [[_whole]],  # beside the seconds, where the file has them
 }
 CONFIGS = {
     "all": (INSTRUCTION_FEATURES, "Instruction rows of all three levels."),
@@ -168,6 +169,8 @@ class HIVAU70k(datasets.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
+        for place, problem in self._videos.scan.problems.items() if self._videos else ():
+            logger.warning(f"{place}: {problem}")
         if self.missing_videos:
             shown = ", ".join(self.missing_videos[:5])
             logger.warning(

@@ -113,10 +113,14 @@ def _clean_annotation(entry: VideoAnnotation, changes: list[Change]) -> VideoAnn
         summary = _clean_text(event.summary, entry.video, f"{where} summary", changes)
         parts = _clean_parts(event.parts, entry.video, where, changes)
         events.append(replace(event, clips=tuple(clips), summary=summary, parts=parts))
+    frames = entry.event_frames and tuple(
+        (first, min(last, entry.n_frames) if first < entry.n_frames else last) for first, last in entry.event_frames
+    )
     return replace(
         entry,
         labels=tuple(labels),
         events=tuple(events),
+        event_frames=frames,
         summary=_clean_text(entry.summary, entry.video, "summary", changes),
         parts=_clean_parts(entry.parts, entry.video, "video", changes),
     )

@@ -1,4 +1,4 @@
-"""`python -m hivau70k_dataset export | validate | stats | cut | instructions | miniature`: parsing and printing."""
+"""The commands of `python -m hivau70k_dataset`: parsing and printing."""
 
 import argparse
 import dataclasses
@@ -27,7 +27,9 @@ def build_parser() -> argparse.ArgumentParser:
     export = _add_command(commands, "export", "write a folder for load_dataset and the Hub")
     export.add_argument("--output", required=True, metavar="DIR", help="folder to write; new or empty")
     export.add_argument("--videos", metavar="DIR", help="folder of the videos; adds a Video column")
-    export.add_argument("--embed-videos", action="store_true", help="put the videos themselves into the Parquet files")
+    export.add_argument("--embed-videos", action="store_true", help="put the videos themselves into Parquet files")
+
+    _add_command(commands, "card", "let load_dataset read the instruction rows of a folder as they are: a README.md")
 
     validate = _add_command(commands, "validate", "report everything wrong with annotations and videos")
     validate.add_argument("--videos", metavar="DIR", help="folder of the videos; every file is opened")
@@ -59,7 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
         "from-csv",
         help="turn a table of abnormal spans of your own videos into annotations",
         description="Turn a table video,start_s,end_s,label into annotations; a normal video has a row with just its "
-        "name.",
+        "name. Separated by commas, semicolons or tabs; times in seconds or h:mm:ss.",
     )
     table.add_argument("--csv", required=True, metavar="FILE", help="columns video,start_s,end_s,label")
     table.add_argument("--videos", required=True, metavar="DIR", help="folder of the videos")
@@ -93,6 +95,16 @@ def run_export(args: argparse.Namespace) -> int:
     if args.videos and not args.embed_videos:
         print("video_file holds paths of this machine: to publish the folder, export with --embed-videos")
     print(f"wrote {output}")
+    return 0
+
+
+def run_card(args: argparse.Namespace) -> int:
+    """Write README.md into the folder of the annotations."""
+    from .card import write_card
+
+    path, rows = write_card(args.annotations)
+    counts = ", ".join(f"{count} {split}" for split, count in rows.items())
+    print(f"wrote {path}: load_dataset({str(path.parent)!r}) gives {counts} rows")
     return 0
 
 
@@ -132,10 +144,14 @@ def _write_cleaned(annotations: str, output: Path) -> None:
 
 def run_stats(args: argparse.Namespace) -> int:
     """Print the table; write it and the picture."""
+    from .release import compare_with_release
     from .stats import compute_statistics, markdown_table, summarise
 
-    statistics = compute_statistics(read_annotation_files(args.annotations))
+    files = read_annotation_files(args.annotations)
+    statistics, release = compute_statistics(files), compare_with_release(files)
     table = markdown_table(statistics)
+    if release:
+        table += f"\n\n```\n{release.to_text()}\n```"
     print(table)
     if args.output:
         from .stats_picture import draw_statistics
@@ -170,6 +186,8 @@ def run_cut(args: argparse.Namespace) -> int:
         raise ValueError(
             f"{args.annotations} holds no hierarchical annotations, only rows: nothing tells where to cut."
         )
+    for note in folder.notes:
+        print(f"note: {note}", file=sys.stderr)
     report = cut_segments(list(cuts()), workers=args.workers, mode=args.mode, progress=True)
     for path in missing:
         print(f"missing: {path}", file=sys.stderr)
@@ -227,6 +245,7 @@ def _json(value: object) -> str:
 
 COMMANDS = {
     "export": run_export,
+    "card": run_card,
     "validate": run_validate,
     "stats": run_stats,
     "cut": run_cut,

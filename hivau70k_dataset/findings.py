@@ -4,11 +4,17 @@ from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from .release import ReleaseReport
+
 
 LOW_IOU = 0.5  # the least that detection benchmarks take for the same event
 # What each finding means, in the order of the report.
 MEANING = {
     "unreadable": "can't be read and is left out of everything below",
+    "split_mismatch": "of another split than the file's name says, and left out of everything below",
+    "two_splits": "a video that stands in two splits",
+    "unknown_field": "a field that is not known and was left aside",
+    "event_frames": "frames of the events that are not those of their seconds",
     "duplicate_video": "a video annotated before, in another file",
     "duplicate_row": "the same segment, question and answer as an earlier row",
     "duplicate_id": "an id that an earlier row has",
@@ -35,6 +41,7 @@ MEANING = {
     "missing_video": "no file",
     "segment_length": "a file of one event or clip of another length than annotated",
     "unreadable_video": "a file that can't be read",
+    "unreadable_folder": "a folder among the videos that can't be searched",
     "frame_count": "a file of another length than annotated",
     "frame_rate": "a file of another frame rate than annotated",
     "lost_segment": "fewer events than the ground truth has segments",
@@ -82,6 +89,8 @@ class Report:
         agreement (`dict[str, float]`): Temporal IoU of each abnormal video's events with the ground truth, if given.
         videos (`int`): Annotated videos read.
         rows (`int`): Instruction rows read.
+        release (`ReleaseReport`, *optional*): How much of HIVAU-70k it is, if it is any.
+        left_out (`str`): What among the videos was not taken for one, in one line; empty if nothing.
     """
 
     findings: list[Finding] = field(default_factory=list)
@@ -89,6 +98,8 @@ class Report:
     agreement: dict[str, float] = field(default_factory=dict)
     videos: int = 0
     rows: int = 0
+    release: ReleaseReport | None = None
+    left_out: str = ""
 
     def count(self, kind: str, code: str) -> int:
         """How many findings of a kind have a code."""
@@ -100,6 +111,8 @@ class Report:
         return {
             "videos": self.videos,
             "rows": self.rows,
+            "release": self.release and self.release.to_dict(),
+            "left_out": self.left_out,
             "counts": {kind: {c: counts[kind, c] for c in MEANING if counts[kind, c]} for kind in KINDS},
             "mean_temporal_iou": sum(self.agreement.values()) / len(self.agreement) if self.agreement else None,
             "temporal_iou": self.agreement,
@@ -110,6 +123,8 @@ class Report:
     def to_text(self) -> str:
         """The report for reading: each code with its count, its meaning and the first examples."""
         lines = [f"{self.videos} annotated videos and {self.rows} instruction rows, {len(self.findings)} findings"]
+        lines += [self.release.to_text()] if self.release else []
+        lines += [f"among the videos: {self.left_out}"] if self.left_out else []
         grouped = defaultdict(list)
         for finding in self.findings:
             grouped[finding.kind, finding.code].append(finding)

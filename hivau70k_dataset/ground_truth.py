@@ -9,18 +9,22 @@ import logging
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import numpy as np
 
 from .labels import classes_of_name
 from .schema import AnnotationError, VideoAnnotation
+from .tables import read_text, video_pieces
 
 
 logger = logging.getLogger(__name__)
 
 SAME_FPS = 0.01  # by how much frame rates of one video may differ: 29.97 is written 30
+# By how much a span may end after its video: UCF-Crime's test annotation has spans that do by 1 and 2 frames, as have
+# the events of HIVAU-70k that are made of them. Seconds that people write down are rounded to more than a frame.
+END_TOLERANCE_FRAMES = 3
+END_TOLERANCE_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,8 @@ def read_ucf_annotation(path: str | os.PathLike) -> dict[str, FrameAnnotation]:
     """Read a UCF-Crime test annotation, in either form that is passed around.
 
     `name class start end [start end]` (the official file; -1 for none), or with folder and frame count in front
-    `Folder/name.mp4 n_frames class start end [start end]` (UR-DMU's list).
+    `Folder/name.mp4 n_frames class start end [start end]` (UR-DMU's list). Folders, of Windows too, and the ending of
+    a video file may be there or not.
 
     Returns:
         `dict[str, FrameAnnotation]`: By video name, normal videos included.
@@ -55,7 +60,7 @@ def read_ucf_annotation(path: str | os.PathLike) -> dict[str, FrameAnnotation]:
     annotations = {}
     for place, fields in _lines(path):
         n_frames = None
-        name = PurePosixPath(fields[0]).name.removesuffix(".mp4")
+        name = _video_name(fields[0], place)
         if len(fields) > 1 and fields[1].isdigit():
             n_frames = int(fields.pop(1))
         if len(fields) < 4 or len(fields) % 2 or fields[1].lstrip("-").isdigit():
@@ -83,7 +88,7 @@ def read_xd_annotation(path: str | os.PathLike) -> dict[str, FrameAnnotation]:
     """
     annotations = {}
     for place, fields in _lines(path):
-        name = fields[0].removesuffix(".mp4")
+        name = _video_name(fields[0], place)
         if len(fields) < 3 or len(fields) % 2 == 0:
             raise AnnotationError(f"{place}: got {len(fields)} fields, expected `name start end [start end ...]`.")
         annotation = FrameAnnotation(name, _spans(fields[1:], place, name), classes_of_name(name) or ())
@@ -96,14 +101,63 @@ def hivau_frame_annotations(annotations: Iterable[VideoAnnotation]) -> dict[str,
     return {
         entry.video: FrameAnnotation(
             entry.video,
-            tuple((round(event.start_s * entry.fps), round(event.end_s * entry.fps)) for event in entry.events)
-            if entry.labels
-            else (),
+            tuple(frame_span(event.start_s, event.end_s, entry.fps) for event in entry.events) if entry.labels else (),
             entry.labels,
             entry.n_frames,
         )
         for entry in annotations
     }
+
+
+def frame_span(start_s: float, end_s: float, fps: float) -> tuple[int, int]:
+    """First frame of a span in seconds, and the frame after its last: at least one frame."""
+    first = round(start_s * fps)
+    return first, max(round(end_s * fps), first + 1)
+
+
+def end_tolerance(fps: float | None = None) -> int:
+    """By how many frames a span may end after its video: a few; a second where spans are in seconds, at `fps`."""
+    return END_TOLERANCE_FRAMES if fps is None else max(END_TOLERANCE_FRAMES, round(END_TOLERANCE_S * fps))
+
+
+def is_past_end(span: tuple[int, int], n_frames: int, fps: float | None = None) -> bool:
+    """Whether a span, in frames, begins after a video or ends after it by more than rounding explains. Then it is of
+    another copy, or of another video.
+
+    Args:
+        span (`tuple[int, int]`): First frame, and the last or the one after it.
+        n_frames (`int`): Frames of the video.
+        fps (`float`, *optional*): Frames per second, where the span was given in seconds.
+
+    Example:
+
+    >>> is_past_end((855, 1715), n_frames=1713), is_past_end((855, 1720), n_frames=1713)
+    (False, True)
+    """
+    return span[0] >= n_frames or span[1] > n_frames + end_tolerance(fps)
+
+
+def check_spans(annotation: FrameAnnotation, n_frames: int, fps: float | None = None) -> None:
+    """Check that spans lie within a video, see [`is_past_end`].
+
+    Raises:
+        `ValueError`: One line, if one does not.
+    """
+    for span in annotation.spans:
+        if is_past_end(span, n_frames, fps):
+            said = f"{span[0]} to {span[1]}" if fps is None else f"{span[0] / fps:.1f} to {span[1] / fps:.1f} s"
+            length = f"{n_frames} frames" if fps is None else f"{n_frames / fps:.1f} s, {n_frames} frames"
+            known = "" if annotation.n_frames is None else f"; annotated are {annotation.n_frames}"
+            raise ValueError(
+                f"the span {said} is past the end of the video ({length}{known}): another copy than the annotated "
+                "one, or another video"
+            )
+
+
+def check_segment(span_s: tuple[float, float] | None, n_frames: int, fps: float) -> None:
+    """Check that a span in seconds, if there is one, lies within a video, as [`check_spans`] does."""
+    if span_s is not None:
+        check_spans(FrameAnnotation("", (frame_span(*span_s, fps),)), n_frames, fps)
 
 
 def at_frame_rate(annotation: VideoAnnotation, fps: float) -> VideoAnnotation:
@@ -156,15 +210,18 @@ def temporal_iou(left: np.ndarray, right: np.ndarray) -> float:
 
 
 def _lines(path: str | os.PathLike) -> Iterable[tuple[str, list[str]]]:
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise AnnotationError(f"{path}: not UTF-8 text. Pass the annotation's .txt file.") from None
-    lines = [(f"{path}: line {number}", line.split()) for number, line in enumerate(text.splitlines(), start=1)]
+    lines = [line.split() for line in read_text(path).splitlines()]
+    lines = [(f"{path}: line {number}", fields) for number, fields in enumerate(lines, start=1)]
     lines = [(place, fields) for place, fields in lines if fields]
     if not lines:
         raise AnnotationError(f"{path}: the file is empty. Expected one video a line.")
     return lines
+
+
+def _video_name(written: str, place: str) -> str:
+    if not (pieces := video_pieces(written)):
+        raise AnnotationError(f"{place}: got {written!r}, expected the name of a video.")
+    return pieces[-1]
 
 
 def _spans(fields: list[str], place: str, name: str) -> tuple[tuple[int, int], ...]:

@@ -11,23 +11,29 @@ itself. Files may also lie in the folder itself: what a file holds is told by it
 
 import hashlib
 import json
+import logging
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .records import RepeatedName, annotation_from_json, instructions_from_json
-from .schema import SPLITS, AnnotationError, Instruction, VideoAnnotation
+from .records import OnRemark, RepeatedName, annotation_from_json, instructions_from_json
+from .schema import SPLITS, AnnotationError, Instruction, Remark, SplitError, VideoAnnotation
 
+
+logger = logging.getLogger(__name__)
 
 FOLDERS = ("raw_annotations", "instruction")
 OUR_REPORTS = ("report.json", "changes.json", "stats.json")  # written by commands, perhaps into the same folder
 SOURCES = {"ucf": "ucf-crime", "xd": "xd-violence"}  # as the released file names begin -> as the released paths do
 _FILE_NAME = re.compile(r"(?:(?P<source>.+?)_)?(?:database_)?(?P<split>train|validation|val|test)(?:_.*)?")
+_LONG_NAMES = {"val": "validation"}
 _SPLIT_NAME = re.compile(r"(?<![^_])(?:train|validation|val|test)(?![^_])")
 _ROW_FIELDS = {"conversations", "type", "task", "level", "prompt", "question", "answer", "anwser"}
+_VIDEO_FIELDS = {"events", "clips", "fps", "n_frames", "label", "labels", "summary", "video_summary"}
 _OBJECT_FIELDS = _ROW_FIELDS | {"events", "clips", "fps", "n_frames"}  # of one object, not of a dict keyed by video
 
 OnError = Callable[[AnnotationError], None]
@@ -113,7 +119,11 @@ def read_annotation_files(folder: str | os.PathLike, on_error: OnError | None = 
 
 
 def read_annotation_file(
-    path: str | os.PathLike, on_error: OnError | None = None, source: str | None = None, split: str | None = None
+    path: str | os.PathLike,
+    on_error: OnError | None = None,
+    source: str | None = None,
+    split: str | None = None,
+    on_remark: OnRemark | None = None,
 ) -> list[VideoAnnotation | Instruction]:
     """Read one file of annotations or of instruction rows.
 
@@ -122,29 +132,57 @@ def read_annotation_file(
         on_error (`Callable`, *optional*): As in `read_annotation_files`.
         source (`str`, *optional*): The benchmark of the videos, where neither the file's name nor its form tell.
         split (`str`, *optional*): The split, likewise.
+        on_remark (`Callable`, *optional*): Called with each `Remark` on what is odd and read all the same; by default
+            they are counted and logged.
+
+    Raises:
+        `AnnotationError`: If the file can't be read; `SplitError`, one too, if an entry is of another split than the
+            file's name tells.
     """
     path, on_error = Path(path), on_error or _raise
     named = _FILE_NAME.fullmatch(path.stem)
-    if len(splits := set(_SPLIT_NAME.findall(path.stem))) > 1 and split is None:
+    splits = set() if split else {_LONG_NAMES.get(name, name) for name in _SPLIT_NAME.findall(path.stem)}
+    if len(splits) > 1:
         on_error(AnnotationError(f"{path}: its name tells two splits, {' and '.join(sorted(splits))}. Rename it."))
         return []
     if named and split is None:
-        split = {"val": "validation"}.get(named["split"], named["split"])
+        split = _LONG_NAMES.get(named["split"], named["split"])
     if named and source is None and named["source"] and named["source"] != "merge_instruction":
         source = SOURCES.get(named["source"], named["source"])
+    odd: list[Remark] = []
     entries: list[VideoAnnotation | Instruction] = []
     seen: dict[tuple, str] = {}
     for subject, fields in _load(path, on_error):
         try:
-            if isinstance(fields, dict) and _ROW_FIELDS & fields.keys():
-                entries.extend(instructions_from_json(fields, str(path), subject))
-                continue
-            annotation = annotation_from_json(fields, str(path), subject, source, split)
-            _check_new(annotation, path, seen)
-            entries.append(annotation)
+            if _is_row(fields):
+                found = instructions_from_json(fields, str(path), subject, on_remark or odd.append)
+            else:
+                found = [annotation_from_json(fields, str(path), subject, source, split, on_remark or odd.append)]
+            _check_split(found[0], splits, path, subject)
+            if isinstance(found[0], VideoAnnotation):
+                _check_new(found[0], path, seen)
+            entries += found
         except AnnotationError as error:
             on_error(error)
+    for (field, message), count in Counter((remark.field, remark.message) for remark in odd).items():
+        logger.warning(f"{path}: `{field}` ({count} entries): {message}")
     return entries
+
+
+def _is_row(fields: Any) -> bool:
+    """Whether an object is an instruction row, by the fields it has; one that is not known may have any name."""
+    if not isinstance(fields, dict):
+        return False
+    return "conversations" in fields or len(_ROW_FIELDS & fields.keys()) > len(_VIDEO_FIELDS & fields.keys())
+
+
+def _check_split(entry: VideoAnnotation | Instruction, stated: set[str], path: Path, subject: str) -> None:
+    """What a file's name calls held out must not be trained on because a path in it says so, nor the other way."""
+    if stated - {entry.split}:
+        raise SplitError(
+            f"{path}: {subject}, video {entry.video!r}: is of the split {entry.split!r}, the file's name says "
+            f"{''.join(stated)!r}. Rename the file, or mend the entry."
+        )
 
 
 def _check_new(annotation: VideoAnnotation, path: Path, seen: dict[tuple, str]) -> None:

@@ -6,15 +6,18 @@ Three forms are read, told apart by their fields:
 - the paper's Figures A to D: `clip_captions`, `event_summary`; `conversations` of several turns;
 - the clean form written here, one JSON object a line, which is also what the exported tables hold.
 
-The reader keeps what the files say, blemishes included; `validate` reports those.
+The reader keeps what the files say, blemishes included; `validate` reports those. A field that is not known is left
+aside with a remark, one that is missing is an error.
 """
 
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
-from modeling_holmes_vau.cli import VIDEO_SUFFIXES
+from modeling_holmes_vau.base.scan import VIDEO_SUFFIXES
 
 from .schema import (
     LEVELS,
@@ -26,10 +29,13 @@ from .schema import (
     Clip,
     Event,
     Instruction,
+    Remark,
     SummaryParts,
     VideoAnnotation,
 )
 
+
+OnRemark = Callable[[Remark], None]
 
 MOST = 2**53  # whole numbers up to here are exact as JSON numbers
 
@@ -51,13 +57,22 @@ class RepeatedName(dict):
 # Fields of a record, each checked as it is taken.
 
 
+def _ignore(remark: Remark) -> None:
+    pass
+
+
 @dataclass(frozen=True)
 class _Record:
-    """A JSON object and where it stands."""
+    """A JSON object, where it stands, and who hears of what is odd in it."""
 
     fields: dict[str, Any]
     file: str
     subject: str
+    on_remark: OnRemark = _ignore
+    is_row: bool = False
+
+    def remark(self, code: str, field: str, message: str) -> None:
+        self.on_remark(Remark(code, self.subject, field, message, self.is_row))
 
     def fail(self, field: str, got: Any, expected: str) -> AnnotationError:
         shown = repr(got) if not isinstance(got, int) or abs(got) <= MOST else "a huge number"
@@ -73,11 +88,9 @@ class _Record:
         required, optional = set(required), set(optional)
         if missing := sorted(required - set(self.fields)):
             raise AnnotationError(f"{self.file}: {self.subject}: `{missing[0]}` is missing. Add the field.")
-        if unknown := sorted(set(self.fields) - required - optional):
+        for name in sorted(set(self.fields) - required - optional):
             known = ", ".join(sorted(required | optional))
-            raise AnnotationError(
-                f"{self.file}: {self.subject}: `{unknown[0]}` is not a known field. Known here: {known}."
-            )
+            self.remark("unknown_field", name, f"not a known field, left aside; known here: {known}")
 
     def text(self, field: str, value: Any, optional: bool = False) -> str | None:
         if value is None and optional:
@@ -130,7 +143,7 @@ class _Record:
     def within(self, field: str, value: Any) -> "_Record":
         if not isinstance(value, dict):
             raise self.fail(field, value, "an object")
-        return _Record(value, self.file, f"{self.subject}: `{field}`")
+        return _Record(value, self.file, f"{self.subject}: `{field}`", self.on_remark, self.is_row)
 
 
 def _check_name(record: _Record, name: Any) -> str:
@@ -146,10 +159,12 @@ def _check_name(record: _Record, name: Any) -> str:
 _PARTS = ("judgement", "description", "analysis")
 _RAW_NAMES = ("n_frames", "fps", "label", "events", "clips", "video_summary")
 _RAW_SPELLINGS = (("clips_caption", "clip_captions"), ("events_summary", "event_summary"))
-_RAW_OPTIONAL = ("video", "events_summary_split", "video_summary_split")
+_RAW_OPTIONAL = ("video", "events_summary_split", "video_summary_split", "events(frame)")
 _CLEAN_NAMES = ("video", "source", "split", "n_frames", "fps", "labels", "events", "summary", *_PARTS)
 _CLEAN_EVENT = ("start_s", "end_s", "summary", *_PARTS, "clips")
 _CLEAN_CLIP = ("start_s", "end_s", "caption")
+_CLEAN_ALONE = {"labels", "summary", "source", "split"}  # of the two forms, this one's
+_RAW_ALONE = {"label", "video_summary", "clips", *(name for spellings in _RAW_SPELLINGS for name in spellings)}
 
 
 def _parts(record: _Record, value: Any, field: str) -> SummaryParts:
@@ -177,6 +192,20 @@ def _clock(record: _Record) -> tuple[int, float]:
     if fps <= 0:
         raise record.fail("fps", fps, "more than 0 frames per second")
     return n_frames, fps
+
+
+def _event_frames(record: _Record, field: str) -> tuple[tuple[int, int], ...] | None:
+    """Frames beside the seconds; what is wrong with them is no reason to lose the seconds."""
+    value = record.fields.get(field)
+    if value is None:
+        return None
+    pairs = value if isinstance(value, list) else [None]
+    for pair in pairs:
+        whole = isinstance(pair, list) and all(type(end) in (int, float) and end == end // 1 for end in pair)
+        if not whole or len(pair) != 2 or not 0 <= pair[0] < pair[1] <= MOST:
+            record.remark("event_frames", field, f"got {str(pair)[:80]}, expected pairs 0 <= start < end of frames")
+            return None
+    return tuple((int(start), int(end)) for start, end in pairs)
 
 
 def _raw_annotation(record: _Record, name: str, source: str | None, split: str | None) -> VideoAnnotation:
@@ -216,7 +245,8 @@ def _raw_annotation(record: _Record, name: str, source: str | None, split: str |
     labels = _labels(record, "label", fields["label"])
     summary = record.text("video_summary", fields["video_summary"])
     origin = _origin(record, name, source, split)
-    return VideoAnnotation(name, *origin, n_frames, fps, labels, events, summary, video_parts)
+    frames = _event_frames(record, "events(frame)")
+    return VideoAnnotation(name, *origin, n_frames, fps, labels, events, summary, video_parts, frames)
 
 
 def _raw_clips(record: _Record, event: int, spans: Any, captions: Any, captions_name: str) -> tuple[Clip, ...]:
@@ -252,7 +282,7 @@ def _origin(record: _Record, name: str, source: str | None, split: str | None) -
 
 
 def _clean_annotation(record: _Record) -> VideoAnnotation:
-    record.check_names(_CLEAN_NAMES)
+    record.check_names(_CLEAN_NAMES, ("event_frames",))
     fields = record.fields
     n_frames, fps = _clock(record)
     events = []
@@ -278,11 +308,17 @@ def _clean_annotation(record: _Record) -> VideoAnnotation:
         tuple(events),
         record.text("summary", fields["summary"]),
         _clean_parts(record),
+        _event_frames(record, "event_frames"),
     )
 
 
 def annotation_from_json(
-    fields: Any, file: str, subject: str, source: str | None = None, split: str | None = None
+    fields: Any,
+    file: str,
+    subject: str,
+    source: str | None = None,
+    split: str | None = None,
+    on_remark: OnRemark = _ignore,
 ) -> VideoAnnotation:
     """Read the annotation of one video in any of its forms.
 
@@ -292,9 +328,10 @@ def annotation_from_json(
         subject (`str`): Its place in the file, for errors.
         source (`str`, *optional*): The benchmark, where the form itself does not tell.
         split (`str`, *optional*): The split, where the form itself does not tell.
+        on_remark (`Callable`, *optional*): Called with each `Remark`, such as of a field that is not known.
 
     Raises:
-        `AnnotationError`: If a field is missing, unknown or of the wrong type, or if a time runs backwards.
+        `AnnotationError`: If a field is missing or of the wrong type, or if a time runs backwards.
     """
     if not isinstance(fields, dict):
         raise AnnotationError(f"{file}: {subject}: got {type(fields).__name__}, expected an object for one video.")
@@ -303,8 +340,8 @@ def annotation_from_json(
     if "video" not in fields:
         raise AnnotationError(f"{file}: {subject}: `video` is missing. Add the field.")
     name = _check_name(record, fields["video"])
-    record = _Record(fields, file, f"video {name!r}")
-    if "labels" in fields or "summary" in fields:
+    record = _Record(fields, file, f"video {name!r}", on_remark)
+    if len(_CLEAN_ALONE & fields.keys()) > len(_RAW_ALONE & fields.keys()):
         return _clean_annotation(record)
     return _raw_annotation(record, name, source, split)
 
@@ -318,6 +355,7 @@ def annotation_to_dict(annotation: VideoAnnotation) -> dict[str, Any]:
 
     record = flat(asdict(annotation))
     record["labels"] = list(record["labels"])
+    record["event_frames"] = record["event_frames"] and [list(pair) for pair in record["event_frames"]]
     record["events"] = [{**flat(event), "clips": list(event["clips"])} for event in record["events"]]
     return record
 
@@ -330,7 +368,7 @@ def annotation_from_dict(fields: dict[str, Any], file: str = "annotation") -> Vi
         file (`str`, *optional*, defaults to `"annotation"`): What errors call the place it comes from.
 
     Raises:
-        `AnnotationError`: If a field is missing, unknown, or of the wrong type.
+        `AnnotationError`: If a field is missing or of the wrong type.
     """
     return _clean_annotation(_Record(fields, file, f"video {fields.get('video')!r}"))
 
@@ -341,6 +379,10 @@ def annotation_from_dict(fields: dict[str, Any], file: str = "annotation") -> Vi
 _ROW_NAMES = ("id", "type", "task", "video")
 _CLEAN_ROW = ("id", "level", "task", "video", "question", "answer", "turn")
 _TURN = {"from", "value"}
+_CLEAN_ROW_ALONE, _RAW_ROW_ALONE = {"level", "question", "turn"}, {"type", "prompt", "anwser"}
+# What stands for the pictures in files made for other trainers, in front of a question or behind it.
+_PICTURES = r"(?:(?:Frame-?\d+:\s*)?<(?:video|image)>)"
+_PLACEHOLDERS = re.compile(rf"\A(?:\s*{_PICTURES}\s*)+|(?:\s*{_PICTURES})+\s*\Z")
 
 
 def _segment_path(record: _Record, level: str) -> str:
@@ -364,7 +406,12 @@ def _identity(record: _Record) -> str:
     value = record.fields["id"]
     if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
         raise record.fail("id", value, "a whole number or a text")
-    return str(value)
+    return record.text("id", str(value))
+
+
+def _question(record: _Record, field: str, value: Any) -> str:
+    """A question without the placeholders of its pictures: where they go, the model's own prompt says."""
+    return record.text(field, _PLACEHOLDERS.sub("", value) if isinstance(value, str) else value)
 
 
 def _raw_instruction(record: _Record) -> Instruction:
@@ -372,16 +419,18 @@ def _raw_instruction(record: _Record) -> Instruction:
     record.check_names((*_ROW_NAMES, "prompt", answer_name))
     level = record.one_of("type", record.fields["type"], LEVELS)
     task = record.one_of("task", record.fields["task"], TASKS[:1] if level == "clip" else SUMMARY_TASKS)
-    question = record.text("prompt", record.fields["prompt"])
+    question = _question(record, "prompt", record.fields["prompt"])
     answer = record.text(answer_name, record.fields[answer_name])
     return Instruction(_identity(record), level, task, _segment_path(record, level), question, answer)
 
 
 def _conversation(record: _Record) -> list[Instruction]:
-    record.check_names(("id", "type", "video", "conversations"))
+    record.check_names(("id", "type", "video", "conversations"), ("task",))
     level = record.one_of("type", record.fields["type"], LEVELS)
     tasks = TASKS[:1] if level == "clip" else SUMMARY_TASKS
     turns = record.list_of("conversations", record.fields["conversations"])
+    if (task := record.fields.get("task")) is not None:  # of one row, whose turns are all of it
+        tasks = (record.one_of("task", task, tasks),) * max(1, len(turns) // 2)
     if not turns or len(turns) % 2 or len(turns) > 2 * len(tasks):
         raise record.fail(
             "conversations", f"{len(turns)} turns", f"question and answer in turn, for {' then '.join(tasks)}"
@@ -392,7 +441,7 @@ def _conversation(record: _Record) -> list[Instruction]:
         inner = record.within(f"conversations[{i}]", turn)
         inner.check_names(_TURN)
         inner.one_of("from", inner.fields["from"], (speaker,))
-        texts.append(inner.text("value", inner.fields["value"]))
+        texts.append((inner.text if i % 2 else partial(_question, inner))("value", inner.fields["value"]))
     identity, path = _identity(record), _segment_path(record, level)
     pairs = zip(tasks, texts[::2], texts[1::2])
     return [Instruction(identity, level, task, path, *pair, turn) for turn, (task, *pair) in enumerate(pairs)]
@@ -403,21 +452,25 @@ def _clean_instruction(record: _Record) -> Instruction:
     fields = record.fields
     level = record.one_of("level", fields["level"], LEVELS)
     task = record.one_of("task", fields["task"], TASKS[:1] if level == "clip" else SUMMARY_TASKS)
-    question, answer = record.text("question", fields["question"]), record.text("answer", fields["answer"])
+    question, answer = _question(record, "question", fields["question"]), record.text("answer", fields["answer"])
     turn = record.whole("turn", fields["turn"], 0)
     return Instruction(_identity(record), level, task, _segment_path(record, level), question, answer, turn)
 
 
-def instructions_from_json(fields: Any, file: str, subject: str) -> list[Instruction]:
+def instructions_from_json(fields: Any, file: str, subject: str, on_remark: OnRemark = _ignore) -> list[Instruction]:
     """Read one instruction row in any of its forms; a conversation gives one instruction a turn.
+
+    The tasks of a conversation are those of its level in order, or the one that its row names. `<video>` and `<image>`
+    in front of a question go.
 
     Args:
         fields (`dict`): The JSON object.
         file (`str`): The file it comes from, for errors.
         subject (`str`): Its place in the file, for errors.
+        on_remark (`Callable`, *optional*): Called with each `Remark`, such as of a field that is not known.
 
     Raises:
-        `AnnotationError`: If a field is missing, unknown or of the wrong type, or if the path leaves the video folder.
+        `AnnotationError`: If a field is missing or of the wrong type, or if the path leaves the video folder.
     """
     if not isinstance(fields, dict):
         raise AnnotationError(f"{file}: {subject}: got {type(fields).__name__}, expected an object for one row.")
@@ -425,10 +478,10 @@ def instructions_from_json(fields: Any, file: str, subject: str) -> list[Instruc
         subject = f"{subject}, id {fields['id']!r}"
     if isinstance(fields.get("video"), str):
         subject = f"{subject}, video {fields['video']!r}"
-    record = _Record(fields, file, subject)
+    record = _Record(fields, file, subject, on_remark, is_row=True)
     if "conversations" in fields:
         return _conversation(record)
-    if "level" in fields or "question" in fields:
+    if len(_CLEAN_ROW_ALONE & fields.keys()) > len(_RAW_ROW_ALONE & fields.keys()):
         return [_clean_instruction(record)]
     return [_raw_instruction(record)]
 

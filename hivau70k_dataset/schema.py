@@ -26,6 +26,29 @@ class AnnotationError(ValueError):
     """An annotation that can't be read: names the file, the video or row, and the field."""
 
 
+class SplitError(AnnotationError):
+    """An annotation of another split than its file's name tells."""
+
+
+@dataclass(frozen=True)
+class Remark:
+    """Something odd in a file, in spite of which it is read.
+
+    Args:
+        code (`str`): A key of `findings.MEANING`.
+        subject (`str`): The video or the row, as errors name it.
+        field (`str`): The field.
+        message (`str`): What is odd.
+        is_row (`bool`): Whether it is about an instruction row.
+    """
+
+    code: str
+    subject: str
+    field: str
+    message: str
+    is_row: bool
+
+
 @dataclass(frozen=True)
 class SummaryParts:
     """A summary in its three parts (paper, section 3.2); a normal segment has no analysis."""
@@ -69,6 +92,8 @@ class VideoAnnotation:
         events (`tuple[Event, ...]`): In the order of the file.
         summary (`str`): The summary of the whole video.
         parts (`SummaryParts`, *optional*): The summary in its three parts.
+        event_frames (`tuple[tuple[int, int], ...]`, *optional*): First and last frame of each event as the file gives
+            them beside the seconds (`events(frame)` of the released XD-Violence). The seconds are what counts.
     """
 
     video: str
@@ -80,6 +105,7 @@ class VideoAnnotation:
     events: tuple[Event, ...]
     summary: str
     parts: SummaryParts | None = None
+    event_frames: tuple[tuple[int, int], ...] | None = None
 
     @property
     def duration_s(self) -> float:

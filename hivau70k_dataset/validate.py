@@ -11,12 +11,14 @@ from .findings import Finding, Report
 from .ground_truth import FrameAnnotation
 from .instructions import build_instructions, prompt_pools
 from .labels import canonical_class, classes_of_name, parse_judgement
-from .reading import find_annotation_files, read_annotation_file
-from .schema import AnnotationError, Instruction, VideoAnnotation
+from .reading import AnnotationFiles, find_annotation_files, read_annotation_file
+from .release import compare_with_release
+from .schema import AnnotationError, Instruction, Remark, SplitError, VideoAnnotation
 from .validate_videos import Entries, check_ground_truth, check_videos
 from .videos import VideoFolder
 
 
+FRAMES_OFF = 1  # by how much frames may differ from their seconds, which are rounded
 _CURLY = re.compile("[\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f]")
 _ODD_NAME = re.compile(r"[^\w.+-]", re.ASCII)
 _NON_ASCII = re.compile(r"[^\x00-\x7f]")
@@ -46,9 +48,16 @@ def validate(
 
         def note(error: AnnotationError, path: Path = path) -> None:
             message = str(error).removeprefix(f"{path}: ")
-            report.findings.append(Finding("annotations", "unreadable", str(path), "", "", message))
+            code = "split_mismatch" if isinstance(error, SplitError) else "unreadable"
+            report.findings.append(Finding("annotations", code, str(path), "", "", message))
 
-        everything += ((path.name, entry) for entry in read_annotation_file(path, note))
+        def remark(odd: Remark, path: Path = path) -> None:
+            kind = "instructions" if odd.is_row else "annotations"
+            report.findings.append(
+                Finding(kind, odd.code, path.name, odd.subject, f"`{odd.field}`", odd.message, f"`{odd.field}`")
+            )
+
+        everything += ((path.name, entry) for entry in read_annotation_file(path, note, on_remark=remark))
     annotated = {(e.source, e.split, e.video): e for _, e in everything if isinstance(e, VideoAnnotation)}
     for file, entry in everything:
         if isinstance(entry, VideoAnnotation):
@@ -56,15 +65,35 @@ def validate(
         else:
             labels = annotated[key].labels if (key := (entry.source, entry.split, entry.name)) in annotated else None
             report.findings += _check_row(file, entry, labels, seen)
+    report.findings += _check_splits(everything)
     rows = [entry for _, entry in everything if isinstance(entry, Instruction)]
     report.videos, report.rows = len(everything) - len(rows), len(rows)
     report.findings += _check_coverage(everything, annotated)
     report.spellings = _spellings(rows)
+    entries = AnnotationFiles(tuple(annotated.values()), tuple(rows))
+    report.release = compare_with_release(entries)
     if videos is not None:
-        report.findings += check_videos(everything, VideoFolder(videos), progress)
+        folder = VideoFolder(videos)
+        report.left_out = folder.scan.summary()
+        for place, problem in folder.scan.problems.items():
+            report.findings.append(Finding("videos", "unreadable_folder", place, "", "", problem))
+        report.findings += check_videos(everything, folder, progress)
     if ground_truth is not None:
         report.findings += check_ground_truth(everything, ground_truth, report.agreement)
     return report
+
+
+def _check_splits(everything: Entries) -> Iterator[Finding]:
+    """Videos that are held out in one file and trained on by another."""
+    first: dict[tuple[str, str], tuple[str, str]] = {}
+    told = set()
+    for file, entry in everything:
+        name = entry.name if isinstance(entry, Instruction) else entry.video
+        split, where = first.setdefault((entry.source, name), (entry.split, file))
+        if split != entry.split and (entry.source, name) not in told:
+            told.add((entry.source, name))
+            message = f"{entry.split} here, {split} in {where}"
+            yield Finding("annotations", "two_splits", file, name, "", message, f"{split} and {entry.split}")
 
 
 def _check_text(kind: str, file: str, video: str, where: str, text: str) -> Iterator[Finding]:
@@ -156,6 +185,13 @@ def _check_spans(file: str, entry: VideoAnnotation) -> Iterator[Finding]:
     def found(code: str, where: str, message: str, group: str = "") -> Finding:
         return Finding("annotations", code, file, entry.video, where, message, group)
 
+    if (frames := entry.event_frames) is not None and len(frames) != len(entry.events):
+        yield found("event_frames", "events", f"{len(frames)} pairs of frames for {len(entry.events)} events", "count")
+    for i, (event, ends) in enumerate(zip(entry.events, frames or ())):
+        ours = round(event.start_s * entry.fps), round(event.end_s * entry.fps)
+        if max(abs(a - b) for a, b in zip(ours, ends)) > FRAMES_OFF:
+            span = f"{event.start_s:g} to {event.end_s:g} s are the frames {ours[0]} to {ours[1]}"
+            yield found("event_frames", f"event {i}", f"{span}, the file says {ends[0]} to {ends[1]}", "times")
     last = None
     for i, event in enumerate(entry.events):
         shown = f"{event.start_s:g} to {event.end_s:g} s"

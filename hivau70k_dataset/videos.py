@@ -3,13 +3,16 @@
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from modeling_holmes_vau.cli import VIDEO_SUFFIXES
+from modeling_holmes_vau.base.scan import scan_folder
 
 from .schema import LEVELS, SPLITS, Instruction, VideoAnnotation
+
+
+FOLDER_MARK = "--"  # between folders and name in the name of a video that has its folders in it
 
 
 @dataclass(frozen=True)
@@ -42,11 +45,15 @@ class VideoFolder:
     """The videos under a folder.
 
     A segment is looked for as a file of its own at its path in the release's layout, then in its whole video: at that
-    video's path in the release's layout, else wherever under the folder a file has the video's name. A file that the
-    layout gives to another source or split is never taken.
+    video's path in the release's layout, else wherever under the folder a file has the video's name, else at the path
+    that the name tells (`cam1--base`: a `base` in a folder `cam1`). A file that the layout gives to another source or
+    split is never taken.
 
     Args:
         root (`str` or `os.PathLike`): The folder.
+
+    Attributes:
+        scan (`Scan`): What the search of the folder found and left out.
 
     Raises:
         `FileNotFoundError`: If there is no such folder.
@@ -59,9 +66,12 @@ class VideoFolder:
                 f"The video folder {str(root)!r} does not exist. Pass the folder that holds the videos."
             )
         self._files: dict[str, dict[str, str]] = defaultdict(dict)  # name -> real path -> path, each file once
-        for path in _walk(self.root):
-            if path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".") and path.is_file():
-                self._files[path.stem].setdefault(os.path.realpath(path), str(path))
+        self._in_folders: dict[str, dict[str, str]] = defaultdict(dict)  # the same by names with folders
+        self.scan = scan_folder(self.root)
+        for path, real in self.scan.files.items():
+            self._files[Path(path).stem].setdefault(real, path)
+            for name in self._names_with_folders(Path(path)):
+                self._in_folders[name].setdefault(real, path)
         self._taken: dict[str, str] = {}  # file -> the video it was found for by its name
 
     def find(self, entry: VideoAnnotation | Instruction) -> FoundVideo | None:
@@ -80,7 +90,8 @@ class VideoFolder:
         whole = self.root / entry.whole_path
         if whole.is_file():
             return FoundVideo(str(whole), False)
-        files = [path for path in self._files.get(whole.stem, {}).values() if not self._is_of_another(path, entry)]
+        named = self._files.get(whole.stem) or self._in_folders.get(whole.stem, {})
+        files = [path for path in named.values() if not self._is_of_another(path, entry)]
         if len(files) > 1:
             raise ValueError(
                 f"Several files under {str(self.root)!r} are named {whole.stem!r}: {', '.join(files[:3])}. "
@@ -115,6 +126,44 @@ class VideoFolder:
             raise ValueError("the annotations do not tell its span, and it is not there as a file of its own")
         return Segment(found.path, (float(span_s[0]), float(span_s[1])))
 
+    @property
+    def notes(self) -> list[str]:
+        """One line for each folder that cannot be read, and one for what else the search left out, if anything."""
+        found = [*self.scan.problems.items(), (self.root, self.scan.summary())]
+        return [f"{place}: {said}" for place, said in found if said]
+
+    def find_by_folders(self, pieces: Sequence[str]) -> str | None:
+        """The file at the end of whose path these folders and this name stand, or whose path below the folder is the
+        end of them; `None` when there is none.
+
+        Raises:
+            `ValueError`: If there are several.
+        """
+        files = [*self._in_folders.get(FOLDER_MARK.join(pieces), {}).values()]
+        for start in range(1, len(pieces)):
+            if not files:
+                rest = self._in_folders.get(FOLDER_MARK.join(pieces[start:]), {})
+                files = [path for path in rest.values() if _pieces_below(self.root, Path(path)) == (*pieces[start:],)]
+        if len(files) > 1:
+            raise ValueError(f"several files are meant: {', '.join(files[:3])}. Write more of its folders")
+        return files[0] if files else None
+
+    def name_with_folders(self, file: str) -> str:
+        """The shortest name by which a file of this folder is found: its own, or that with its last folders.
+
+        Raises:
+            `ValueError`: If another file has the same path but for its ending.
+        """
+        for name in self._names_with_folders(Path(file)):
+            if [*self._in_folders[name].values()] == [file]:
+                return name
+        raise ValueError(f"another file has the path of {file} but for its ending. Keep one")
+
+    def _names_with_folders(self, path: Path) -> list[str]:
+        """`base`, `cam1--base`, and so on up to the folder of the videos itself."""
+        pieces = (self.root.name, *_pieces_below(self.root, path))
+        return [FOLDER_MARK.join(pieces[start:]) for start in reversed(range(len(pieces)))]
+
     def digest(self) -> str:
         """A digest of where which files are, as a cache key."""
         paths = sorted(path for files in self._files.values() for path in files.values())
@@ -127,14 +176,6 @@ class VideoFolder:
         return in_layout and pieces[:3] != (entry.source, "videos", entry.split)
 
 
-def _walk(root: Path) -> Iterator[Path]:
-    """Every file below a folder, links followed, each folder once however many links lead to it."""
-    seen = set()
-    for folder, folders, names in os.walk(root, followlinks=True):
-        status = os.stat(folder)
-        if (status.st_dev, status.st_ino) in seen:
-            folders.clear()
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        folders.sort()
-        yield from (Path(folder, name) for name in sorted(names))
+def _pieces_below(root: Path, path: Path) -> tuple[str, ...]:
+    """Folders and name, without ending, of a file below a folder."""
+    return (*path.relative_to(root).parent.parts, path.stem)

@@ -28,7 +28,13 @@ def write_annotation_files(folder: str | os.PathLike, files: AnnotationFiles) ->
 
     Returns:
         `list[Path]`: The files written.
+
+    Raises:
+        `ValueError`: If the name of a source holds folders.
     """
+    for source in {entry.source for entry in files.annotations}:
+        if source in ("", "..") or source != Path(source).name:
+            raise ValueError(f"{source!r} is no name of a source: expected one without folders, such as 'mine'.")
     written = []
     for name, entries, write in (
         ("raw_annotations", files.annotations, write_annotations),

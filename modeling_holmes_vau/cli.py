@@ -9,14 +9,16 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from .base.commands import CommandError, first_line
-
-
-VIDEO_SUFFIXES = {".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".3gp"}
+from .base.errors import write_problem
+from .base.names import folded, safe_name
+from .base.scan import VIDEO_SUFFIXES, scan_folder
 
 
 MINI = "holmes-vau-mini"
+REPORT_FILES = ("analysis.json", "timeline.png", "report.html")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -76,42 +78,73 @@ def add_analyze(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print each analysis as one line of JSON")
 
 
-def find_videos(arguments: Iterable[str]) -> tuple[list[str], list[str]]:
-    """
-    Video files that the arguments name, in order and once each.
+class FoundVideos(NamedTuple):
+    """What the arguments of a command name.
 
-    Returns:
-        `tuple[list[str], list[str]]`: Paths, and one line for each argument that names none.
+    Args:
+        videos (`list[str]`): Paths, in order, each file once.
+        problems (`list[str]`): One line for each argument that names no video, and each folder that cannot be read.
+        notes (`list[str]`): One line for each folder of which files were left out.
     """
-    videos, problems = [], []
+
+    videos: list[str]
+    problems: list[str]
+    notes: list[str]
+
+
+def find_videos(arguments: Iterable[str]) -> FoundVideos:
+    """Video files that the arguments name. Folders are searched through; a file that is named itself, or matches a
+    pattern, is taken whatever its suffix."""
+    found = FoundVideos([], [], [])
     for argument in arguments:
-        path = Path(argument)
-        if path.is_dir():
-            found = sorted(str(p) for p in path.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file())
-            if not found:
-                problems.append(f"{argument}: no videos in this folder ({', '.join(sorted(VIDEO_SUFFIXES))})")
-            videos += found
-        elif path.exists() or not glob.has_magic(argument):
-            videos.append(argument)
-        else:
-            found = sorted(p for p in glob.glob(argument, recursive=True) if os.path.isfile(p))
-            if not found:
-                problems.append(f"{argument}: no file matches this pattern")
-            videos += found
-    return list({os.path.realpath(video): video for video in reversed(videos)}.values())[::-1], problems
+        matches = [argument]
+        if not os.path.exists(argument) and glob.has_magic(argument):
+            matches = sorted(glob.glob(argument, recursive=True))
+            if not matches:
+                found.problems.append(f"{argument}: no file matches this pattern")
+        for match in matches:
+            if os.path.isdir(match):
+                _search(match, found)
+            else:
+                found.videos.append(match)
+    once = {os.path.realpath(video): video for video in reversed(found.videos)}
+    if again := len(found.videos) - len(once):
+        found.notes.append(f"{again} of the files are named or linked to more than once; each is analysed once")
+    return found._replace(videos=list(once.values())[::-1])
+
+
+def _search(folder: str, found: FoundVideos) -> None:
+    """Add the videos of a folder, and what is to be said of the rest of it."""
+    scan = scan_folder(folder)
+    found.videos.extend(scan.files)
+    found.problems.extend(f"{place}: {problem}" for place, problem in scan.problems.items())
+    said = scan.summary()
+    if not scan.files and not scan.problems:
+        suffixes = ", ".join(sorted(VIDEO_SUFFIXES))
+        found.problems.append(f"{folder}: no videos in this folder ({said or 'it is empty'}); expected {suffixes}")
+    elif said:
+        found.notes.append(f"{folder}: {said}")
 
 
 def report_folders(videos: list[str], output: str) -> dict[str, Path]:
-    """A folder of its own in `output` for each video, named after the file. Of equal names, in this call or an earlier
-    one, the later video gets a number; a video that has a folder keeps it."""
-    folders = {}
+    """A folder of its own in `output` for each video, named after the file. Of names that are equal but for the case
+    of their letters, in this call or an earlier one, the later video gets a number; a video that has a folder keeps
+    it; what is somebody else's is left alone."""
+    there = {folded(name): name for name in sorted(os.listdir(output))} if os.path.isdir(output) else {}
+    folders, taken = {}, set()
     for video in videos:
-        path, stem, number = os.path.abspath(video), Path(video).stem, 1
-        folder = Path(output) / stem
-        while folder in folders.values() or earlier_analysis(folder).get("video", path) != path:
+        stem, number = safe_name(Path(video).stem), 1
+        while True:
+            name = stem if number == 1 else f"{stem}-{number}"
+            if not os.path.lexists(Path(output, name)):  # where case makes a difference, another may be there
+                name = there.get(folded(name), name)
+            report = earlier_analysis(Path(output, name))
+            is_free = report == {} and folded(name) not in taken
+            if is_free or (report and report["video"] == os.path.abspath(video)):
+                break
             number += 1
-            folder = Path(output) / f"{stem}-{number}"
-        folders[video] = folder
+        taken.add(folded(name))
+        folders[video] = Path(output, name)
     return folders
 
 
@@ -183,11 +216,25 @@ def options_of(args: argparse.Namespace) -> dict:
     return {name: getattr(args, name) for name in names}
 
 
-def earlier_analysis(folder: Path) -> dict:
-    """The analysis that a report folder holds, empty if there is no whole one."""
-    if not (folder / "report.html").is_file():
+def earlier_analysis(folder: Path) -> dict | None:
+    """The analysis that `folder`, of a video's report, holds; empty if a report can be written there without loss;
+    `None` if what is there is somebody else's."""
+    if not os.path.lexists(folder):
         return {}
-    return json.loads((folder / "analysis.json").read_text(encoding="utf-8"))
+    if folder.is_dir() and not any(os.path.lexists(folder / name) for name in REPORT_FILES):
+        return {}
+    try:
+        analysis = json.loads((folder / "analysis.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    fields = analysis if isinstance(analysis, dict) else {}
+    is_ours = isinstance(fields.get("video"), str) and isinstance(fields.get("scores"), list) and "answer" in fields
+    return analysis if is_ours else None
+
+
+def is_done(folder: Path, options: dict) -> bool:
+    """Whether a video's report is there, made with the same options; its page is written last."""
+    return (folder / "report.html").is_file() and (earlier_analysis(folder) or {}).get("options") == options
 
 
 def analyze_one(video: str, model, processor, args) -> dict:
@@ -263,13 +310,13 @@ def run_analyze(args: argparse.Namespace) -> int:
         raise CommandError("--resume looks for reports in --output: pass both")
     if args.output:
         os.makedirs(args.output, exist_ok=True)
-    videos, problems = find_videos(args.videos)
-    for problem in problems:
-        print(f"error: {problem}", file=sys.stderr)
+    videos, problems, notes = find_videos(args.videos)
+    for line in (*(f"note: {note}" for note in notes), *(f"error: {problem}" for problem in problems)):
+        print(line, file=sys.stderr)
     failed = len(problems)
     folders = report_folders(videos, args.output) if args.output else {}
     if args.resume:
-        done = [video for video in videos if earlier_analysis(folders[video]).get("options") == options_of(args)]
+        done = [video for video in videos if is_done(folders[video], options_of(args))]
         for video in done:
             print(f"done before: {video} ({folders[video] / 'report.html'})", file=sys.stderr)
         videos = [video for video in videos if video not in done]
@@ -294,9 +341,12 @@ def run_command(run: Callable[[argparse.Namespace], int], args: argparse.Namespa
         print(f"error: {error}", file=sys.stderr)
     except BrokenPipeError:  # the reader of our output went away, as in `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (ValueError, OSError, ImportError) as error:
+    except Exception as error:
+        problem = write_problem(error)
+        if problem is None and not isinstance(error, (ValueError, OSError, ImportError)):
+            raise
         # The converter's messages list every key that does not fit, a line each.
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {problem or error}", file=sys.stderr)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130

@@ -16,6 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from .base.names import fitting_name
 from .files_holmes_vau import write_whole
 from .video_processing_holmes_vau import FrameStream, dense_frame_indices
 from .video_reader_holmes_vau import VideoReadError, open_video
@@ -102,7 +103,8 @@ class FeatureCache:
 
     def path(self, name: str) -> Path:
         """The file of a video's features; `name` is its path in the layout of the release."""
-        return self.folder / Path(name).with_suffix(".safetensors")
+        path = self.folder / name
+        return path.with_name(fitting_name(path.stem, ".safetensors"))
 
     def extract(self, name: str, video: str | os.PathLike) -> bool:
         """

@@ -7,13 +7,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .base.names import FOLDER_BYTES, shorten
+
 
 def write_whole(path: Path, content: bytes | str) -> Path:
-    """Write a file under a temporary name in its folder, then rename it; text is written as UTF-8."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    """Write a file under a temporary name in its folder, then rename it; text is written as UTF-8.
+
+    The content is on the disk before the name is, so that a power cut leaves no empty file under it.
+
+    Raises:
+        `OSError`: if it can't be written, naming `path`.
+    """
+    partial = path.with_name(f".{shorten(path.name, FOLDER_BYTES)}.{os.getpid()}.partial")
     try:
-        partial.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
+        with partial.open("wb") as file:
+            file.write(content.encode("utf-8") if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(partial, path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         partial.unlink(missing_ok=True)
     return path
@@ -33,7 +46,7 @@ def whole_folder(output: Path) -> Iterator[Path]:
     check_new_folder(output)
     output = output.resolve()
     output.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
+    partial = Path(tempfile.mkdtemp(prefix=f".{shorten(output.name, FOLDER_BYTES)}.", dir=output.parent))
     try:
         yield partial
         partial.chmod(0o755)

@@ -7,8 +7,10 @@ writes has the trained tower and random weights otherwise; `train_scorer.py` goe
 """
 
 import argparse
+import io
 import json
 import math
+import pickle
 import re
 import time
 from collections import Counter
@@ -21,6 +23,7 @@ from torch import nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from hivau70k_dataset.ground_truth import frame_span, is_past_end
 from hivau70k_dataset.instructions import build_instructions
 from hivau70k_dataset.reading import read_annotation_files
 from hivau70k_dataset.schema import VideoAnnotation
@@ -140,7 +143,10 @@ def read_frames(
         with open_video(found.path) as reader:
             of_frame = np.full(reader.num_frames, -1)
             for i, span in enumerate(spans):
-                of_frame[round(span.start_s * reader.fps) : round(span.end_s * reader.fps)] = number + i
+                first, stop = frame_span(span.start_s, span.end_s, reader.fps)
+                if is_past_end((first, stop), reader.num_frames, reader.fps):
+                    raise ValueError(f"{found.path}: its clip {span.start_s:g} to {span.end_s:g} s is past its end.")
+                of_frame[first:stop] = number + i
             index = np.arange(reader.num_frames)
             kept = index[np.where(of_frame >= 0, index % clip_stride == 0, index % other_stride == 0)]
             pixels.append(resize_frames(reader.read(kept.tolist()), IMAGE_SIZE).contiguous().numpy())
@@ -261,7 +267,7 @@ def train(
     settings = {name: vars(args)[name] for name in SETTINGS}
     settings |= {"words": targets.shape[1], "frames": len(rows), "bf16": model.bf16}
     if state.is_file():
-        saved = torch.load(state)
+        saved = load_state(state)
         if saved["settings"] != settings:
             raise ValueError(
                 f"{log.parent} holds a run with {saved['settings']}, this one has {settings}. Delete it to start anew."
@@ -290,9 +296,18 @@ def train(
         tqdm.write(json.dumps(line))
         lines.append(line)
         saved = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}
-        torch.save({**saved, "settings": settings, "lines": lines}, state.with_suffix(".partial"))
-        state.with_suffix(".partial").rename(state)
+        content = io.BytesIO()
+        torch.save({**saved, "settings": settings, "lines": lines}, content)
+        write_whole(state, content.getvalue())
     write_whole(log, "".join(json.dumps(line) + "\n" for line in lines))
+
+
+def load_state(path: Path) -> dict:
+    """What [`train`] kept of a run; one line if it is damaged."""
+    try:
+        return torch.load(path)
+    except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
+        raise ValueError(f"{path} is cut off or damaged: delete it to start anew.") from error
 
 
 def word_loss(

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,17 +13,21 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from hivau70k_dataset.ground_truth import check_segment
 from hivau70k_dataset.instructions import instructions_of_split
 from hivau70k_dataset.reading import read_annotation_files
 from hivau70k_dataset.schema import TASKS, AnnotationError, Instruction
 from hivau70k_dataset.videos import Segment, VideoFolder
 
+from .cli import first_line
 from .feature_cache_holmes_vau import module_digest
 from .files_holmes_vau import write_whole
 from .sampler_holmes_vau import sample_frames
 from .video_processing_holmes_vau import FrameStream, plan_frames, segment_frame_range
 from .video_reader_holmes_vau import open_video
 
+
+logger = logging.getLogger(__name__)
 
 SCORED_SAMPLERS = ("ats", "nearest", "top_k")  # those that look at anomaly scores
 NO_PROBLEM = ""
@@ -105,6 +110,8 @@ def read_conversations(
             f"tasks {' '.join(tasks)}; the splits there are {', '.join(files.splits)}."
         )
     folder, found, problems = VideoFolder(videos), [], {}
+    for note in folder.notes:
+        logger.warning(note)
     for group in group_turns(rows) if multi_turn else [[row] for row in rows]:
         first = group[0]
         annotation = of_video.get((first.source, first.split, first.name))
@@ -125,6 +132,57 @@ def _check_texts(turns: tuple[tuple[str, str], ...], placeholders: Sequence[str]
             raise ValueError("a question or an answer is empty")
         if any(word in text for word in placeholders):
             raise ValueError(f"a question or an answer holds {' or '.join(placeholders)}, which stand for pictures")
+
+
+# ---- the rows of a run ----------------------------------------------------------------------------------------------
+
+
+def write_rows(path: Path, rows: Iterable[dict]) -> None:
+    """Keep the rows of a run, a line of JSON each."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def read_rows(path: Path) -> list[dict]:
+    """
+    The rows that a run began with.
+
+    Raises:
+        `ValueError`: if they are not there or damaged, so that nothing tells their order.
+    """
+    try:
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
+    except (ValueError, OSError) as error:
+        raise ValueError(
+            f"{path} is missing or damaged: nothing tells the rows of this run and their order. Choose another "
+            "--output_dir."
+        ) from error
+
+
+def find_again(
+    rows: Iterable[dict], there: Iterable[Conversation], problems: dict[str, str]
+) -> tuple[list[dict], dict[str, str]]:
+    """
+    The rows of a run at the places where their videos lie now.
+
+    Args:
+        rows (`Iterable[dict]`): As the run began with them.
+        there (`Iterable[Conversation]`), problems (`dict[str, str]`): What [`read_conversations`] finds now.
+
+    Returns:
+        `tuple[list[dict], dict[str, str]]`: The rows in their order, those that are not found as they were; and why
+        segments are not, by name.
+    """
+    segments = {conversation.segment.name: conversation.segment for conversation in there}
+    again, missing = [], {}
+    for row in rows:
+        try:
+            segment = segments[row["video"]]
+            again.append({**row, "path": segment.path, "key": segment.key()})
+        except (KeyError, OSError) as error:
+            missing[row["video"]] = problems.get(row["video"]) or first_line(error)
+            again.append(row)
+    return again, missing
 
 
 # ---- which frames ---------------------------------------------------------------------------------------------------
@@ -183,7 +241,11 @@ class FrameRule:
 
         Returns:
             `dict`: `first` and `count` of the segment's frames, and the chosen `frames`.
+
+        Raises:
+            `ValueError`: If the segment is past the end of the video.
         """
+        check_segment(segment.span_s, reader.num_frames, reader.fps)
         plan = plan_frames(reader, self.num_frames, self.frame_stride, segment.span_s)
         whole = (0, reader.num_frames)
         first, count = segment_frame_range(reader.timestamps_s, *segment.span_s) if segment.span_s else whole

@@ -2,19 +2,27 @@
 
 import argparse
 import json
+import logging
 import os
+import shutil
+import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 from transformers import TrainerCallback
 
 from .cli import run_command
 from .files_holmes_vau import write_whole
 
 
+logger = logging.getLogger(__name__)
+
 SETTINGS = "settings.json"
+STATE = "trainer_state.json"
 RESULTS = ("checkpoint", "adapter")  # what a finished run leaves
 
 
@@ -43,11 +51,59 @@ def cpu_has_bfloat16() -> bool:
 
 
 def _checkpoints(output: Path) -> list[Path]:
-    """The whole checkpoints of a run, in order."""
+    """The finished checkpoints of a run, in order."""
     # `Trainer` writes the state last: a checkpoint without it is what a kill left.
-    whole = [state.parent for state in output.glob("checkpoint-*/trainer_state.json")]
+    whole = [state.parent for state in output.glob(f"checkpoint-*/{STATE}")]
     numbers = {int(number): folder for folder in whole if (number := folder.name[len("checkpoint-") :]).isdigit()}
     return [numbers[number] for number in sorted(numbers)]
+
+
+def find_fault(folder: Path) -> str | None:
+    """The name of a file of a checkpoint that is cut off or empty, as a power cut leaves files; `None` if all are
+    whole."""
+    if not (folder / STATE).is_file():  # another process has set it aside
+        return STATE
+    for path in sorted(folder.rglob("*")):
+        try:
+            if path.suffix == ".json" and not isinstance(json.loads(path.read_text(encoding="utf-8")), dict):
+                return path.name
+            if path.suffix == ".safetensors":
+                with safe_open(path, "pt"):
+                    pass
+            if path.suffix in (".pt", ".pth", ".bin"):
+                with zipfile.ZipFile(path) as archive:  # as `torch.save` writes, with a checksum for each part
+                    if archive.testzip() is not None:
+                        return path.name
+        except (ValueError, OSError, SafetensorError, zipfile.BadZipFile):
+            return path.name
+    return None
+
+
+def _last_whole_checkpoint(output: Path, is_main: bool) -> Path | None:
+    """The newest checkpoint whose files are whole; damaged ones are told and set aside."""
+    for folder in reversed(_checkpoints(output)):
+        if (fault := find_fault(folder)) is None:
+            return folder
+        logger.warning(f"{folder}: {fault} is cut off or damaged: it is not used, and set aside as damaged-*")
+        if is_main:  # under its name, `Trainer` would count it among those it keeps
+            aside = folder.with_name(f"damaged-{folder.name}")
+            shutil.rmtree(aside, ignore_errors=True)
+            with suppress(OSError):
+                folder.rename(aside)
+    return None
+
+
+def _read_settings(output: Path) -> dict | None:
+    """The settings of the run that an output folder holds: its own file, else the copy in its newest checkpoint."""
+    for path in (output / SETTINGS, *(folder / SETTINGS for folder in reversed(_checkpoints(output)))):
+        try:
+            if isinstance(settings := json.loads(path.read_text(encoding="utf-8")), dict):
+                return settings
+        except (ValueError, OSError):
+            pass
+        if path.is_file():
+            logger.warning(f"{path} is cut off or damaged: the settings are taken from a checkpoint's copy, if any")
+    return None
 
 
 def check_run(output: str | os.PathLike, settings: dict) -> None:
@@ -61,15 +117,15 @@ def check_run(output: str | os.PathLike, settings: dict) -> None:
     Raises:
         `ValueError`: if the folder holds a run of other settings.
     """
-    path = Path(output) / SETTINGS
-    held = [*_checkpoints(Path(output)), *(Path(output) / name for name in RESULTS if (Path(output) / name).exists())]
+    output = Path(output)
+    held = [*_checkpoints(output), *(output / name for name in RESULTS if (output / name).exists())]
     if not held:
         return
-    if not path.is_file():
+    if (found := _read_settings(output)) is None:
+        problem = f"a damaged {SETTINGS}" if (output / SETTINGS).exists() else f"no {SETTINGS}"
         raise ValueError(
-            f"{output} holds {held[-1].name} but no {SETTINGS} to tell of what run. Choose another --output_dir."
+            f"{output} holds {held[-1].name} but {problem} to tell of what run. Choose another --output_dir."
         )
-    found = json.loads(path.read_text(encoding="utf-8"))
     for name, value in json.loads(json.dumps(settings)).items():
         if found.get(name) != value:
             raise ValueError(
@@ -86,11 +142,23 @@ def find_checkpoint(output: str | os.PathLike, settings: dict, is_main: bool) ->
         output, settings: As for [`check_run`], which is called.
         is_main (`bool`): Whether this process writes.
     """
+    output = Path(output)
     check_run(output, settings)
     if is_main:
-        Path(output).mkdir(parents=True, exist_ok=True)
-        write_whole(Path(output) / SETTINGS, json.dumps(settings, indent=2) + "\n")
-    return str(checkpoints[-1]) if (checkpoints := _checkpoints(Path(output))) else None
+        output.mkdir(parents=True, exist_ok=True)
+        write_whole(output / SETTINGS, json.dumps(settings, indent=2) + "\n")
+    found = _last_whole_checkpoint(output, is_main)
+    return None if found is None else str(found)
+
+
+class SettingsInCheckpoints(TrainerCallback):
+    """A copy of the run's settings in each checkpoint."""
+
+    def on_save(self, args, state, control, **kwargs):
+        """Copies them from the output folder."""
+        folder = Path(args.output_dir, f"checkpoint-{state.global_step}")
+        if state.is_world_process_zero and folder.is_dir():
+            write_whole(folder / SETTINGS, Path(args.output_dir, SETTINGS).read_bytes())
 
 
 class JsonLinesLog(TrainerCallback):

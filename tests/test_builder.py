@@ -2,9 +2,11 @@
 
 import pytest
 
+from hivau70k_dataset import builder as builder_module
 from hivau70k_dataset.builder import HIVAU70k
 from hivau70k_dataset.schema import AnnotationError
 from tests.annotations import raw_annotations, write_json, write_release
+from tests.folders import refuse
 
 
 @pytest.fixture
@@ -162,6 +164,32 @@ def test_links_among_the_videos(build_test, tmp_path):
     builder = build_test("detection", video_root=str(root))
     assert builder.missing_videos == ["ucf-crime/videos/test/Normal_Videos_101_x264.mp4"]
     assert builder.as_dataset(split="test")[0]["video_path"] == str(root / "here" / "Arson101_x264.mp4")
+
+
+def test_a_link_does_not_take_a_video_out_of_its_split(build, tmp_path):
+    root = tmp_path / "videos"
+    right = touch(root / "ucf-crime" / "videos" / "test" / "Arson101_x264.avi")
+    (root / "all").symlink_to(right.parent)  # found before the folder it leads to
+    rows = build("detection", video_root=str(root)).as_dataset()
+    assert (rows["test"][0]["video_path"], rows["train"][0]["video_path"]) == (str(right), None)
+
+
+def test_a_video_under_two_names_is_found_by_both(build_test, tmp_path):
+    root = tmp_path / "videos"
+    video = touch(root / "0001.mp4")
+    (root / "Arson101_x264.mp4").symlink_to(video)
+    path = build_test("detection", video_root=str(root)).as_dataset(split="test")[0]["video_path"]
+    assert path == str(root / "Arson101_x264.mp4")
+
+
+def test_folders_that_cannot_be_read_are_told(build_test, tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(builder_module.logger, "warning", said.append)
+    root = tmp_path / "videos"
+    touch(root / "locked" / "Arson101_x264.mp4")
+    refuse(monkeypatch, root / "locked")
+    assert len(build_test("detection", video_root=str(root)).missing_videos) == 2
+    assert said[0] == f"{root / 'locked'}: cannot be searched: Permission denied"
 
 
 def test_bad_arguments(tmp_path):

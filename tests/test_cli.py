@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -9,7 +10,9 @@ from types import SimpleNamespace
 import pytest
 from safetensors.torch import load_file, save_file
 
-from modeling_holmes_vau import cli
+from modeling_holmes_vau import cli, report_holmes_vau
+from modeling_holmes_vau.files_holmes_vau import write_whole
+from tests.folders import refuse
 from tests.videos import write_video
 
 
@@ -88,11 +91,122 @@ def test_equal_names_get_folders_of_their_own(tmp_path):
     assert [folder.name for folder in folders.values()] == ["x", "x-2", "x-3", "x-2-2"]
 
 
+ODD_NAMES = [
+    "...mp4",
+    "..mp4",
+    ".mp4",
+    ".hidden.mp4",
+    "..",
+    "dots...mp4",
+    "space .mp4",
+    " .mp4",
+    "a\nb.mp4",
+    "\udcff.mp4",
+    f"{'x' * 251}.mp4",
+    f"{'ü' * 125}.mp4",
+]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_no_name_leads_out_of_the_output_folder(tmp_path, name):
+    """Nor to a name that file systems refuse or drop letters of."""
+    videos = [os.path.join(folder, name) for folder in ("a", "b")]
+    first, second = cli.report_folders(videos, str(tmp_path / "out")).values()
+    for folder in (first, second):
+        assert folder.parent == tmp_path / "out" and folder.name.strip(". ") == folder.name != ""
+        folder.mkdir(parents=True)
+        write_whole(folder / "report.html", "")
+    assert first.resolve() != second.resolve()
+
+
+def write_analysis(folder: Path, video: Path | str) -> None:
+    folder.mkdir(parents=True)
+    (folder / "analysis.json").write_text(json.dumps({"video": str(video), "scores": [0.5], "answer": ""}))
+    (folder / "report.html").touch()
+
+
+def test_names_that_differ_in_case_alone_get_folders_of_their_own(tmp_path):
+    names = ["A.mp4", "a.mp4", "a.MP4", "\u00e9.mp4", "e\u0301.mp4", "É.mp4"]
+    folders = cli.report_folders(names, str(tmp_path))
+    assert [folder.name for folder in folders.values()] == ["A", "a-2", "a-3", "\u00e9", "e\u0301-2", "É-3"]
+    write_analysis(tmp_path / "B", tmp_path / "B.mp4")  # an earlier call's
+    assert cli.report_folders([str(tmp_path / "b.mp4")], str(tmp_path)) == {str(tmp_path / "b.mp4"): tmp_path / "b-2"}
+    both = [str(tmp_path / name) for name in ("b.mp4", "B.mp4")]
+    assert [folder.name for folder in cli.report_folders(both, str(tmp_path)).values()] == ["b-2", "B"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"[]", b"{", b"", b"\xff\xfe\0", b'{"video": 3}', b'{"video": "a.mp4"}', b"[" * 10**5, b"null", "folder", None],
+)
+def test_what_is_somebody_elses_is_left_alone(analyze, clip, tmp_path, content):
+    folder = tmp_path / "clip"
+    folder.mkdir()
+    (folder / "report.html").write_text("mine")
+    if content == "folder":
+        (folder / "analysis.json").mkdir()
+    elif content is not None:
+        (folder / "analysis.json").write_bytes(content)
+    before = sorted((path.name, path.is_dir() or path.read_bytes()) for path in folder.iterdir())
+    assert cli.report_folders([str(clip)], str(tmp_path)) == {str(clip): tmp_path / "clip-2"}
+    if content in (b"[]", "folder"):  # the whole way, which takes longer
+        status, out, err = analyze(clip, "--output", tmp_path, "--resume")
+        assert status == 0 and not errors(err) and (tmp_path / "clip-2" / "report.html").is_file()
+        _, _, err = analyze(clip, "--output", tmp_path, "--resume")
+        assert f"done before: {clip}" in err
+    assert sorted((path.name, path.is_dir() or path.read_bytes()) for path in folder.iterdir()) == before
+
+
+@pytest.mark.parametrize("kind", ["file", "broken link", "other files", "half a report"])
+def test_where_a_report_may_go(tmp_path, kind):
+    folder, video = tmp_path / "clip", str(tmp_path / "clip.mp4")
+    if kind == "file":
+        folder.touch()
+    elif kind == "broken link":
+        folder.symlink_to(tmp_path / "gone")
+    elif kind == "other files":
+        folder.mkdir()
+        (folder / "notes.txt").touch()
+    else:
+        write_analysis(folder, video)
+        (folder / "report.html").unlink()
+    (found,) = cli.report_folders([video], str(tmp_path)).values()
+    assert found.name == ("clip" if kind in ("other files", "half a report") else "clip-2")
+    assert not cli.is_done(found, None)
+
+
+def test_what_a_folder_holds_beside_videos_is_counted(analyze, clip, tmp_path):
+    folder = tmp_path / "videos"
+    (folder / "sub").mkdir(parents=True)
+    shutil.copy(clip, folder / "sub" / "b.MP4")
+    (folder / "a.mp4").symlink_to(folder / "sub" / "b.MP4")
+    for name in ("._b.mp4", ".c.mp4", "notes.txt", "read.txt"):
+        (folder / name).touch()
+    status, out, err = analyze(folder, "--json")
+    assert status == 0 and [json.loads(line)["video"] for line in out.splitlines()] == [str(folder / "a.mp4")]
+    assert f"note: {folder}: 4 files left out: 2 .txt, 2 hidden" in err
+    assert "note: 1 of the files are named or linked to more than once" in err
+    (folder / "a.mp4").rename(folder / "video")
+    found = cli.find_videos([str(folder / "video"), str(folder / ".c.mp4")])
+    assert found == ([str(folder / "video"), str(folder / ".c.mp4")], [], [])  # named themselves
+
+
+def test_folders_that_cannot_be_read_are_errors(clip, tmp_path, monkeypatch):
+    for name in ("locked", "open"):
+        (tmp_path / name).mkdir()
+        shutil.copy(clip, tmp_path / name)
+    refuse(monkeypatch, tmp_path / "locked")
+    videos, problems, _ = cli.find_videos([str(tmp_path)])
+    assert videos == [str(tmp_path / "open" / clip.name)]
+    assert problems == [f"{tmp_path / 'locked'}: cannot be searched: Permission denied"]
+    assert cli.find_videos([str(tmp_path / "locked")])[1] == problems
+
+
 def test_globs_and_order(clip, tmp_path):
     for name in ("b.mp4", "a.mp4", "note.txt", "odd[1].mp4"):
         shutil.copy(clip, tmp_path / name)
     names = ["a.mp4", "b.mp4", "odd[1].mp4"]
-    assert cli.find_videos([str(tmp_path / "*.mp4")]) == ([str(tmp_path / name) for name in names], [])
+    assert cli.find_videos([str(tmp_path / "*.mp4")]) == ([str(tmp_path / name) for name in names], [], [])
     assert cli.find_videos([str(tmp_path)])[0] == [str(tmp_path / name) for name in names]
     assert cli.find_videos([str(tmp_path / "odd[1].mp4")])[0] == [str(tmp_path / "odd[1].mp4")]
 
@@ -119,8 +233,11 @@ def test_videos_of_one_name_do_not_share_a_report(analyze, clip, tmp_path):
     assert videos == [str(clip), str(other)]
 
 
-def test_a_report_that_cannot_be_written_does_not_lose_the_analysis(analyze, clip, tmp_path):
-    (tmp_path / "clip").write_text("in the way")
+def test_a_report_that_cannot_be_written_does_not_lose_the_analysis(analyze, clip, tmp_path, monkeypatch):
+    def no_space(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(report_holmes_vau, "write_whole", no_space)
     status, out, err = analyze(clip, "--output", tmp_path)
     assert status == 1 and "answer" in out and "the report could not be written" in errors(err)[0]
 

@@ -97,11 +97,13 @@ def to_cut(tmp_path) -> tuple[Path, Path]:
 
 def test_cut(to_cut, tmp_path, capsys):
     source, videos = to_cut
+    (videos / "._Arson102_x264.mp4").touch()
     argv = ["cut", "--annotations", str(source), "--videos", str(videos), "--output", str(tmp_path / "out")]
     assert main([*argv, "--workers", "1"]) == 1
     captured = capsys.readouterr()
     assert "5 encoded), 0 already there, 0 failed, 1 videos missing" in captured.out
     assert "missing: ucf-crime/videos/test/Arson102_x264.mp4" in captured.err
+    assert f"note: {videos}: 1 file left out: 1 hidden" in captured.err
     names = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.mp4")}
     assert names == {
         f"ucf-crime/{name}.mp4"

@@ -1,5 +1,8 @@
 """The exported folder loads by `load_dataset`, and nothing is lost on the way."""
 
+import shutil
+from pathlib import Path
+
 import datasets
 import pytest
 import yaml
@@ -8,6 +11,7 @@ from hivau70k_dataset import export as export_module
 from hivau70k_dataset.export import export
 from hivau70k_dataset.reading import read_annotation_files
 from hivau70k_dataset.records import annotation_from_dict, instruction_from_dict
+from hivau70k_dataset.videos import VideoFolder
 from tests.annotations import raw_annotations, write_json, write_release
 from tests.videos import write_video
 
@@ -66,7 +70,7 @@ def test_the_card_of_other_data_does_not_claim_to_be_hivau(tmp_path):
     assert "UCF-Crime" not in text and "They are no part of HIVAU-70k" in text
 
 
-def test_videos_by_path_and_embedded(tmp_path, monkeypatch):
+def test_videos_by_path(tmp_path):
     source = write_release(tmp_path / "release")
     video = tmp_path / "videos" / "Arson101_x264.mp4"
     video.parent.mkdir()
@@ -78,16 +82,90 @@ def test_videos_by_path_and_embedded(tmp_path, monkeypatch):
     assert rows.features["video_file"] == datasets.Video(decode=False)
     assert rows[0]["video_file"] == {"bytes": None, "path": str(video)} and rows[0]["is_cut"] is False
     assert rows[-1]["video_file"] is None
+    assert export_module.VIDEOS not in datasets.get_dataset_config_names(str(folder))
 
+
+@pytest.fixture
+def with_cuts(tmp_path):
+    """A release of two splits; the test videos, of another kind and elsewhere than in the layout, and one clip cut."""
+    source = write_release(write_release(tmp_path / "release"), "train")
+    root = tmp_path / "videos"
+    clip = root / "ucf-crime" / "clips" / "test" / "Arson101_x264_E0C1.mp4"
+    clip.parent.mkdir(parents=True)
+    write_video(clip, num_frames=3)
+    for i, split in enumerate(("train", "test")):
+        for name in ("Arson101_x264.mkv", "Normal_Videos_101_x264.mp4"):
+            video = root / "ucf-crime" / "videos" / split / name
+            video.parent.mkdir(parents=True, exist_ok=True)
+            write_video(video, num_frames=4 + i)
+    return source, root
+
+
+def test_each_embedded_video_stands_there_once(with_cuts, tmp_path, monkeypatch, capsys):
+    source, root = with_cuts
     monkeypatch.setattr(export_module, "SHARD_BYTES", 1)
-    folder, _ = export(source, tmp_path / "embedded", videos=video.parent, embed_videos=True)
-    video_bytes = video.read_bytes()
-    video.unlink()
-    rows = load(folder, "video", split="test")
-    assert rows[0]["video_file"] == {"bytes": video_bytes, "path": "Arson101_x264.mp4"}
-    assert rows[-1]["video_file"] is None
-    names = sorted(path.name for path in (folder / "video").iterdir())
-    assert names == [f"test-{i:05d}-of-00005.parquet" for i in range(5)]
+    folder, _ = export(source, tmp_path / "out", videos=root, embed_videos=True, progress=True)
+    size = sum(path.stat().st_size for path in root.rglob("*.m??"))
+    assert f"will embed 5 videos, {size / 1e6:.1f} MB" in capsys.readouterr().err
+    contents = {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*.m??")}
+    shutil.rmtree(root)
+    folder = folder.rename(tmp_path / "elsewhere")
+    videos = load(folder, "videos")
+    assert {split: len(rows) for split, rows in videos.items()} == {"train": 2, "test": 3}
+    stored = [row for rows in videos.values() for row in rows]
+    assert {row["video_file"]: row["content"]["bytes"] for row in stored} == contents and len(stored) == 5
+    for name in ("all", "clip", "event", "video", "detection"):
+        rows = load(folder, name)
+        assert {row["video_file"] for row in rows["test"]} <= set(videos["test"]["video_file"])
+        assert {row["video_file"] for row in rows["train"]} == set(videos["train"]["video_file"])
+        assert rows["test"].features["video_file"] == datasets.Value("string")
+    clips = load(folder, "clip", split="test")
+    assert [(row["video_file"].split("/", 1)[1], row["is_cut"]) for row in clips][:2] == [
+        ("videos/test/Arson101_x264.mkv", False),
+        ("clips/test/Arson101_x264_E0C1.mp4", True),
+    ]
+    parquet = {path: path.stat().st_size for path in folder.rglob("*.parquet")}
+    assert sum(parquet[path] for path in parquet if path.parent.name != "videos") < 200_000
+    assert len(list((folder / "videos").iterdir())) == 5  # of so small shards
+
+
+def test_embedded_videos_come_out_as_they_were(with_cuts, tmp_path):
+    """As the README of the dataset does it: what comes out is a folder of videos again."""
+    source, root = with_cuts
+    folder, _ = export(source, tmp_path / "out", videos=root, embed_videos=True)
+    for row in load(folder, "videos", split="test"):
+        path = tmp_path / "again" / row["video_file"]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(row["content"]["bytes"])
+    found = VideoFolder(tmp_path / "again")
+    for entry in read_annotation_files(source).instructions:
+        if entry.split == "test":
+            assert Path(found.find(entry).path).read_bytes() == Path(VideoFolder(root).find(entry).path).read_bytes()
+
+
+def test_missing_and_repeated_videos_embedded(tmp_path):
+    source, root = write_release(tmp_path / "release"), tmp_path / "videos"
+    place = root / "ucf-crime" / "videos" / "test"
+    place.mkdir(parents=True)
+    write_video(place / "Arson101_x264.mp4", num_frames=3)
+    folder, missing = export(source, tmp_path / "out", videos=root, embed_videos=True)
+    assert len(missing) == 1 and load(folder, "video", split="test")[-1]["video_file"] is None
+    (place / "Normal_Videos_101_x264.mp4").symlink_to(place / "Arson101_x264.mp4")
+    folder, _ = export(source, tmp_path / "again", videos=root, embed_videos=True)
+    (video,) = load(folder, "videos", split="test")
+    assert set(load(folder, "all", split="test")["video_file"]) == {video["video_file"]}
+
+
+def test_no_videos_to_embed_and_too_large_ones(tmp_path, monkeypatch):
+    source, root = write_release(tmp_path / "release"), tmp_path / "videos"
+    root.mkdir()
+    folder, missing = export(source, tmp_path / "out", videos=root, embed_videos=True)
+    assert len(missing) == 2 and not (folder / "videos").exists()
+    (root / "Arson101_x264.mp4").write_bytes(b"12345")
+    monkeypatch.setattr(export_module, "MOST_VIDEO_BYTES", 4)
+    with pytest.raises(ValueError, match="Arson101_x264.mp4: has .* at most 2.1 GB a video. Leave --embed-videos out"):
+        export(source, tmp_path / "large", videos=root, embed_videos=True)
+    assert not (tmp_path / "large").exists()
 
 
 def test_refusals_leave_nothing_behind(tmp_path):

@@ -3,6 +3,7 @@
 import doctest
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -28,6 +29,9 @@ UCF = (
     "Testing_Normal_Videos_Anomaly/Normal_1_x264.mp4 40 Normal -1 -1 -1 -1",
 )
 ARSON, NORMAL = [0.1, 0.45, 0.4, 0.2], [0.3, 0.5, 0.7]  # the last stands for 8 frames
+
+
+PAST_END = Path(__file__).parent / "fixtures" / "tables" / "spans_past_the_end.txt"
 
 
 @pytest.fixture(autouse=True)
@@ -208,6 +212,11 @@ def test_xd_takes_videos_without_a_line_as_normal(tmp_path, capsys):
     write_video(videos / "test" / f"{riot}.mp4", 50)
     write_video(videos / "test" / f"{calm}.mp4", 40)
     write_video(videos / "train" / f"{other}.mp4", 16)
+    for name in ("._d_label_A.mp4", "__MACOSX/d_label_A.mp4", ".trash/d_label_A.mp4", "d_label_A.txt"):
+        (videos / "test" / name).parent.mkdir(exist_ok=True)
+        (videos / "test" / name).touch()
+    (videos / "test" / "gone_label_A.mp4").symlink_to(tmp_path / "nowhere.mp4")
+    (videos / "again").symlink_to(videos / "test")
     path = write_lines(tmp_path / "annotations.txt", f"{riot} 16 32")
     scores = write_scores(tmp_path / "scores", **{riot: [0.2, 0.3, 0.1, 0.9], calm: [0.1, 0.4, 0.0]})
     report = evaluate_scores(
@@ -222,6 +231,20 @@ def test_xd_takes_videos_without_a_line_as_normal(tmp_path, capsys):
     argv = ["--scores", scores, "--annotations", path, "--protocol", "xd-violence", "--output", report]
     assert detection.main([str(arg) for arg in argv]) == 1
     assert "pass --videos, or an array `n_frames`" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["../../film", "/tmp/film", "a/film"])
+def test_a_name_does_not_lead_out_of_the_folder_of_scores(tmp_path, capsys, name):
+    """Whether it is refused or taken without its folders."""
+    (tmp_path / "videos").mkdir()
+    write_video(tmp_path / "videos" / "film.mp4", 40)
+    path = write_lines(tmp_path / "annotations.txt", f"{name} 16 32")
+    argv = ["--model", tmp_path / "model", "--annotations", path, "--protocol", "xd-violence"]
+    argv += ["--videos", tmp_path / "videos", "--output", tmp_path / "a" / "b"]
+    assert detection.main([str(arg) for arg in argv]) == 1
+    assert sum(line.startswith("error: ") for line in capsys.readouterr().err.splitlines()) == 1
+    with pytest.raises(detection.CommandError, match="is no name of a video"):
+        detection.check_names({name: None}, "annotations.txt")
 
 
 @pytest.fixture
@@ -242,8 +265,11 @@ def run_model(model: Path, filmed: dict[str, Path], *options: str) -> int:
 
 
 def test_scores_of_a_model(filmed, checkpoint56, model56, processor56, capsys):
+    (filmed["videos"] / "._Arson1_x264.mp4").touch()
+    (filmed["videos"] / "notes.txt").touch()
     assert run_model(checkpoint56, filmed) == 0
-    assert "| **scores** |" in capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert "| **scores** |" in out and f"note: {filmed['videos']}: 2 files left out: 1 .txt, 1 hidden" in err
     path = filmed["videos"] / "ucf-crime" / "videos" / "test" / "Arson1_x264.mp4"
     with open_video(path) as reader:
         frames = resize_frames(reader.read(range(0, 100, 16)), processor56.image_size)
@@ -266,7 +292,7 @@ def test_scores_of_a_model(filmed, checkpoint56, model56, processor56, capsys):
     assert report["other_length"] == {"Normal_1_x264": [41, 40]}
 
 
-def test_spans_lie_where_their_seconds_are(filmed, checkpoint56, tmp_path, caplog):
+def test_spans_lie_where_their_seconds_are(filmed, checkpoint56, tmp_path, caplog, capsys):
     """A file of another frame rate than annotated: 25 instead of 50."""
     assert run_model(checkpoint56, filmed) == 0
     doubled = hivau(Arson1_x264=(200, 50.0, ["Arson"], [[1.0, 2.0]]), Normal_1_x264=(80, 50.0, [], []))
@@ -276,6 +302,7 @@ def test_spans_lie_where_their_seconds_are(filmed, checkpoint56, tmp_path, caplo
     rows = [json.loads((run["output"] / "report.json").read_text())["rows"] for run in (filmed, other)]
     assert rows[0] == rows[1]
     assert "Arson1_x264: has 25 frames per second, annotated are 50" in caplog.text
+    assert "warning: " not in capsys.readouterr().err  # it is as long as annotated
 
 
 def test_resumes_and_refuses_other_settings(filmed, checkpoint56, tmp_path, monkeypatch, capsys):
@@ -322,6 +349,59 @@ def test_missing_and_broken_videos_are_counted(filmed, checkpoint56, capsys):
     assert "missing: 2 videos are not counted" in (filmed["output"] / "report.md").read_text()
     said = capsys.readouterr().err
     assert "error: Arson2_x264: missing" in said and "Traceback" not in said
+
+
+def test_spans_past_the_end_are_named_and_left_out(tmp_path, capsys):
+    frames = {"Abuse028_x264": 1412, "Assault006_x264": 8096, "Normal_Videos_003_x264": 500}
+    scores = {name: {"scores": np.linspace(0, 1, -(-n // 16)), "n_frames": n} for name, n in frames.items()}
+    given = {"scores": write_scores(tmp_path / "scores", **scores), "annotations": PAST_END}
+    report = evaluate_scores(tmp_path, **given, status=1)
+    assert report["videos"] == {"counted": 2, "abnormal": 1, "normal": 1, "missing": 1}
+    assert report["frames"]["abnormal"] == 4096 and list(report["problems"]) == ["Abuse028_x264"]
+    said = "the span 5000 to 6000 is past the end of the video (1412 frames)"
+    assert said in report["problems"]["Abuse028_x264"]
+    assert f"- Abuse028_x264: {report['problems']['Abuse028_x264']}" in markdown_of(tmp_path)
+    error = capsys.readouterr().err
+    assert error.startswith("error: Abuse028_x264: ") and said in error and error.count("\n") == 1
+
+
+def markdown_of(tmp_path: Path) -> str:
+    return max(tmp_path.glob("report*/report.md"), key=os.path.getmtime).read_text()
+
+
+@pytest.mark.parametrize("protocol", ["ucf-crime", "xd-violence", "hivau"])
+@pytest.mark.parametrize("n_frames", [62, 48, 30])  # the span is 32 to 64
+def test_ends_a_few_frames_late_are_counted(tmp_path, protocol, n_frames, capsys):
+    name, calm = "v=a__#1_label_B4-0-0", "v=b__#1_label_A"
+    path = tmp_path / "ucf_database_test.json"
+    if protocol == "hivau":
+        write_json(path, hivau(**{name: (64, 8.0, ["Riot"], [[4.0, 8.0]]), calm: (40, 8.0, [], [])}))
+    else:
+        lines = {"ucf-crime": (f"{name} Riot 32 64", f"{calm} Normal -1 -1"), "xd-violence": (f"{name} 32 64",)}
+        write_lines(path, *lines[protocol])
+    counts = {name: n_frames, calm: 40}
+    arrays = {key: {"scores": np.linspace(0, 1, -(-n // 16)), "n_frames": n} for key, n in counts.items()}
+    scores = write_scores(tmp_path / "scores", **arrays)
+    if n_frames == 62:
+        report = evaluate_scores(tmp_path, scores=scores, annotations=path, protocol=protocol)
+        assert report["problems"] == {} and report["frames"]["abnormal"] == 16
+        return
+    argv = ["--scores", scores, "--annotations", path, "--protocol", protocol, "--output", tmp_path / "out"]
+    assert detection.main([str(arg) for arg in argv]) == 1
+    said = capsys.readouterr().err
+    assert f"error: {name}: " in said and "is past the end of the video" in said and f"{n_frames} frames" in said
+
+
+def test_another_length_is_named(tmp_path, ucf, capsys):
+    """A copy at half the rate: its spans lie elsewhere, though within it."""
+    write_scores(ucf["scores"], Arson101_x264={"scores": ARSON[:3], "n_frames": 36})
+    report = evaluate_scores(tmp_path, **ucf)
+    assert report["other_length"] == {"Arson101_x264": [64, 36]} and report["videos"]["counted"] == 2
+    assert "warning: Arson101_x264: has 36 frames, annotated are 64" in capsys.readouterr().err
+    assert "- Arson101_x264: annotated 64 frames, there 36" in markdown_of(tmp_path)
+    write_scores(ucf["scores"], Arson101_x264={"scores": ARSON, "n_frames": 62})
+    evaluate_scores(tmp_path, **ucf)
+    assert "warning" not in capsys.readouterr().err
 
 
 def test_scores_that_do_not_fit_are_counted(tmp_path, ucf, capsys):

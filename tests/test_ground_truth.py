@@ -1,9 +1,15 @@
+import doctest
+
 import numpy as np
 import pytest
 
+from hivau70k_dataset import ground_truth as module
 from hivau70k_dataset.ground_truth import (
     FrameAnnotation,
+    check_segment,
+    check_spans,
     frame_labels,
+    frame_span,
     hivau_frame_annotations,
     read_ucf_annotation,
     read_xd_annotation,
@@ -64,6 +70,63 @@ def test_broken_files(tmp_path, reader, line, message):
     assert str(error.value).startswith(str(path)) and message in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        "Arson101_x264",
+        "Arson101_x264.mp4",
+        "Arson101_x264.avi",
+        "Arson/Arson101_x264.MP4",
+        r"A\Arson\Arson101_x264.mp4",
+    ],
+)
+@pytest.mark.parametrize("form", ["{}\n", "\ufeff{}\r\n"])
+def test_names_of_videos_however_written(tmp_path, written, form):
+    path = tmp_path / "a.txt"
+    path.write_bytes(form.format(f"{written} Arson 10 20 -1 -1").encode())
+    assert list(read_ucf_annotation(path)) == ["Arson101_x264"]
+    path.write_bytes(form.format(f"{written} 50 Arson 10 20").strip("\ufeff").encode("utf-16"))
+    assert read_ucf_annotation(path)["Arson101_x264"].n_frames == 50
+    name = written.replace("Arson101_x264", "v=a.2011__#1_label_B4-0-0")
+    path.write_bytes(form.format(f"{name} 10 20").encode())
+    assert list(read_xd_annotation(path)) == ["v=a.2011__#1_label_B4-0-0"]
+
+
+def test_spans_in_seconds_have_a_frame_at_least():
+    assert frame_span(1.0, 2.0, 25.0) == (25, 50) and frame_span(1.0, 1.01, 25.0) == (25, 26)
+    assert frame_span(3.6, 4.4, 1.0) == (4, 5)
+
+
+@pytest.mark.parametrize(
+    ("span", "fps", "fits"),
+    [
+        ((90, 103), None, True),
+        ((90, 104), None, False),
+        ((100, 101), None, False),  # begins after the last
+        ((99, 100), None, True),
+        ((90, 110), 10.0, True),  # in seconds: a second
+        ((90, 111), 10.0, False),
+        ((100, 105), 10.0, False),
+        ((98, 103), 0.5, True),
+    ],
+)
+def test_spans_past_the_end(span, fps, fits):
+    annotation = FrameAnnotation("street", ((1, 3), span), ("Arson",), 200)
+    if fits:
+        return check_spans(annotation, 100, fps)
+    said = f"{span[0]} to {span[1]} is past the end of the video .100 frames; annotated are 200"
+    if fps:
+        said = f"{span[0] / fps:.1f} to {span[1] / fps:.1f} s is past the end of the video .10.0 s, 100 frames;"
+        with pytest.raises(ValueError, match="is past the end of the video"):
+            check_segment((span[0] / fps, span[1] / fps), 100, fps)
+    with pytest.raises(ValueError, match=said):
+        check_spans(annotation, 100, fps)
+
+
+def test_examples():
+    assert doctest.testmod(module)[0] == 0
+
+
 def test_labels_end_where_they_are_told_to():
     annotation = FrameAnnotation("street", ((1, 3), (6, 9)), ("Arson",), 8)
     assert frame_labels(annotation).tolist() == [0, 1, 1, 0, 0, 0, 1, 1]
@@ -87,6 +150,20 @@ def test_hivau_events_in_frames(tmp_path):
     arson, normal = hivau_frame_annotations(read_annotation_files(write_release(tmp_path)).annotations).values()
     assert arson == FrameAnnotation("Arson101_x264", ((60, 270), (360, 615)), ("Arson",), 900)
     assert normal.spans == ()  # its ordinary stretches are no anomaly
+
+
+def test_released_spans_fit_their_videos(ground_truth, released):
+    late = []
+    for entry in read_ucf_annotation(ground_truth / "ucf_annotation_with_frames.txt").values():
+        check_spans(entry, entry.n_frames)
+        late += [last - entry.n_frames for _, last in entry.spans if last > entry.n_frames]
+    assert sorted(late) == [1, 1, 1, 2, 2]
+    entries, late = read_annotation_files(released).annotations, 0
+    for entry in entries:
+        late += sum(event.end_s > entry.duration_s for event in entry.events)
+        for _, _, _, span_s in entry.segments():
+            check_segment(span_s, entry.n_frames, entry.fps)
+    assert late == 6
 
 
 def test_the_released_ground_truth(ground_truth):

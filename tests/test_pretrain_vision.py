@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -60,6 +61,13 @@ def test_targets_and_frames(mini, monkeypatch):
         len(event.clips) for video in videos[:3] for event in video.events
     )  # the first clip of the fourth video
     assert (frames.held_out[frames.clips >= 0] == (frames.clips[frames.clips >= 0] >= last)).all()
+
+
+def test_clips_past_the_end_are_refused(mini):
+    folder, videos = mini
+    late = replace(videos[0].events[0], clips=(replace(videos[0].events[0].clips[0], end_s=4000.0),))
+    with pytest.raises(ValueError, match="to 4000 s is past its end"):
+        pretraining.read_frames([replace(videos[0], events=(late,)), *videos[1:]], VideoFolder(folder), 4, 16)
 
 
 def test_loss_by_hand():

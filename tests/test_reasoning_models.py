@@ -132,6 +132,8 @@ def test_middle_frames(video):
         assert all(np.array_equal(frame, whole[index]) for frame, index in zip(frames, expected))
     with pytest.raises(ValueError, match="`start_s` must lie within the video"):
         middle_frames(Segment(video, (90.0, 95.0)), 4)
+    with pytest.raises(ValueError, match="the span 1.0 to 400.0 s is past the end of the video"):
+        middle_frames(Segment(video, (1.0, 400.0)), 4)
 
 
 @pytest.mark.parametrize("name", ["qwen2_vl", "llava"])

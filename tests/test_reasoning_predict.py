@@ -5,6 +5,7 @@ import doctest
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -19,6 +20,7 @@ from PIL import Image
 from transformers.utils.import_utils import is_serve_available
 
 from eval import reasoning, reasoning_models, reasoning_predict
+from eval.reasoning_lines import read_predictions
 from eval.reasoning_predict import CHUNK_BATCHES, plan_batches, plan_chunks, whole_lines
 from eval.settings import sole_run
 from hivau70k_dataset.miniature import render_miniature
@@ -30,6 +32,7 @@ from tests.rivals import write_holmes_vau, write_llava, write_qwen2_vl
 
 
 ROOT = Path(__file__).parents[1]
+FIXTURES = ROOT / "tests" / "fixtures" / "predictions"
 START_S = 300.0  # of another program, on a busy machine
 
 
@@ -225,6 +228,57 @@ def test_whole_lines(tmp_path, content, rows):
     assert [row for row, _ in found] == rows and content.startswith(b"".join(line for _, line in found))
 
 
+ODD_FILES = {  # what becomes of the lines of a finished file, and what is said of it; nothing where it is as good
+    "byte order mark": (lambda lines: [b"\xef\xbb\xbf" + lines[0], *lines[1:]], ""),
+    "empty lines": (lambda lines: [b"\n", lines[0], b"\r\n", *lines[1:]], ""),
+    "no last line break": (lambda lines: [*lines[:-1], lines[-1].rstrip()], ""),
+    "cut in its last line": (lambda lines: [*lines[:-1], lines[-1][:30]], ""),
+    "not a number": (
+        lambda lines: [re.sub(rb'"prediction": .*}', b'"prediction": NaN}', lines[0]), *lines[1:]],
+        "NaN",
+    ),
+    "cut in the middle": (lambda lines: [*lines[:4], lines[4][:30] + b"\n", *lines[5:]], "line 5 is no JSON"),
+    "twice": (lambda lines: [*lines, lines[0]], "row 0 stands in line 1 and in line 16"),
+    "foreign row": (lambda lines: [*lines, lines[0].replace(b'"row": 0', b'"row": 100000')], "row 100000 answers"),
+    "foreign reference": (lambda lines: [lines[0].replace(b'"row": 0', b'"row": 3'), *lines[1:3]], "row 3 answers"),
+    "half a letter": (lambda lines: [re.sub(rb'n": "[^"]*"}', rb'n": "\\ud83d"}', lines[0])], "row 0: `prediction`"),
+}
+
+
+@pytest.mark.parametrize(("change", "said"), ODD_FILES.values(), ids=ODD_FILES)
+def test_predict_and_score_read_a_file_alike(
+    mini, tiny, whole, tmp_path, settings, asked, change, said, capsys, caplog
+):
+    lines, output = whole.splitlines(keepends=True), tmp_path / "predictions.jsonl"
+    content = b"".join(change(lines))
+    output.write_bytes(content)
+    shutil.copy(settings, output.with_name("predictions.jsonl.settings.json"))
+    scoring = ["score", "--predictions", output, "--annotations", mini, "--output", tmp_path / "report"]
+    scoring += ["--metrics", "rouge", "--tokenizer", "whitespace", "--bootstrap", "0", "--allow_missing"]
+    scored = reasoning.main([str(word) for word in scoring])
+    errors = capsys.readouterr().err
+    assert predict(mini, tiny, output, status=1 if said else 0) == (content if said else whole)
+    if said:
+        assert scored == 1 and said in errors and errors.count("\n") == 1
+        assert [line for line in capsys.readouterr().err.splitlines() if "error" in line] == errors.splitlines()
+    else:
+        assert scored == 0 and "error" not in errors
+        assert bool(asked) == ("cut off" in caplog.text) == (len(content) < len(whole) - 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("bom", ""), ("extra", ""), ("mid", "line 5 is no JSON"), ("nan", "line 1 holds NaN")],
+)
+def test_odd_files_of_predictions(name, said):
+    path = FIXTURES / f"predictions_{name}.jsonl"
+    if said:
+        with pytest.raises(ValueError, match=f"{path.name}: {said}.*Take the line out"):
+            read_predictions(path)
+    else:  # which rows there are, the file alone does not tell
+        assert [answer.row for answer in read_predictions(path)][:3] == [0, 6, 15]
+
+
 def test_other_settings_are_refused(mini, tiny, tmp_path, whole, capsys):
     output = tmp_path / "predictions.jsonl"
     assert predict(mini, tiny, output) == whole
@@ -276,9 +330,11 @@ def test_missing_and_broken_videos(mini, tiny, whole, instructions, tmp_path, as
     folder, output = shutil.copytree(mini, tmp_path / "copy"), tmp_path / "predictions.jsonl"
     normal, abnormal = sorted((folder / "videos").rglob("*.mp4"))
     hidden = normal.rename(folder / "hidden")
+    (folder / "videos" / "notes.txt").touch()
     there = [i for i, entry in enumerate(instructions) if abnormal.stem == entry.name]
     partly = predict(folder, tiny, output)
     said = capsys.readouterr().err
+    assert f"note: {folder / 'videos'}: 1 file left out: 1 .txt" in said
     assert rows_of(partly) == there and set(partly.splitlines()) < set(whole.splitlines())
     assert f"error: row 0, {instructions[0].video}: no such video under" in said
     assert (

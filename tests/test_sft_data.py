@@ -60,12 +60,14 @@ def test_instruction_rows_of_one_split_do_not_hide_annotations_of_another(data, 
     assert read_conversations(annotations, data / "videos", LEVELS, TASKS)[0] == made
 
 
-def test_missing_videos_and_texts_that_mean_pictures_are_left_out(data, tmp_path):
+def test_missing_videos_and_texts_that_mean_pictures_are_left_out(data, tmp_path, caplog):
+    (tmp_path / "notes.txt").touch()
     (tmp_path / "Arson0_x264.mp4").symlink_to(data / "videos" / "Arson0_x264.mp4")
     found, problems = read_conversations(data / "annotations", tmp_path, ("video",), TASKS)
     assert len(found) == 3 and problems.keys() == {
         f"ucf-crime/videos/train/{name}_x264.mp4" for name in ("Arson1", "Normal_Videos_0", "Normal_Videos_1")
     }
+    assert f"{tmp_path}: 1 file left out: 1 .txt" in caplog.text
     assert set(problems.values()) == {f"no such video under {tmp_path}"}
     found, problems = read_conversations(data / "annotations", data / "videos", LEVELS, TASKS, placeholders=("burns",))
     assert len(found) == 22 and all("burns, which stand for pictures" in problem for problem in problems.values())
@@ -117,6 +119,17 @@ def test_frames_and_scores_are_kept(segments, model56, processor56, tmp_path, mo
     assert FrameChooser(tmp_path, rule, model56, processor56).frames.entries == first.frames.entries
     other = FrameChooser(tmp_path, replace(rule, num_frames=3, sampler="top_k"), model56, processor56)
     assert not any(problem for _, problem in other.choose_all(segments[:7]))  # other frames, the same scores
+
+
+def test_segments_past_the_end_are_told(segments, model56, processor56, tmp_path):
+    whole = segments[0]
+    spans = [None, (2.0, 4.0), (2.0, 5.5), (2.0, 400.0), (6.0, 7.0)]  # of 4.8 s
+    asked = [replace(whole, span_s=span_s, name=str(span_s)) for span_s in spans]
+    chooser = FrameChooser(tmp_path, FrameRule(2, processor56.frame_stride, "uniform", 0.1), model56, processor56)
+    problems = [problem for _, problem in chooser.choose_all(asked)]
+    assert problems[:3] == ["", "", ""]
+    for problem, said in zip(problems[3:], ("2.0 to 400.0", "6.0 to 7.0")):
+        assert f"the span {said} s is past the end of the video (4.8 s, 120 frames)" in problem
 
 
 def test_processes_share_the_segments(segments, model56, processor56, tmp_path):

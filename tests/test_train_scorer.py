@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,6 +16,8 @@ from safetensors.torch import load_file
 from trl import TrlParser
 
 import train_scorer
+from eval import detection
+from hivau70k_dataset.cli import main as run_dataset
 from modeling_holmes_vau import (
     AnomalyScorer,
     AnomalyScorerConfig,
@@ -130,29 +133,31 @@ def data(tmp_path_factory):
     return folder
 
 
+def scorer_argv(data: Path, checkpoint: Path, output: Path, /, **changes) -> list[str]:
+    """Arguments of a short run."""
+    options = {
+        "model": checkpoint,
+        "annotations": data / "annotations",
+        "videos": data / "videos",
+        "features_dir": data / "features",
+        "output_dir": output,
+        "max_steps": 6,
+        "per_device_train_batch_size": 2,
+        "eval_steps": 3,
+        "save_steps": 3,
+        "logging_steps": 1,
+        "validation_share": 0.25,
+        "use_cpu": True,
+        "report_to": "none",
+        "disable_tqdm": True,
+        **changes,
+    }
+    return [f"--{name}={value}" for name, value in options.items()]
+
+
 @pytest.fixture
 def argv(data, checkpoint56, tmp_path):
-    def build(output: str, **changes) -> list[str]:
-        options = {
-            "model": checkpoint56,
-            "annotations": data / "annotations",
-            "videos": data / "videos",
-            "features_dir": data / "features",
-            "output_dir": tmp_path / output,
-            "max_steps": 6,
-            "per_device_train_batch_size": 2,
-            "eval_steps": 3,
-            "save_steps": 3,
-            "logging_steps": 1,
-            "validation_share": 0.25,
-            "use_cpu": True,
-            "report_to": "none",
-            "disable_tqdm": True,
-            **changes,
-        }
-        return [f"--{name}={value}" for name, value in options.items()]
-
-    return build
+    return lambda output, **changes: scorer_argv(data, checkpoint56, tmp_path / output, **changes)
 
 
 def losses(folder: Path) -> dict[int, float]:
@@ -196,6 +201,89 @@ def test_a_killed_run_goes_on_to_the_same_end(argv, tmp_path, monkeypatch):
         train_scorer.main(argv("killed", learning_rate=0.01))
 
 
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+DAMAGES = {
+    "weights cut": ("model.safetensors", cut),
+    "optimizer cut": ("optimizer.pt", cut),
+    "optimizer of zeros": ("optimizer.pt", lambda path: path.write_bytes(bytes(path.stat().st_size))),
+    "state cut": ("trainer_state.json", cut),
+    "state of null": ("trainer_state.json", lambda path: path.write_text("null")),
+    "settings cut": ("../settings.json", cut),
+    "settings of null": ("../settings.json", lambda path: path.write_text("null")),
+    "settings empty": ("../settings.json", lambda path: path.write_text("")),
+}
+
+
+@pytest.fixture(scope="module")
+def killed_run(data, checkpoint56, tmp_path_factory):
+    """A run of six steps that ended at the fifth, with checkpoints at the second and the fourth; and a whole one."""
+    folder = tmp_path_factory.mktemp("runs")
+    original = train_scorer.JsonLinesLog.on_log
+
+    def die(self, args, state, control, logs=None, **kwargs):
+        original(self, args, state, control, logs, **kwargs)
+        if state.global_step == 5:
+            raise KeyboardInterrupt
+
+    def run(name: str) -> None:
+        train_scorer.main(scorer_argv(data, checkpoint56, folder / name, max_steps=6, save_steps=2, eval_steps=2))
+
+    run("whole")
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(train_scorer.JsonLinesLog, "on_log", die)
+        run("killed")
+    return folder, run
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_power_cut_costs_a_checkpoint_and_not_the_run(killed_run, damage, caplog):
+    folder, run = killed_run
+    name, harm = DAMAGES[damage]
+    copy_name = damage.replace(" ", "_")
+    shutil.copytree(folder / "killed", folder / copy_name)
+    harm(folder / copy_name / "checkpoint-4" / name)
+    run(copy_name)
+    assert f"{name.removeprefix('../')} is cut off or damaged" in caplog.text
+    assert (folder / copy_name / "damaged-checkpoint-4").is_dir() == ("settings" not in damage)
+    assert losses(folder / copy_name) == losses(folder / "whole")
+    whole, resumed = (load_file(folder / run_name / "anomaly_scorer.safetensors") for run_name in ("whole", copy_name))
+    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+    assert json.loads((folder / copy_name / "settings.json").read_text())["learning_rate"] == 1e-4
+
+
+def test_a_video_lost_between_two_runs_is_trained_on_by_its_features(killed_run, data, checkpoint56, caplog):
+    folder, _ = killed_run
+    shutil.copytree(folder / "killed", folder / "lost")
+    videos = shutil.copytree(data / "videos", folder / "some")
+    (videos / "Arson0_x264.mp4").unlink()
+    (videos / "Arson1_x264.mp4").write_bytes(b"no video")
+    features = shutil.copytree(data / "features", folder / "features")
+    options = {"max_steps": 6, "save_steps": 2, "eval_steps": 2, "videos": videos, "features_dir": features}
+    argv = scorer_argv(data, checkpoint56, folder / "lost", **options)
+    shutil.copytree(folder / "lost", folder / "gone")
+    train_scorer.main(argv)
+    assert "its stored features are used: ucf-crime/videos/train/Arson0_x264.mp4: not under" in caplog.text
+    assert losses(folder / "lost") == losses(folder / "whole")
+    (features / "ucf-crime/videos/train/Arson0_x264.safetensors").unlink()
+    with pytest.raises(
+        ValueError, match="1 videos of this run can't be read now.*train/Arson0_x264.mp4. Put them back"
+    ):
+        train_scorer.main(scorer_argv(data, checkpoint56, folder / "gone", **options))
+
+
+def test_damaged_settings_are_no_licence_for_other_ones(killed_run, data, checkpoint56):
+    folder, _ = killed_run
+    shutil.copytree(folder / "killed", folder / "other")
+    (folder / "other" / "settings.json").write_text("null")
+    with pytest.raises(ValueError, match="holds a run with learning_rate 0.0001, this one has 0.01"):
+        train_scorer.main(
+            scorer_argv(data, checkpoint56, folder / "other", save_steps=2, eval_steps=2, learning_rate=0.01)
+        )
+
+
 def test_two_processes_make_the_steps_of_one(argv, tmp_path):
     train_scorer.main(argv("one", scorer_dropout=0, max_steps=4))
     launch = [
@@ -235,7 +323,9 @@ def test_missing_videos_are_named_and_left_out(argv, data, tmp_path, caplog):
     videos.mkdir()
     for path in sorted((data / "videos").iterdir())[1:]:
         (videos / path.name).symlink_to(path)
+    (videos / "._Arson0_x264.mp4").touch()
     train_scorer.main(argv("out", videos=videos, features_dir=tmp_path / "features", max_steps=1))
+    assert f"{videos}: 1 file left out: 1 hidden" in caplog.text
     assert "left out: ucf-crime/videos/train/Arson0_x264.mp4: not under the folder of videos" in caplog.text
     assert "1 of 8 videos are left out" in caplog.text
 
@@ -269,6 +359,56 @@ def test_spans_lie_where_their_seconds_are(argv, data, checkpoint56, tmp_path, c
         labels.append({v.name: v.frame_labels.tolist() for v in videos if v.is_abnormal})
     assert labels[0] == labels[1] and all(sum(label) == 50 for label in labels[0].values())
     assert "has 25 frames per second, annotated are 50" in caplog.text
+
+
+def read_videos(given: list[str]):
+    args, training_args = TrlParser(
+        (train_scorer.ScorerArguments, train_scorer.ScorerTrainingArguments)
+    ).parse_args_and_config(given)
+    return train_scorer.read_videos(args, *train_scorer.load_checkpoint(args, training_args))
+
+
+def test_videos_that_do_not_fit_their_spans_are_left_out(argv, data, tmp_path, caplog):
+    """Videos of 4.8 s: one event wholly past the end, one partly, one that ends by rounding after it, one nowhere."""
+    path = "raw_annotations/ucf_database_train.json"
+    records = json.loads((data / "annotations" / path).read_text())
+    for i, events in enumerate(([[5.0, 9.0]], [[2.0, 400.0]], [[2.0, 5.2]], [])):
+        records[f"Arson{i}_x264"] |= {"events": events, "clips": [[event] for event in events], "n_frames": 20000}
+        if not events:
+            names = ("clips_caption", "events_summary", "events_summary_split")
+            records[f"Arson{i}_x264"] |= {name: [] for name in names}
+    write_json(tmp_path / "annotations" / path, records)
+    videos, _ = read_videos(argv("out", annotations=tmp_path / "annotations"))
+    assert [v.frame_labels.sum() for v in videos if v.is_abnormal] == [70] and len(videos) == 5
+    said = "left out: ucf-crime/videos/train/Arson{}_x264.mp4: the span {} s is past the end of the video (4.8 s"
+    assert said.format(0, "5.0 to 9.0") in caplog.text and said.format(1, "2.0 to 400.0") in caplog.text
+    assert "Arson3_x264.mp4: annotated as abnormal without a span" in caplog.text
+    assert "3 of 8 videos are left out" in caplog.text
+    videos, _ = read_videos(argv("out", annotations=tmp_path / "annotations", supervision="video"))
+    assert [Path(v.name).stem for v in videos if v.is_abnormal] == ["Arson2_x264", "Arson3_x264"]
+
+
+def test_a_table_with_videos_of_one_name(argv, data, checkpoint56, tmp_path, capsys):
+    """From the table to what is trained on, and to what detection scores."""
+    for place, name in (("cam1", "Arson0"), ("cam2", "Normal_Videos_0")):
+        (tmp_path / "cameras" / place).mkdir(parents=True)
+        (tmp_path / "cameras" / place / "base.mp4").symlink_to(data / "videos" / f"{name}_x264.mp4")
+    (tmp_path / "spans.csv").write_text("video,start_s,end_s,label\ncam1/base.mp4,2,4,Fire\ncam2/base.mp4,,,\n")
+    where = ["--videos", str(tmp_path / "cameras")]
+    table = ["from-csv", "--csv", str(tmp_path / "spans.csv"), *where]
+    for split in ("train", "test"):
+        assert run_dataset([*table, "--output", str(tmp_path / split), "--split", split]) == 0
+    given = {"annotations": tmp_path / "train", "videos": tmp_path / "cameras", "features_dir": tmp_path / "features"}
+    videos, _ = read_videos(argv("out", **given))
+    assert [(v.name, v.frame_labels.sum()) for v in videos] == [
+        ("mine/videos/train/cam1--base.mp4", 50),
+        ("mine/videos/train/cam2--base.mp4", 0),
+    ]
+    options = ["--model", str(checkpoint56), "--annotations", str(tmp_path / "test"), "--device", "cpu"]
+    assert detection.main([*options, *where, "--output", str(tmp_path / "detection")]) == 0
+    scored = sorted(path.stem for path in (tmp_path / "detection" / "scores").iterdir())
+    assert scored == ["cam1--base", "cam2--base"]
+    capsys.readouterr()
 
 
 def test_a_run_that_had_lost_patience_stays_ended(argv, tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from argparse import Namespace
@@ -296,6 +297,37 @@ def test_a_killed_run_goes_on_to_the_same_end(argv, tmp_path, monkeypatch):
     assert all(torch.equal(whole[name], killed[name]) for name in whole)
     with pytest.raises(ValueError, match="holds a run with lora_r 64, this one has 8"):
         train_sft.main(argv(tmp_path / "killed", **{**options, "lora_r": 8}))
+
+
+def test_a_video_lost_between_two_runs_costs_its_rows_and_not_the_run(argv, data, tmp_path, monkeypatch, caplog):
+    videos = shutil.copytree(data / "videos", tmp_path / "videos")
+    options = {"max_steps": 5, "save_steps": 2, "levels": ["event", "video"], "videos": videos}
+    options |= {"frames_dir": tmp_path / "frames", "per_device_train_batch_size": 2, "global_batch_size": 2}
+
+    def die(self, args, state, control, logs=None, **kwargs):
+        original(self, args, state, control, logs, **kwargs)
+        if state.global_step == 3:
+            raise KeyboardInterrupt
+
+    original = train_sft.JsonLinesLog.on_log
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(train_sft.JsonLinesLog, "on_log", die)
+        train_sft.main(argv(tmp_path / "run", **options))
+    moved = shutil.copytree(tmp_path / "run", tmp_path / "moved")
+    (videos / "Arson0_x264.mp4").rename(tmp_path / "hidden.mp4")
+    metrics = train_sft.main(argv(tmp_path / "run", **options))
+    assert "skipped from here on: ucf-crime/videos/train/Arson0_x264.mp4: no such video under" in caplog.text
+    assert "2 segments of this run can't be read now: put their videos back" in caplog.text
+    assert metrics["rows"] == 20 and metrics["skipped"] > 0 and [*losses(tmp_path / "run")] == [1, 2, 3, 4, 5]
+    # Back again, though in another place: all of it is trained on.
+    shutil.move(tmp_path / "hidden.mp4", videos / "Arson0_x264.mp4")
+    caplog.clear()
+    elsewhere = shutil.move(videos, tmp_path / "elsewhere")
+    metrics = train_sft.main(argv(moved, **{**options, "videos": elsewhere}))
+    assert metrics["rows"] == 20 and metrics["skipped"] == 0 and "skipped" not in caplog.text
+    (moved / "rows.jsonl").unlink()
+    with pytest.raises(ValueError, match="rows.jsonl is missing or damaged: nothing tells the rows of this run"):
+        train_sft.main(argv(moved, **{**options, "videos": elsewhere}))
 
 
 def test_two_processes_make_the_steps_of_one(argv, tmp_path):

@@ -6,6 +6,7 @@ from hivau70k_dataset.findings import MEANING
 from hivau70k_dataset.ground_truth import FrameAnnotation, read_ucf_annotation
 from hivau70k_dataset.validate import prompts_in, validate
 from tests.annotations import raw_annotations, released_row, write_json, write_lines, write_release
+from tests.folders import refuse
 from tests.videos import write_video
 
 
@@ -126,6 +127,22 @@ def test_videos(tmp_path):
     write_video(root / "Normal_Videos_101_x264.mp4", num_frames=250, rate=25)
     (root / "Arson101_x264.mp4").unlink()
     assert [finding.code for finding in validate(tmp_path / "data", videos=root).findings] == ["missing_video"]
+
+
+def test_what_lies_beside_the_videos(tmp_path, monkeypatch):
+    write_release(tmp_path / "data")
+    root = tmp_path / "videos"
+    (root / "locked").mkdir(parents=True)
+    for name in ("._Arson101_x264.mp4", "Arson101_x264.txt"):
+        (root / name).touch()
+    refuse(monkeypatch, root / "locked")
+    report = validate(tmp_path / "data", videos=root)
+    assert report.left_out == report.to_dict()["left_out"] == "2 files left out: 1 .txt, 1 hidden"
+    assert "among the videos: 2 files left out" in report.to_text()
+    assert [finding.message for finding in report.findings if finding.code == "unreadable_folder"] == [
+        "cannot be searched: Permission denied"
+    ]
+    assert f"{root / 'locked'}: cannot be searched" in report.to_text()
 
 
 def test_files_of_single_segments(tmp_path):
