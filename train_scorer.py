@@ -16,13 +16,15 @@ from accelerate import PartialState
 from accelerate.utils import gather_object
 from safetensors.torch import save_file
 from tqdm import tqdm
-from transformers import AutoModel, AutoProcessor, EarlyStoppingCallback, TrainingArguments, set_seed
+from transformers import EarlyStoppingCallback, TrainingArguments, set_seed
 from trl import TrlParser
 
 from hivau70k_dataset.ground_truth import at_frame_rate, check_spans, frame_labels, hivau_frame_annotations
 from hivau70k_dataset.reading import digest, read_annotation_files
 from hivau70k_dataset.schema import VideoAnnotation
 from hivau70k_dataset.videos import VideoFolder
+from modeling_holmes_vau.checkpoint import load
+from modeling_holmes_vau.checkpoint.folder import OURS
 from modeling_holmes_vau.checkpoint_holmes_vau import AFTER_SCORER
 from modeling_holmes_vau.feature_cache_holmes_vau import FeatureCache, VideoFeatures, module_digest
 from modeling_holmes_vau.files_holmes_vau import write_whole
@@ -39,7 +41,6 @@ from modeling_holmes_vau.training_runs_holmes_vau import (
     JsonLinesLog,
     SettingsInCheckpoints,
     check_devices,
-    check_model,
     find_checkpoint,
     run_script,
 )
@@ -117,7 +118,7 @@ class Patience(EarlyStoppingCallback):
 def check_arguments(args: ScorerArguments, training_args: ScorerTrainingArguments) -> None:
     """Mistakes that show before anything is read."""
     check_devices(training_args)
-    check_model(args.model, "holmes_vau")
+    load.open_folder(args.model, OURS, weights=False)
     choose_weights(args)
     if args.max_snippets < 1 or args.patience < 0 or not 0 < args.validation_share < 1:
         raise ValueError(
@@ -130,9 +131,8 @@ def check_arguments(args: ScorerArguments, training_args: ScorerTrainingArgument
 
 def load_checkpoint(args: ScorerArguments, training_args: ScorerTrainingArguments):
     """The checkpoint to train in, its scorer fresh unless `--scratch false`."""
-    with training_args.main_process_first(desc="the code of the checkpoint"):
-        model = AutoModel.from_pretrained(args.model, trust_remote_code=True).eval()
-        processor = AutoProcessor.from_pretrained(args.model, trust_remote_code=True)
+    with training_args.main_process_first(desc="the files of the checkpoint"):
+        model, processor = load.load_checkpoint(args.model)
     model.requires_grad_(False)
     scorer = model.anomaly_scorer.requires_grad_(True)
     if args.scratch:

@@ -16,11 +16,14 @@ from accelerate import PartialState
 from accelerate.utils import gather_object
 from datasets import Dataset
 from tqdm import tqdm
-from transformers import AutoModelForImageTextToText, AutoProcessor, AutoTokenizer, set_seed
+from transformers import set_seed
 from trl import SFTConfig, TrlParser
 
 from hivau70k_dataset.reading import digest
 from hivau70k_dataset.schema import LEVELS, TASKS
+from modeling_holmes_vau.checkpoint.folder import NATIVE, OURS
+from modeling_holmes_vau.checkpoint.load import load_checkpoint, load_native, open_folder
+from modeling_holmes_vau.checkpoint.weights import language_digest
 from modeling_holmes_vau.checkpoint_holmes_vau import (
     AFTER_LANGUAGE,
     config_from_native,
@@ -56,7 +59,6 @@ from modeling_holmes_vau.training_runs_holmes_vau import (
     JsonLinesLog,
     SettingsInCheckpoints,
     check_devices,
-    check_model,
     cpu_has_bfloat16,
     find_checkpoint,
     run_script,
@@ -65,7 +67,6 @@ from modeling_holmes_vau.training_runs_holmes_vau import (
 
 logger = logging.getLogger(__name__)
 
-KINDS = ("holmes_vau", "internvl")  # of checkpoints that can be trained
 ROWS = "rows.jsonl"  # in the output folder: what a run trains on, in order
 NAMED_PROBLEMS = 20  # of segments that are left out; all are counted
 
@@ -184,7 +185,7 @@ def check_arguments(args: SFTArguments, training_args: SFTTrainingArguments) -> 
 def dry_run(args: SFTArguments, training_args: SFTTrainingArguments) -> None:
     """Print what would learn, and when."""
     if args.model != "2b":
-        check_model(args.model, *KINDS)
+        open_folder(args.model, OURS, NATIVE, weights=False)
     lora = lora_config(args.lora_r, args.lora_alpha, args.lora_dropout, args.train_embeddings)
     for line in describe_trainable(build_on_meta(args.model), args.full, args.train_vision, lora):
         print(line)
@@ -200,18 +201,16 @@ def dry_run(args: SFTArguments, training_args: SFTTrainingArguments) -> None:
 
 def load(args: SFTArguments, training_args: SFTTrainingArguments):
     """The model, frozen or not, and its processor, which carries the number of frames."""
-    kind = check_model(args.model, *KINDS)
-    folder = os.path.abspath(args.model) if os.path.isdir(args.model) else args.model
-    options = {"dtype": "auto", "trust_remote_code": kind == "holmes_vau"}
+    name = os.path.abspath(args.model) if os.path.isdir(args.model) else args.model
+    options = {}
     if args.load_in_4bit:
         options |= {"quantization_config": four_bits(), "dtype": torch.bfloat16}
         options["device_map"] = {"": training_args.device}
-    with training_args.main_process_first(desc="the code of the checkpoint"):
-        model = AutoModelForImageTextToText.from_pretrained(folder, **options).eval()
-        if kind == "holmes_vau":
-            processor = AutoProcessor.from_pretrained(folder, trust_remote_code=True)
+    with training_args.main_process_first(desc="the files of the checkpoint"):
+        if open_folder(name, OURS, NATIVE, weights=False)[1] == OURS:
+            model, processor = load_checkpoint(name, **options)
         else:
-            tokenizer = AutoTokenizer.from_pretrained(folder)
+            model, tokenizer = load_native(name, **options)
             processor = processor_from_native(tokenizer, config_from_native(model.config))
     if args.num_frames is not None:
         processor.num_frames = args.num_frames
@@ -369,7 +368,7 @@ def settings_of(args: SFTArguments, training_args: SFTTrainingArguments, model) 
     return json.loads(json.dumps(settings, default=str))
 
 
-def save(args: SFTArguments, trainer: SegmentTrainer, processor) -> Path:
+def save(args: SFTArguments, trainer: SegmentTrainer, processor, base_digest: str) -> Path:
     """Write the trained checkpoint, or the adapter with what merging it must know."""
     folder = Path(trainer.args.output_dir) / ("checkpoint" if args.full else "adapter")
     config = trainer.accelerator.unwrap_model(trainer.model).config
@@ -383,13 +382,13 @@ def save(args: SFTArguments, trainer: SegmentTrainer, processor) -> Path:
         return folder
     (folder / "training_args.bin").unlink(missing_ok=True)
     if not args.full:
-        sampler = config.sampler if ours else None
-        write_adapter_notes(folder, args.model, {"sampler": sampler, "num_frames": processor.num_frames}, ours)
+        notes = {"sampler": config.sampler if ours else None, "num_frames": processor.num_frames}
+        write_adapter_notes(folder, args.model, {**notes, "base_digest": base_digest}, ours)
     elif ours:
         scorer = "that of the same checkpoint"
         write_model_card(folder, f"`{args.model}`, tuned in full on instructions", processor.num_frames, scorer)
     else:
-        copy_companions(args.model, folder)
+        copy_companions(open_folder(args.model, weights=False)[0], folder)
     logger.info(f"wrote {folder}")
     return folder
 
@@ -406,6 +405,7 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     set_seed(training_args.seed)
     args.frames_dir = args.frames_dir or str(Path(training_args.output_dir) / "frames")
     model, processor = load(args, training_args)
+    base_digest = language_digest(open_folder(args.model, weights=False)[0])
     settings = settings_of(args, training_args, model)
     last = find_checkpoint(training_args.output_dir, settings, training_args.process_index == 0)
     features, rows = take_rows(args, training_args, model, processor, bool(last))
@@ -414,7 +414,7 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
         model.to(torch.bfloat16 if half else torch.float32)
     trainer = build_trainer(args, training_args, model, processor, rows, features)
     result = trainer.train(resume_from_checkpoint=training_args.resume_from_checkpoint or last)
-    save(args, trainer, processor)
+    save(args, trainer, processor, base_digest)
     if trainer.skipped:
         logger.warning(f"{trainer.skipped} samples were skipped: their videos could not be read")
     return {**result.metrics, "rows": len(rows), "skipped": trainer.skipped}

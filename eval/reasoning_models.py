@@ -271,20 +271,13 @@ def _data_url(frame) -> str:
 
 
 def model_type(name: str) -> str:
-    """The `model_type` of a checkpoint folder or Hub name."""
-    from transformers import PreTrainedConfig
+    """The `model_type` of a checkpoint folder or Hub name, of any that needs no conversion."""
+    from modeling_holmes_vau.checkpoint.load import open_folder
 
-    if not os.path.isdir(name) and (os.path.exists(name) or name.startswith((".", "/", "~")) or name.count("/") > 1):
-        raise CommandError(f"--model {name}: no such folder; expected a checkpoint folder or a Hub name")
-    if os.path.isdir(name) and not os.path.isfile(os.path.join(name, "config.json")):
-        raise CommandError(f"--model {name}: a folder without config.json; expected a checkpoint")
     try:
-        settings, _ = PreTrainedConfig.get_config_dict(name)
-    except (OSError, ValueError) as error:
-        raise CommandError(f"--model {name}: {first_line(error)}") from error
-    if not settings.get("model_type"):
-        raise CommandError(f"--model {name}: its config.json tells no model_type")
-    return settings["model_type"]
+        return open_folder(name, weights=False)[1]
+    except ValueError as error:
+        raise CommandError(str(error)) from error
 
 
 def load_answerer(args: argparse.Namespace, device: str):
@@ -310,7 +303,8 @@ def load_answerer(args: argparse.Namespace, device: str):
     except CommandError:
         raise
     except Exception as error:  # whatever transformers, safetensors or the device say, it is about this checkpoint
-        raise CommandError(f"--model {args.model}: cannot be used on {device}: {first_line(error)}") from error
+        hint = "; --trust_remote_code runs it" if "trust_remote_code=True" in str(error) else ""
+        raise CommandError(f"--model {args.model}: cannot be used on {device}: {first_line(error)}{hint}") from error
     _check_template(args.model, processor)
     from PIL import Image
 
@@ -352,7 +346,7 @@ def load_rival_processor(name: str, trust_remote_code: bool = False):
 
     options = {"trust_remote_code": trust_remote_code}
     # A configuration of remote code is no key of the mapping.
-    kind = None if trust_remote_code else type(AutoConfig.from_pretrained(name))
+    kind = None if trust_remote_code else type(AutoConfig.from_pretrained(name, **options))
     if is_torchvision_available() or kind not in PROCESSOR_MAPPING:
         return AutoProcessor.from_pretrained(name, **options)
     known = PROCESSOR_MAPPING[kind]

@@ -1,18 +1,13 @@
-"""A checkpoint folder beside its weights: processor, generation settings, card; and `init`, a new one from a base."""
+"""A checkpoint folder beside its weights: processor, generation settings, card."""
 
-import os
 from pathlib import Path
 
-import torch
-from transformers import AutoConfig, AutoTokenizer, GenerationConfig, InternVLForConditionalGeneration
-from transformers.configuration_utils import PreTrainedConfig
+from transformers import GenerationConfig
 from transformers.utils import is_torchvision_available
 
 from .configuration_holmes_vau import HolmesVAUConfig
-from .files_holmes_vau import whole_folder
-from .modeling_holmes_vau import IMAGE_MEAN, IMAGE_STD, HolmesVAUForConditionalGeneration
+from .modeling_holmes_vau import IMAGE_MEAN, IMAGE_STD
 from .processing_holmes_vau import CHAT_TEMPLATE, HolmesVAUProcessor
-from .scorer_holmes_vau import AnomalyScorer
 
 
 if is_torchvision_available():
@@ -95,49 +90,6 @@ Method: Holmes-VAU: Towards Long-term Video Anomaly Understanding at Any Granula
 of the weights named above.
 """
     (folder / "README.md").write_text(text, encoding="utf-8")
-
-
-def init_from_base(base: str | os.PathLike, output: str | os.PathLike, num_frames: int = 16, seed: int = 0) -> Path:
-    """
-    Any native `internvl` checkpoint plus a fresh anomaly scorer, ready for scorer training.
-
-    Args:
-        base (`str`): Folder or Hub name of an InternVL checkpoint in transformers' own format (`...-HF`).
-        output (`str`): Folder to write; it must not exist or be empty.
-        num_frames (`int`, *optional*, defaults to 16): Frames the language model sees.
-        seed (`int`, *optional*, defaults to 0): Seed of the scorer's weights.
-
-    Returns:
-        `Path`: `output`.
-
-    Raises:
-        `ValueError`: if `base` is not a native `internvl` checkpoint or lacks the visual tokens.
-    """
-    output = Path(output)
-    model_type = PreTrainedConfig.get_config_dict(base)[0].get("model_type")
-    if model_type != "internvl":
-        raise ValueError(
-            f"{base}: expected model_type 'internvl' (transformers' own format), got {model_type!r}. Original "
-            "InternVL2 folders go through `holmes-vau convert`."
-        )
-    tokenizer = AutoTokenizer.from_pretrained(base)
-    visual_tokens(tokenizer)  # before weights are read
-    config = config_from_native(
-        AutoConfig.from_pretrained(base), num_frames=num_frames, warning=UNTRAINED_SCORER_WARNING
-    )
-    native = InternVLForConditionalGeneration.from_pretrained(base, dtype="auto")
-    with torch.device("meta"):
-        model = HolmesVAUForConditionalGeneration(config)
-    model.load_state_dict(native.state_dict(), assign=True, strict=False)
-    torch.manual_seed(seed)
-    model.anomaly_scorer = AnomalyScorer(config.scorer_config)
-    config.dtype = native.dtype
-    model.generation_config = native.generation_config
-    with whole_folder(output) as folder:
-        model.save_pretrained(folder)
-        processor_from_native(tokenizer, config).save_pretrained(folder)
-        write_model_card(folder, f"`{base}`", num_frames, f"untrained (seed {seed}); its scores mean nothing yet")
-    return output
 
 
 def config_from_native(config, **changes) -> HolmesVAUConfig:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from .base.commands import CommandError, first_line
 from .base.errors import write_problem
 from .base.names import folded, safe_name
 from .base.scan import VIDEO_SUFFIXES, scan_folder
@@ -20,29 +21,32 @@ MINI = "holmes-vau-mini"
 REPORT_FILES = ("analysis.json", "timeline.png", "report.html")
 
 
-class CommandError(Exception):
-    """A mistake of the caller: one line, printed without a traceback."""
-
-
 def build_parser() -> argparse.ArgumentParser:
     """The parser of `holmes-vau`."""
     parser = argparse.ArgumentParser(prog="holmes-vau", description="Video anomaly understanding at any granularity.")
     commands = parser.add_subparsers(dest="command", required=True)
     add_analyze(commands.add_parser("analyze", help="scores, events and an answer for each video"))
     convert = commands.add_parser("convert", help="original Holmes-VAU weights -> a folder for the Auto classes")
-    convert.add_argument("--checkpoint", required=True, metavar="DIR", help="InternVL2-format folder")
-    convert.add_argument("--scorer", required=True, metavar="FILE", help="anomaly_scorer.pth or .safetensors")
+    convert.add_argument(
+        "--checkpoint", required=True, metavar="DIR", help="folder or Hub name in the layout of InternVL2"
+    )
+    convert.add_argument(
+        "--scorer", metavar="FILE", help="anomaly_scorer.pth or .safetensors, a file or URL; default: an untrained one"
+    )
     convert.add_argument("--output", required=True, metavar="DIR", help="folder to write; new or empty")
     convert.add_argument(
         "--num-frames", type=int, default=12, metavar="N", help="frames the language model sees (12 for HolmesVAU-2B)"
     )
-    init = commands.add_parser("init", help="a native InternVL checkpoint plus a fresh anomaly scorer")
-    init.add_argument("--base", required=True, metavar="DIR", help="folder or Hub name of an InternVL -HF checkpoint")
+    convert.add_argument("--seed", type=int, default=0, help="seed of an untrained scorer's weights (0)")
+    init = commands.add_parser("init", help="an InternVL checkpoint plus a fresh anomaly scorer")
+    init.add_argument(
+        "--base", required=True, metavar="DIR", help="folder or Hub name of an InternVL, of transformers or InternVL2"
+    )
     init.add_argument("--output", required=True, metavar="DIR", help="folder to write; new or empty")
     init.add_argument("--num-frames", type=int, default=16, metavar="N", help="frames the language model sees (16)")
     init.add_argument("--seed", type=int, default=0, help="seed of the scorer's weights (0)")
     merge = commands.add_parser("merge", help="an adapter of train_sft.py and its base -> one checkpoint")
-    merge.add_argument("--adapter", required=True, metavar="DIR", help="folder of the adapter")
+    merge.add_argument("--adapter", required=True, metavar="DIR", help="folder or Hub name of the adapter")
     merge.add_argument("--output", required=True, metavar="DIR", help="folder to write; new or empty")
     merge.add_argument("--base", metavar="DIR", help="folder or Hub name; default: the one the adapter names")
     merge.add_argument("--half", action="store_true", help="store float32 weights in 16 bits: half the file")
@@ -163,57 +167,24 @@ def default_checkpoint() -> Path:
 
 
 def load_checkpoint(model_name: str | None, device: str | None, dtype: str):
-    """Model and processor on their device."""
-    import torch
-    from transformers.utils import logging as hf_logging
+    """Model and processor on their device, of the checkpoint that `--model` names or of the one in the box."""
+    from .checkpoint.load import load_on_device
 
-    from .modeling_holmes_vau import HolmesVAUForConditionalGeneration
-    from .processing_holmes_vau import HolmesVAUProcessor
-
-    hf_logging.set_verbosity_error()
-    hf_logging.disable_progress_bar()
-    folder = model_name or str(default_checkpoint())
-    if device is None:
-        mps = "mps" if torch.backends.mps.is_available() else "cpu"
-        device = "cuda" if torch.cuda.is_available() else mps
-    check_checkpoint(folder)
     try:
-        model, loaded = HolmesVAUForConditionalGeneration.from_pretrained(
-            folder, dtype=dtype, output_loading_info=True
-        )
-        processor = HolmesVAUProcessor.from_pretrained(folder)
-        model = model.to(device).eval()
-    except Exception as error:  # whatever transformers, safetensors or the device say, it is about this folder
-        raise CommandError(f"--model {folder}: cannot be used on {device}: {first_line(error)}") from error
-    missing = sorted({*loaded["missing_keys"], *loaded["mismatched_keys"]})
-    if missing:
-        raise CommandError(f"--model {folder}: {len(missing)} weights are missing or misshapen, such as {missing[0]}")
-    return model, processor
-
-
-def check_checkpoint(folder: str) -> None:
-    """A local folder must be a Holmes-VAU checkpoint; any other name is left to the Hub."""
-    if not os.path.isdir(folder):
-        if os.path.exists(folder) or folder.startswith((".", "/", "~")) or folder.count("/") > 1:
-            raise CommandError(f"--model {folder}: no such folder; expected a checkpoint folder or a Hub name")
-        return
-    config = Path(folder, "config.json")
-    try:
-        settings = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
+        return load_on_device(model_name or str(default_checkpoint()), device, dtype)
     except ValueError as error:
-        raise CommandError(f"--model {folder}: config.json is no JSON: {error}") from error
-    kind = settings.get("model_type") if isinstance(settings, dict) else None
-    if kind != "holmes_vau":
-        found = f"a checkpoint of type {kind!r}" if config.is_file() else "a folder without config.json"
-        raise CommandError(
-            f"--model {folder}: expected a Holmes-VAU checkpoint, got {found}; `holmes-vau convert` and `holmes-vau "
-            "init` make one"
-        )
+        raise CommandError(str(error)) from error
 
 
-def first_line(error: BaseException) -> str:
-    """The message of an error on one line."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+def check_checkpoint(name: str) -> None:
+    """`--model` must name a Holmes-VAU checkpoint, a folder or on the Hub."""
+    from .checkpoint.folder import OURS
+    from .checkpoint.load import open_folder
+
+    try:
+        open_folder(name, OURS, weights=False)
+    except ValueError as error:
+        raise CommandError(str(error)) from error
 
 
 def clock(seconds: float) -> str:
@@ -395,13 +366,13 @@ def _run(args: argparse.Namespace) -> int:
     if args.command == "convert":
         from .convert_holmes_vau_to_hf import convert
 
-        output = convert(args.checkpoint, args.scorer, args.output, args.num_frames)
+        output = convert(args.checkpoint, args.scorer, args.output, args.num_frames, args.seed)
     elif args.command == "merge":
         from .merge_holmes_vau import merge
 
         output = merge(args.adapter, args.output, args.base, args.half)
     else:
-        from .checkpoint_holmes_vau import init_from_base
+        from .checkpoint.create import init_from_base
 
         output = init_from_base(args.base, args.output, args.num_frames, args.seed)
     print(f"wrote {output}")

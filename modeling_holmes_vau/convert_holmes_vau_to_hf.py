@@ -5,26 +5,33 @@ Weights stream shard by shard; the plan of all keys and shapes is checked before
 
 import json
 import os
-import pickle
 import re
-import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from tqdm import tqdm
 from transformers import AutoConfig, InternVLVisionConfig, LlamaConfig
 from transformers.dynamic_module_utils import custom_object_save
 
-from .checkpoint_holmes_vau import build_processor, generation_config_for, write_model_card
+from .checkpoint.folder import ORIGINAL, part_of, read_object, told_in_a_line
+from .checkpoint.hub import fetch_file
+from .checkpoint.load import check_vocabulary, open_folder
+from .checkpoint.weights import check_type, open_weights, weight_files
+from .checkpoint_holmes_vau import (
+    UNTRAINED_SCORER_WARNING,
+    build_processor,
+    generation_config_for,
+    write_model_card,
+)
 from .configuration_holmes_vau import HolmesVAUConfig
-from .files_holmes_vau import whole_folder
+from .files_holmes_vau import check_new_folder, whole_folder
 from .modeling_holmes_vau import HolmesVAUForConditionalGeneration, set_auto_map
 from .processing_holmes_vau import HolmesVAUProcessor
+from .scorer_holmes_vau import AnomalyScorer
 from .sentencepiece_holmes_vau import convert_tokenizer
 
 
@@ -91,6 +98,7 @@ SCORER_KEYS = [
     (r"^Nmemory\.memory_block$", "anomaly_scorer.normal_memory.prototypes"),
     (r"^encoder_mu\.0\.", "anomaly_scorer.mean_proj."),
     (r"^encoder_var\.0\.", "anomaly_scorer.variance_proj."),
+    (r"^", "anomaly_scorer."),  # a scorer of our own training has our names
 ]
 
 
@@ -117,11 +125,15 @@ def convert_text_config(llm_config: dict):
     if kind != "internlm2":
         raise ValueError(f"`llm_config.model_type` must be 'internlm2' or 'qwen2', got {kind!r}.")
     rope = {"rope_theta": float(llm_config.get("rope_theta", 10_000)), "rope_type": "default"}
-    if llm_config.get("rope_scaling"):
-        rope |= {
-            "rope_type": llm_config["rope_scaling"]["type"],
-            "factor": float(llm_config["rope_scaling"]["factor"]),
-        }
+    if scaling := llm_config.get("rope_scaling"):
+        # Named `rope_type` from transformers 4.43 on; some files have both.
+        kind = scaling.get("rope_type", scaling.get("type")) if isinstance(scaling, dict) else None
+        if not isinstance(kind, str) or not isinstance(scaling.get("factor"), int | float):
+            raise ValueError(
+                "`llm_config.rope_scaling` must have a `type` (or `rope_type`) and a number as `factor`, "
+                f"got {json.dumps(scaling)}."
+            )
+        rope |= {"rope_type": kind, "factor": float(scaling["factor"])}
     same = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
     same += ("num_key_value_heads", "hidden_act", "max_position_embeddings", "rms_norm_eps", "initializer_range")
     same += ("bos_token_id", "eos_token_id", "pad_token_id", "tie_word_embeddings")
@@ -218,44 +230,6 @@ def targets_of(name: str, config: HolmesVAUConfig) -> tuple[list[str], Callable]
     return [name], lambda tensor: (tensor,)
 
 
-def load_pickle(path: Path):
-    """What `torch.save` wrote to `path`, mapped where the format allows it; tensors only."""
-    try:
-        # Files of torch < 1.6 are no zip archives and cannot be mapped.
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except pickle.UnpicklingError as error:
-        raise ValueError(
-            f"{path}: refused, it holds more than tensors (torch.load, weights_only=True). Save its state dict alone."
-        ) from error
-    except (RuntimeError, EOFError, OSError) as error:
-        raise ValueError(f"{path}: not a whole file of torch.save ({error}): copy or download it again.") from error
-
-
-@contextmanager
-def open_weights(path: Path) -> Iterator[tuple[list[str], Callable[[str], torch.Tensor]]]:
-    """Keys of a weights file and a function that reads one, without reading the whole file."""
-    if path.suffix == ".safetensors":
-        try:
-            handle = safe_open(path, framework="pt")
-        except SafetensorError as error:
-            raise ValueError(f"{path}: not a whole safetensors file ({error}): copy or download it again.") from error
-        with handle:
-            yield list(handle.keys()), handle.get_tensor
-        return
-    state = load_pickle(path)
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise ValueError(f"{path}: expected a state dict (name -> tensor), got {type(state).__name__}.")
-    yield list(state), state.__getitem__
-
-
-def weight_files(checkpoint: Path) -> list[Path]:
-    """Weight shards of an InternVL2-format folder, under the names transformers gives them."""
-    for pattern in ("model*.safetensors", "pytorch_model*.bin"):
-        if files := sorted(checkpoint.glob(pattern)):
-            return files
-    raise ValueError(f"{checkpoint}: no weights found, expected model*.safetensors or pytorch_model*.bin.")
-
-
 def plan_conversion(files: dict[Path, list[tuple[str, str]]], config: HolmesVAUConfig) -> list[Piece]:
     """
     What becomes of every tensor of every file.
@@ -275,6 +249,7 @@ def plan_conversion(files: dict[Path, list[tuple[str, str]]], config: HolmesVAUC
         with open_weights(path) as (keys, read):
             for key in keys:
                 name, tensor = rename(key, rules), read(key)
+                check_type(path, key, tensor)
                 if name is None:
                     problems.append(f"unmapped: {key} {tuple(tensor.shape)}")
                     continue
@@ -368,43 +343,78 @@ def write_code_and_configs(folder: Path, config: HolmesVAUConfig, processor: Hol
     generation_config_for(processor.tokenizer).save_pretrained(folder)
 
 
+def read_original(folder: Path, num_frames: int, label: str) -> tuple[HolmesVAUConfig, HolmesVAUProcessor]:
+    """Configuration and processor of a folder of the original layout."""
+    original = read_object(folder / "config.json")
+    for name in ("llm_config", "vision_config"):
+        part_of(original, name, folder / "config.json")
+    with told_in_a_line(label, "its tokenizer cannot be converted"):
+        tokenizer = convert_tokenizer(folder)
+    with told_in_a_line(label, "its config.json cannot be converted"):
+        config = convert_config(original, tokenizer.convert_tokens_to_ids("<IMG_CONTEXT>"), num_frames)
+    check_vocabulary(tokenizer, config.text_config.vocab_size, label)
+    return config, build_processor(tokenizer, config)
+
+
+def write_fresh_scorer(config: HolmesVAUConfig, seed: int, path: Path) -> Path:
+    """A scorer with weights of a seed, as a file to convert beside those of the checkpoint."""
+    torch.manual_seed(seed)
+    save_file(AnomalyScorer(config.scorer_config).state_dict(), path)
+    return path
+
+
 def convert(
     checkpoint: str | os.PathLike,
-    scorer: str | os.PathLike,
+    scorer: str | os.PathLike | None,
     output: str | os.PathLike,
     num_frames: int = ORIGINAL_NUM_FRAMES,
+    seed: int = 0,
+    option: str = "--checkpoint",
 ) -> Path:
     """
-    Convert an InternVL2-format folder and an anomaly scorer to one folder for the Auto classes.
+    Convert a checkpoint in the layout of InternVL2, and an anomaly scorer, to one folder for the Auto classes.
 
     Args:
-        checkpoint (`str`): Folder with `config.json`, weights (safetensors or .bin) and tokenizer.
-        scorer (`str`): The scorer's state dict, `.pth` (read with `weights_only=True`) or safetensors.
+        checkpoint (`str`): Folder or Hub name, with `config.json`, weights (safetensors or .bin) and tokenizer.
+        scorer (`str`, *optional*): The scorer's state dict, a file or URL: `.pth` (read with `weights_only=True`) or
+            safetensors. `None` gives an untrained one, and a warning in the configuration.
         output (`str`): Folder to write; it must not exist or be empty.
         num_frames (`int`, *optional*, defaults to 12): Frames the language model sees.
+        seed (`int`, *optional*, defaults to 0): Seed of an untrained scorer's weights.
+        option (`str`, *optional*, defaults to `"--checkpoint"`): What a message calls the checkpoint.
 
     Returns:
         `Path`: `output`.
 
     Raises:
-        `ValueError`: if a file is missing, or if any weight is unmapped, missing or misshapen; the message lists them.
+        `ValueError`: if a file is missing or broken, or if any weight is unmapped, missing or misshapen; the message
+            lists them.
     """
-    checkpoint, scorer, output = Path(checkpoint), Path(scorer), Path(output)
-    for path in (checkpoint / "config.json", scorer):
-        if not path.is_file():
-            raise ValueError(f"{path} not found: expected an InternVL2-format folder and a scorer file.")
-    original = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
-    tokenizer = convert_tokenizer(checkpoint)
-    image_token_id = tokenizer.convert_tokens_to_ids("<IMG_CONTEXT>")
-    config = convert_config(original, image_token_id, num_frames)
+    output, name = Path(output), os.fspath(checkpoint)
+    check_new_folder(output)
+    scorer_file = None if scorer is None else fetch_file(os.fspath(scorer), f"--scorer {os.fspath(scorer)}")
+    source, _ = open_folder(name, ORIGINAL, option=option)
+    config, processor = read_original(source, num_frames, f"{option} {name}")
+    card = (f"converted from `{source.resolve().name if os.path.isdir(name) else name}`", num_frames)
+    if scorer_file is not None:
+        _write(source, scorer_file, output, config, processor, (*card, f"`{scorer_file.name}`"))
+        return output
+    config.warning = UNTRAINED_SCORER_WARNING
+    with tempfile.TemporaryDirectory() as temporary:
+        fresh = write_fresh_scorer(config, seed, Path(temporary, "anomaly_scorer.safetensors"))
+        said = f"untrained (seed {seed}); its scores mean nothing yet"
+        _write(source, fresh, output, config, processor, (*card, said))
+    return output
+
+
+def _write(source: Path, scorer: Path, output: Path, config, processor, card: tuple[str, int, str]) -> None:
     rules = VISION_KEYS + (INTERNLM2_KEYS if config.text_config.model_type == "llama" else QWEN2_KEYS)
-    pieces = plan_conversion({**dict.fromkeys(weight_files(checkpoint), rules), scorer: SCORER_KEYS}, config)
+    pieces = plan_conversion({**dict.fromkeys(weight_files(source), rules), scorer: SCORER_KEYS}, config)
     config.dtype = stored_dtype(pieces)
     with whole_folder(output) as folder:
         write_weights(pieces, folder)
-        write_code_and_configs(folder, config, build_processor(tokenizer, config))
-        write_model_card(folder, f"converted from `{checkpoint.name}`", num_frames, f"`{scorer.name}`")
-    return output
+        write_code_and_configs(folder, config, processor)
+        write_model_card(folder, *card)
 
 
 def stored_dtype(pieces: list[Piece]) -> torch.dtype:

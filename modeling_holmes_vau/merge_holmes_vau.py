@@ -1,31 +1,42 @@
 """An adapter of `train_sft.py` and its base -> one checkpoint with weights, code, processor and configuration."""
 
 import json
+import logging
 import os
 import shutil
 from pathlib import Path
 
 import torch
-from huggingface_hub import snapshot_download
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForImageTextToText, AutoTokenizer
-from transformers.configuration_utils import PreTrainedConfig
 
+from .checkpoint.folder import (
+    NATIVE,
+    OURS,
+    SMALL_FILES,
+    CheckpointError,
+    check_no_pointer,
+    is_local,
+    read_object,
+    readable,
+    told_in_a_line,
+)
+from .checkpoint.hub import fetch_folder
+from .checkpoint.load import errors_alone, load_checkpoint, load_native, load_tokenizer, open_folder
+from .checkpoint.weights import language_digest
 from .checkpoint_holmes_vau import AFTER_LANGUAGE, write_model_card
 from .files_holmes_vau import check_new_folder, whole_folder, write_whole
-from .modeling_holmes_vau import HolmesVAUForConditionalGeneration
 from .processing_holmes_vau import HolmesVAUProcessor
 
+
+logger = logging.getLogger(__name__)
 
 NOTES = "training.json"  # beside an adapter: what the merged configuration takes from its training
 COMPANIONS = ("*.json", "*.jinja", "*.txt", "*.model")  # files of a checkpoint beside its weights
 
 
-def copy_companions(base: str | os.PathLike, folder: Path) -> None:
+def copy_companions(base: Path, folder: Path) -> None:
     """Copy what a native checkpoint has beside its weights (its own processor) and `folder` has not yet."""
-    if not os.path.isdir(base):
-        base = snapshot_download(str(base), allow_patterns=list(COMPANIONS))
-    for path in sorted({path for pattern in COMPANIONS for path in Path(base).glob(pattern)}):
+    for path in sorted({path for pattern in COMPANIONS for path in base.glob(pattern)}):
         if not path.name.endswith(".index.json") and not (folder / path.name).exists():
             shutil.copy(path, folder / path.name)
 
@@ -62,13 +73,66 @@ processor = AutoProcessor.from_pretrained({processor}{trust})
     write_whole(folder / NOTES, json.dumps(settings, indent=2) + "\n")
 
 
+def open_adapter(name: str) -> Path:
+    """
+    The folder of an adapter of `train_sft.py`.
+
+    Args:
+        name (`str`): Folder or Hub name.
+
+    Raises:
+        [`CheckpointError`]: one line, if it is none.
+    """
+    label, folder = f"--adapter {name}", Path(name)
+    if not is_local(name, label, "the folder `adapter` of train_sft.py"):
+        folder = fetch_folder(name, label, (*SMALL_FILES, "adapter_model.*"))
+    if not (folder / "adapter_config.json").is_file():
+        raise CheckpointError(f"{label}: no adapter_config.json in it; expected the folder `adapter` of train_sft.py")
+    weights = [path for path in folder.glob("adapter_model.*") if path.suffix in (".safetensors", ".bin")]
+    if not weights:
+        raise CheckpointError(f"{label}: no adapter_model.safetensors in it; expected a whole adapter of train_sft.py")
+    for path in weights:
+        check_no_pointer(path)
+    return folder
+
+
+def base_of(adapter: Path, name: str) -> str:
+    """The base that an adapter names."""
+    base = read_object(adapter / "adapter_config.json").get("base_model_name_or_path")
+    if not isinstance(base, str) or not base:
+        raise CheckpointError(f"--adapter {name}: does not tell its base: pass the --base it was trained on")
+    return base
+
+
+def check_base(folder: Path, adapter: Path, base: str, name: str) -> None:
+    """
+    Make sure that the base is the one the adapter was trained on: LoRA is a difference, and means nothing elsewhere.
+
+    Args:
+        folder (`Path`), adapter (`Path`): Folders of base and adapter.
+        base (`str`), name (`str`): What messages call them.
+
+    Raises:
+        [`CheckpointError`]: if the language model is another, or has an adapter merged into it already.
+    """
+    notes = adapter / NOTES
+    expected = read_object(notes).get("base_digest") if notes.is_file() else None
+    if expected is None:
+        logger.warning(f"--adapter {name}: does not tell what it was trained on, so {base} could not be checked")
+    elif expected != language_digest(folder):
+        raise CheckpointError(
+            f"--base {base}: its language model is not the one that {name} was trained on; it may be another base, a "
+            "copy in fewer bits, or have this adapter merged into it already. Pass the --base it was trained on"
+        )
+
+
 def merge(adapter: str | os.PathLike, output: str | os.PathLike, base: str | None = None, half: bool = False) -> Path:
     """
     Merge an adapter into its base. The scorer, the vision tower and the projector stay those of the base; the number
     of frames and the sampler become those of the training.
 
     Args:
-        adapter (`str`): Folder that `train_sft.py` wrote.
+        adapter (`str`): Folder that `train_sft.py` wrote, or Hub name.
         output (`str`): Folder to write; it must not exist or be empty.
         base (`str`, *optional*): Folder or Hub name of the base; by default the one the adapter names.
         half (`bool`, *optional*, defaults to `False`): Store the weights in 16 bits. They are loaded in the precision
@@ -79,38 +143,33 @@ def merge(adapter: str | os.PathLike, output: str | os.PathLike, base: str | Non
 
     Raises:
         `ImportError`: without peft.
-        `ValueError`: if `adapter` is no adapter, or the base is none of ours and no native InternVL checkpoint.
+        `ValueError`: if `adapter` is no adapter, the base is not the one it was trained on, or none of ours and no
+            native InternVL checkpoint.
     """
     try:
-        from peft import PeftConfig, PeftModel  # only needed here, and not by those who merely look at videos
+        from peft import PeftModel  # only needed here, and not by those who merely look at videos
     except ImportError as error:
         raise ImportError('Merging needs peft: pip install -c constraints.txt -e ".[train]"') from error
 
-    adapter, output = Path(adapter), Path(output)
+    name, output = os.fspath(adapter), Path(output)
     check_new_folder(output)
-    if not (adapter / "adapter_config.json").is_file():
-        raise ValueError(f"{adapter}: no adapter_config.json in it; expected the folder `adapter` of train_sft.py.")
-    base = base or PeftConfig.from_pretrained(str(adapter)).base_model_name_or_path
-    kind = PreTrainedConfig.get_config_dict(base)[0].get("model_type")
-    if kind not in ("holmes_vau", "internvl"):
-        raise ValueError(f"{base}: expected a Holmes-VAU or a native InternVL checkpoint, got {kind!r}.")
-    ours = kind == "holmes_vau"
-    loader = HolmesVAUForConditionalGeneration if ours else AutoModelForImageTextToText
-    model = loader.from_pretrained(base, dtype="auto")
-    try:
-        model = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
-    except RuntimeError as error:
-        said = str(error).strip().splitlines()[-1].strip()
-        raise ValueError(f"{adapter} does not fit {base}: {said} Pass the --base it was trained on.") from error
-    with whole_folder(output) as folder:
-        if ours:
-            _save_ours(model, adapter, str(base), folder)
-        else:
-            model.save_pretrained(folder)
-            AutoTokenizer.from_pretrained(adapter).save_pretrained(folder)
-            copy_companions(base, folder)
-        if half:
-            _store_half(folder)
+    folder = open_adapter(name)
+    base = os.fspath(base or base_of(folder, name))
+    source, kind = open_folder(base, OURS, NATIVE, option="--base")
+    with readable(folder) as path:
+        check_base(source, folder, base, name)
+        model, rest = load_checkpoint(base, "--base") if kind == OURS else load_native(base, "--base")
+        with told_in_a_line(f"--adapter {name}", f"does not fit {base}; pass the --base it was trained on"):
+            model = PeftModel.from_pretrained(model, str(path)).merge_and_unload()
+        with whole_folder(output) as written, told_in_a_line(f"--adapter {name}", f"cannot be merged into {base}"):
+            if kind == OURS:
+                _save_ours(model, path, rest, base, written)
+            else:
+                model.save_pretrained(written)
+                load_tokenizer(path).save_pretrained(written)
+                copy_companions(source, written)
+            if half:
+                _store_half(written)
     return output
 
 
@@ -124,11 +183,12 @@ def _store_half(folder: Path) -> None:
         save_file(halved, path, metadata={"format": "pt"})
 
 
-def _save_ours(model, adapter: Path, base: str, folder: Path) -> None:
+def _save_ours(model, adapter: Path, processor: HolmesVAUProcessor, base: str, folder: Path) -> None:
     notes = adapter / NOTES
-    settings = json.loads(notes.read_text(encoding="utf-8")) if notes.is_file() else {}
-    has_processor = (adapter / "processor_config.json").is_file()
-    processor = HolmesVAUProcessor.from_pretrained(str(adapter) if has_processor else base)
+    settings = read_object(notes) if notes.is_file() else {}
+    if (adapter / "processor_config.json").is_file():
+        with told_in_a_line(str(adapter), "its processor cannot be loaded"), errors_alone():
+            processor = HolmesVAUProcessor.from_pretrained(adapter)
     model.config.num_frames = processor.num_frames
     model.config.sampler = settings.get("sampler") or model.config.sampler
     model.config.warning = AFTER_LANGUAGE.get(model.config.warning, model.config.warning)

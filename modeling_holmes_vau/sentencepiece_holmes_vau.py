@@ -1,10 +1,12 @@
 """InternLM2's SentencePiece tokenizer -> a fast tokenizer with the same ids and the same decoded text."""
 
-import json
 from pathlib import Path
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, processors
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
+
+from .checkpoint.folder import CheckpointError, check_no_pointer, part_of, read_object, readable, told_in_a_line
+from .checkpoint.load import load_tokenizer
 
 
 PROMPT_TOKENS = ("<|im_start|>", "<|im_end|>", "<img>", "</img>", "<IMG_CONTEXT>")
@@ -32,8 +34,12 @@ def read_sentencepiece(path: Path):
         from sentencepiece import sentencepiece_model_pb2
     except ImportError as error:
         raise ImportError("Converting a SentencePiece tokenizer needs: pip install sentencepiece protobuf") from error
+    check_no_pointer(path)
     model = sentencepiece_model_pb2.ModelProto()
-    model.ParseFromString(path.read_bytes())
+    with told_in_a_line(str(path), "is no SentencePiece model, copy or download it again"):
+        model.ParseFromString(path.read_bytes())
+    if not model.pieces:
+        raise CheckpointError(f"{path}: holds no tokens: copy or download it again")
     if model.trainer_spec.model_type != sentencepiece_model_pb2.TrainerSpec.BPE:
         raise ValueError(f"{path}: expected a SentencePiece BPE model, got type {model.trainer_spec.model_type}.")
     return model
@@ -84,11 +90,17 @@ def fast_tokenizer_from_sentencepiece(path: Path, added: dict[int, str]) -> Toke
 def added_tokens(checkpoint: Path, settings: dict) -> dict[int, str]:
     """Ids and names of the tokens that `added_tokens.json` and `tokenizer_config.json` add to the model's."""
     file = checkpoint / "added_tokens.json"
-    listed = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    decoder = settings.get("added_tokens_decoder", {})
-    return {index: token for token, index in listed.items()} | {
-        int(index): entry["content"] for index, entry in decoder.items()
-    }
+    listed = read_object(file) if file.exists() else {}
+    decoder = part_of(settings, "added_tokens_decoder", checkpoint / "tokenizer_config.json")
+    try:
+        return {int(index): str(token) for token, index in listed.items()} | {
+            int(index): str(entry["content"]) for index, entry in decoder.items()
+        }
+    except (TypeError, ValueError, KeyError) as error:
+        raise CheckpointError(
+            f"{checkpoint}: added_tokens.json must map tokens to numbers, and `added_tokens_decoder` of "
+            "tokenizer_config.json numbers to tokens with `content`: copy or download them again"
+        ) from error
 
 
 def convert_tokenizer(checkpoint: Path) -> PreTrainedTokenizerFast:
@@ -100,25 +112,33 @@ def convert_tokenizer(checkpoint: Path) -> PreTrainedTokenizerFast:
     """
     model_file = checkpoint / "tokenizer.model"
     if not model_file.exists():
-        tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+        if not any((checkpoint / name).is_file() for name in ("tokenizer.json", "vocab.json")):
+            raise CheckpointError(
+                f"{checkpoint}: no tokenizer.model and no tokenizer.json in it: copy or download one"
+            )
+        with readable(checkpoint) as folder, told_in_a_line(str(checkpoint), "its tokenizer cannot be loaded"):
+            tokenizer = load_tokenizer(folder)
         check_prompt_tokens(tokenizer, checkpoint)
         return tokenizer
-    settings = json.loads((checkpoint / "tokenizer_config.json").read_text(encoding="utf-8"))
+    settings_file = checkpoint / "tokenizer_config.json"
+    if not settings_file.is_file():
+        raise CheckpointError(f"{settings_file}: not found beside tokenizer.model: copy or download it")
+    settings = read_object(settings_file)
     added = added_tokens(checkpoint, settings)
     fast = fast_tokenizer_from_sentencepiece(model_file, added)
-    bos = settings.get("bos_token", "<s>")
+    named = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "</s>", "unk_token": "<unk>"}
+    for name, default in named.items():
+        token = settings.get(name, default)
+        named[name] = token["content"] if isinstance(token, dict) else token
+    bos = named["bos_token"]
     fast.post_processor = processors.TemplateProcessing(
         single=f"{bos} $A", pair=f"{bos} $A {bos} $B", special_tokens=[(bos, fast.token_to_id(bos))]
     )
     check_tokenizer(fast, model_file)
-    named = {settings.get(name) for name in ("bos_token", "eos_token", "pad_token", "unk_token")}
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=fast,
-        bos_token=bos,
-        eos_token=settings.get("eos_token", "</s>"),
-        pad_token=settings.get("pad_token", "</s>"),
-        unk_token=settings.get("unk_token", "<unk>"),
-        additional_special_tokens=[added[index] for index in sorted(added) if added[index] not in named],
+        **named,
+        additional_special_tokens=[added[index] for index in sorted(added) if added[index] not in named.values()],
         clean_up_tokenization_spaces=False,
         model_max_length=settings.get("model_max_length", int(1e30)),
         padding_side="left",

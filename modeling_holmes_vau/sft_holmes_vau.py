@@ -14,11 +14,12 @@ import torch
 from peft import LoraConfig, get_peft_model
 from peft.utils import ModulesToSaveWrapper
 from tqdm import tqdm
-from transformers import AutoConfig, BitsAndBytesConfig, InternVLForConditionalGeneration, get_scheduler
-from transformers.configuration_utils import PreTrainedConfig
+from transformers import BitsAndBytesConfig, InternVLConfig, InternVLForConditionalGeneration, get_scheduler
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from trl import SFTTrainer
 
+from .checkpoint.folder import NATIVE, OURS, readable, told_in_a_line
+from .checkpoint.load import open_folder
 from .configuration_holmes_vau import HolmesVAUConfig
 from .convert_holmes_vau_to_hf import convert_config
 from .feature_cache_holmes_vau import StaleFeaturesError
@@ -280,13 +281,13 @@ def config_2b(num_frames: int = 16) -> HolmesVAUConfig:
 def build_on_meta(model: str):
     """The model of a configuration without weights: `"2b"`, or a folder or Hub name with a `config.json`."""
     if model == "2b":
-        config = config_2b()
-    else:
-        kind = PreTrainedConfig.get_config_dict(model)[0].get("model_type")
-        config = (HolmesVAUConfig if kind == "holmes_vau" else AutoConfig).from_pretrained(model)
-    ours = config.model_type == "holmes_vau"
-    with torch.device("meta"):
-        return (HolmesVAUForConditionalGeneration if ours else InternVLForConditionalGeneration)(config)
+        with torch.device("meta"):
+            return HolmesVAUForConditionalGeneration(config_2b())
+    folder, kind = open_folder(model, OURS, NATIVE, weights=False)
+    with readable(folder) as path, told_in_a_line(f"--model {model}", "cannot be built"), torch.device("meta"):
+        if kind == OURS:
+            return HolmesVAUForConditionalGeneration(HolmesVAUConfig.from_pretrained(path))
+        return InternVLForConditionalGeneration(InternVLConfig.from_pretrained(path))
 
 
 def describe_trainable(model, full: bool, train_vision: bool, lora: LoraConfig) -> list[str]:

@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from transformers import TrainerCallback
-from transformers.configuration_utils import PreTrainedConfig
 
 from .cli import run_command
 from .files_holmes_vau import write_whole
@@ -35,21 +34,6 @@ def run_script(main: Callable[[], Any]) -> int:
         return 0
 
     return run_command(run, argparse.Namespace())
-
-
-def check_model(name: str, *kinds: str) -> str:
-    """
-    The `model_type` of the checkpoint that `--model` names.
-
-    Raises:
-        `ValueError`: if there is none, or it is none of `kinds`.
-    """
-    if not os.path.isdir(name) and (name.startswith((".", "/", "~")) or name.count("/") > 1):
-        raise ValueError(f"--model {name}: no such folder; expected a checkpoint folder or a Hub name.")
-    kind = PreTrainedConfig.get_config_dict(name)[0].get("model_type")
-    if kind not in kinds:
-        raise ValueError(f"--model {name}: expected a checkpoint of type {' or '.join(kinds)}, got {kind!r}.")
-    return kind
 
 
 def check_devices(training_args) -> None:

@@ -3,8 +3,9 @@ import torch
 from safetensors.torch import load_file
 from transformers import InternVLConfig, InternVLForConditionalGeneration, LlamaConfig
 
-from modeling_holmes_vau import HolmesVAUForConditionalGeneration, HolmesVAUProcessor, cli
-from modeling_holmes_vau.checkpoint_holmes_vau import init_from_base
+from modeling_holmes_vau import AnomalyScorer, HolmesVAUForConditionalGeneration, HolmesVAUProcessor, cli
+from modeling_holmes_vau.checkpoint.create import init_from_base
+from modeling_holmes_vau.checkpoint_holmes_vau import UNTRAINED_SCORER_WARNING
 from modeling_holmes_vau.small_holmes_vau import build_small_tokenizer, small_config
 
 
@@ -30,7 +31,25 @@ def test_init_keeps_the_base_and_adds_a_seeded_scorer(tmp_path):
     assert HolmesVAUProcessor.from_pretrained(tmp_path / "one").image_size == 56
 
 
+def test_init_takes_the_original_layout_too(original56, checkpoint56, tmp_path):
+    """As the paper's own base comes, InternVL2-2B: what `convert` makes of it without a scorer."""
+    words = ["--seed", "5", "--num-frames", "7", "--output"]
+    assert cli.main(["init", "--base", str(original56), *words, str(tmp_path / "one")]) == 0
+    assert cli.main(["convert", "--checkpoint", str(original56), *words, str(tmp_path / "two")]) == 0
+    one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
+    released = load_file(checkpoint56 / "model.safetensors")
+    assert one.keys() == two.keys() == released.keys() and all(torch.equal(one[k], two[k]) for k in one)
+    changed = {k for k in one if not torch.equal(one[k], released[k])}
+    assert changed == {k for k in one if k.startswith("anomaly_scorer.")}
+    model = HolmesVAUForConditionalGeneration.from_pretrained(tmp_path / "one")
+    torch.manual_seed(5)
+    fresh = AnomalyScorer(model.config.scorer_config).state_dict()
+    assert all(torch.equal(fresh[name], weight) for name, weight in model.anomaly_scorer.state_dict().items())
+    assert model.config.warning == UNTRAINED_SCORER_WARNING and model.config.num_frames == 7
+    assert "untrained (seed 5)" in (tmp_path / "one" / "README.md").read_text()
+
+
 def test_other_bases_are_refused(tmp_path):
     LlamaConfig().save_pretrained(tmp_path / "llama")
-    with pytest.raises(ValueError, match="expected model_type 'internvl'"):
+    with pytest.raises(ValueError, match="expected a checkpoint of type internvl or internvl_chat, got 'llama'"):
         init_from_base(tmp_path / "llama", tmp_path / "out")

@@ -1,4 +1,6 @@
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -96,12 +98,49 @@ def test_every_problem_is_listed_and_nothing_is_written(tmp_path, capsys):
 
 def test_wrong_inputs_are_refused_in_words(tmp_path, original56, checkpoint56):
     scorer = original56 / "anomaly_scorer.pth"
-    with pytest.raises(ValueError, match="config.json not found"):
+    with pytest.raises(ValueError, match="nowhere: no such folder"):
         convert(tmp_path / "nowhere", scorer, tmp_path / "out")
+    with pytest.raises(ValueError, match="--scorer nowhere.pth: no such file"):
+        convert(original56, "nowhere.pth", tmp_path / "out")
     with pytest.raises(ValueError, match="already exists"):
         convert(original56, scorer, checkpoint56)
-    with pytest.raises(ValueError, match="no llm_config"):
+    with pytest.raises(ValueError, match="expected a checkpoint of type internvl_chat, got 'holmes_vau'"):
         convert(checkpoint56, scorer, tmp_path / "out")
+    (tmp_path / "config.json").write_text('{"model_type": "internvl_chat"}')
+    shutil.copy(original56 / "tokenizer_config.json", tmp_path)
+    shutil.copy(original56 / "tokenizer.model", tmp_path)
+    shutil.copy(original56 / "added_tokens.json", tmp_path)
+    shutil.copy(original56 / "model.safetensors", tmp_path)
+    with pytest.raises(ValueError, match="config.json has no llm_config and no vision_config"):
+        convert(tmp_path, scorer, tmp_path / "out")
+
+
+def test_rope_scaling_is_read_in_both_of_its_forms(tmp_path, original56, checkpoint56):
+    """transformers names the kind `rope_type` from 4.43 on."""
+    folder = write_original_checkpoint(tmp_path / "original")
+    shutil.copy(Path(__file__).parent / "fixtures" / "checkpoints" / "rope_type_config.json", folder / "config.json")
+    output = convert(folder, folder / "anomaly_scorer.pth", tmp_path / "out")
+    got, expected = (json.loads((path / "config.json").read_text())["text_config"] for path in (output, checkpoint56))
+    assert got["rope_parameters"] == expected["rope_parameters"]
+    assert got["rope_parameters"] == {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e6}
+
+
+def test_a_scorer_of_our_own_training_is_taken(tmp_path, original56, checkpoint56):
+    """`train_scorer.py` writes the scorer alone too, under our names."""
+    weights = load_file(checkpoint56 / "model.safetensors")
+    ours = {k.removeprefix("anomaly_scorer."): v for k, v in weights.items() if k.startswith("anomaly_scorer.")}
+    save_file(ours, tmp_path / "anomaly_scorer.safetensors")
+    output = convert(original56, tmp_path / "anomaly_scorer.safetensors", tmp_path / "out")
+    assert all(torch.equal(value, weights[name]) for name, value in weights_of(output).items())
+
+
+def test_special_tokens_may_be_objects(tmp_path, original56):
+    folder = write_original_checkpoint(tmp_path / "original")
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    named = {k: {"content": v, "special": True} for k, v in settings.items() if k in ("bos_token", "eos_token")}
+    (folder / "tokenizer_config.json").write_text(json.dumps({**settings, **named}))
+    tokenizer = AutoTokenizer.from_pretrained(convert(folder, None, tmp_path / "out"))
+    assert len(named) == 2 and (tokenizer.bos_token, tokenizer.eos_token) == ("<s>", "</s>")
 
 
 def test_a_pickle_that_runs_code_is_refused(tmp_path, original56):
@@ -112,6 +151,14 @@ def test_a_pickle_that_runs_code_is_refused(tmp_path, original56):
     torch.save({"weight": Harm()}, tmp_path / "scorer.pth")
     with pytest.raises(ValueError, match="scorer.pth: refused, it holds more than tensors"):
         convert(original56, tmp_path / "scorer.pth", tmp_path / "out")
+
+
+@pytest.mark.parametrize("content", [b"", b"hallo", b"{}", b"Not Found", b"\x80\x02"])
+def test_files_that_hold_no_weights_are_named(tmp_path, original56, content):
+    for name in ("scorer.pth", "scorer.safetensors"):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ValueError, match=f"{name}: (not a whole|refused)"):
+            convert(original56, tmp_path / name, tmp_path / "out")
 
 
 @pytest.mark.parametrize("name", ["scorer.pth", "scorer.safetensors"])
@@ -153,6 +200,23 @@ def test_chat_tokens_may_stand_on_ids_of_the_model(tmp_path):
     prompt = processor.tokenizer(processor.user_prompt("Why?"))["input_ids"]
     assert prompt.count(597) == 3 and prompt.count(596) == 2
     assert HolmesVAUForConditionalGeneration.from_pretrained(output).generation_config.eos_token_id == 596
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "original: no tokenizer.model and no tokenizer.json in it"),
+        (b"", "tokenizer.model: holds no tokens"),
+        (b"hallo, no model", "tokenizer.model: is no SentencePiece model"),
+    ],
+)
+def test_a_tokenizer_that_is_none_is_refused(tmp_path, content, said):
+    original = write_original_checkpoint(tmp_path / "original")
+    (original / "tokenizer.model").unlink()
+    if content is not None:
+        (original / "tokenizer.model").write_bytes(content)
+    with pytest.raises(ValueError, match=said):
+        convert(original, None, tmp_path / "out")
 
 
 def test_a_tokenizer_without_chat_tokens_is_refused(tmp_path):

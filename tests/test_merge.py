@@ -1,16 +1,18 @@
 """`holmes-vau merge`: an adapter and its base become one checkpoint that answers as both do together."""
 
 import json
+import shutil
 
 import pytest
 import torch
 from peft import PeftModel, get_peft_model
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoProcessor, InternVLConfig, InternVLForConditionalGeneration
 
-from modeling_holmes_vau import HolmesVAUForConditionalGeneration, cli, merge_holmes_vau
+from modeling_holmes_vau import HolmesVAUForConditionalGeneration, cli
+from modeling_holmes_vau.checkpoint.weights import language_digest
 from modeling_holmes_vau.checkpoint_holmes_vau import UNTRAINED_LANGUAGE_WARNING
-from modeling_holmes_vau.merge_holmes_vau import _store_half, write_adapter_notes
+from modeling_holmes_vau.merge_holmes_vau import _store_half, copy_companions, write_adapter_notes
 from modeling_holmes_vau.sft_holmes_vau import lora_config
 
 
@@ -34,7 +36,8 @@ def adapter(checkpoint56, processor56, tmp_path_factory):
     number, processor56.num_frames = processor56.num_frames, 5
     processor56.save_pretrained(folder)
     processor56.num_frames = number
-    write_adapter_notes(folder, str(checkpoint56), {"sampler": "uniform", "num_frames": 5})
+    settings = {"sampler": "uniform", "num_frames": 5, "base_digest": language_digest(checkpoint56)}
+    write_adapter_notes(folder, str(checkpoint56), settings)
     return folder
 
 
@@ -112,19 +115,14 @@ def test_a_native_base_stays_native(model56, processor56, tmp_path):
     assert (output / "preprocessor_config.json").is_file() and (output / "tokenizer.json").is_file()
 
 
-def test_the_processor_of_a_hub_base_is_fetched(tmp_path, monkeypatch):
-    def snapshot_download(name, allow_patterns):
-        assert name == "their/model" and "*.json" in allow_patterns and not any("safe" in p for p in allow_patterns)
-        (tmp_path / "hub").mkdir()
-        for file in ("preprocessor_config.json", "config.json", "model.safetensors.index.json"):
-            (tmp_path / "hub" / file).write_text(file)
-        return str(tmp_path / "hub")
-
-    monkeypatch.setattr(merge_holmes_vau, "snapshot_download", snapshot_download)
+def test_companions_are_what_the_merged_model_has_not(tmp_path):
+    for name in ("base", "merged"):
+        (tmp_path / name).mkdir()
+    for file in ("preprocessor_config.json", "config.json", "model.safetensors.index.json", "code.py"):
+        (tmp_path / "base" / file).write_text(file)
     folder = tmp_path / "merged"
-    folder.mkdir()
     (folder / "config.json").write_text("of the merged model")
-    merge_holmes_vau.copy_companions("their/model", folder)
+    copy_companions(tmp_path / "base", folder)
     assert {path.name for path in folder.iterdir()} == {"preprocessor_config.json", "config.json"}
     assert (folder / "config.json").read_text() == "of the merged model"
 
@@ -132,3 +130,91 @@ def test_the_processor_of_a_hub_base_is_fetched(tmp_path, monkeypatch):
 def test_what_is_no_adapter_is_refused(checkpoint56, tmp_path, capsys):
     assert cli.main(["merge", "--adapter", str(checkpoint56), "--output", str(tmp_path / "out")]) == 1
     assert "no adapter_config.json" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def of_changed_weights(folder, target, change):
+    """A copy of a checkpoint folder whose weights `change` took and gave back."""
+    target.mkdir()
+    for path in folder.iterdir():
+        if path.is_file() and path.suffix != ".safetensors":
+            (target / path.name).symlink_to(path)
+    weights = change(load_file(folder / "model.safetensors"))
+    save_file({name: weight.contiguous() for name, weight in weights.items()}, target / "model.safetensors")
+    return target
+
+
+def of_language(name: str) -> bool:
+    return ".language_model." in name
+
+
+@pytest.mark.parametrize(
+    ("change", "is_same"),
+    [
+        (lambda weights: {k: v.double() if of_language(k) else v for k, v in weights.items()}, True),
+        (
+            lambda weights: {k.replace("model.language_model.", "language_model.model."): weights[k] for k in weights},
+            True,
+        ),
+        (lambda weights: {k: v if of_language(k) else v + 1 for k, v in weights.items()}, True),  # another scorer
+        (lambda weights: {k: v.half() if of_language(k) else v for k, v in weights.items()}, False),
+        (
+            lambda weights: {
+                k: v * 1.001 if k.endswith("layers.1.mlp.up_proj.weight") else v for k, v in weights.items()
+            },
+            False,
+        ),
+    ],
+)
+def test_the_digest_is_of_the_values_that_lora_adapts(checkpoint56, tmp_path, change, is_same):
+    other = of_changed_weights(checkpoint56, tmp_path / "other", change)
+    assert (language_digest(other) == language_digest(checkpoint56)) == is_same
+
+
+def test_a_base_in_16_bits_may_be_stored_in_32(checkpoint56, tmp_path):
+    half = of_changed_weights(
+        checkpoint56, tmp_path / "half", lambda weights: {k: v.bfloat16() for k, v in weights.items()}
+    )
+    whole = of_changed_weights(half, tmp_path / "whole", lambda weights: {k: v.float() for k, v in weights.items()})
+    assert language_digest(half) == language_digest(whole) != language_digest(checkpoint56)
+
+
+@pytest.mark.parametrize("options", [[], ["--half"]])
+def test_an_adapter_is_merged_into_its_own_base_and_once(adapter, checkpoint56, tmp_path, capsys, options):
+    def merge(base, output) -> str:
+        words = ["merge", "--adapter", str(adapter), "--base", str(base), "--output", str(tmp_path / output), *options]
+        status = cli.main(words)
+        said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+        assert status == len(said) == (not (tmp_path / output).exists())
+        return "".join(said)
+
+    assert merge(checkpoint56, "merged") == ""
+    refused = f"is not the one that {adapter} was trained on"
+    assert f"--base {tmp_path / 'merged'}: its language model {refused}" in merge(tmp_path / "merged", "twice")
+    other = of_changed_weights(
+        checkpoint56, tmp_path / "other", lambda weights: {k: v + 0.01 for k, v in weights.items()}
+    )
+    assert refused in merge(other, "of another")
+
+
+def test_an_adapter_that_does_not_tell_its_base_is_merged_with_a_warning(adapter, checkpoint56, tmp_path, caplog):
+    """Adapters of earlier versions."""
+    older = tmp_path / "older"
+    shutil.copytree(adapter, older)
+    (older / "training.json").write_text('{"sampler": "uniform", "num_frames": 5}')
+    assert cli.main(["merge", "--adapter", str(older), "--output", str(tmp_path / "merged")]) == 0
+    (said,) = [record.getMessage() for record in caplog.records if "could not be checked" in record.getMessage()]
+    assert str(older) in said and str(checkpoint56) in said
+
+
+def test_a_base_that_is_gone_is_one_line(adapter, tmp_path, capsys):
+    moved = tmp_path / "moved"
+    shutil.copytree(adapter, moved)
+    config = json.loads((moved / "adapter_config.json").read_text())
+    for base, said in (
+        (str(tmp_path / "gone"), "gone: no such folder"),
+        (None, "does not tell its base: pass the --base"),
+    ):
+        (moved / "adapter_config.json").write_text(json.dumps({**config, "base_model_name_or_path": base}))
+        assert cli.main(["merge", "--adapter", str(moved), "--output", str(tmp_path / "out")]) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert said in line

@@ -1,0 +1,174 @@
+"""The one way to a checkpoint: a folder or a Hub name -> its files, checked; and model and processor of them.
+
+A Holmes-VAU checkpoint is loaded with the installed classes, whatever code lies in its folder, so that one of an older
+version can be trained, and what is saved carries the code of today.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from transformers import AutoTokenizer, InternVLForConditionalGeneration
+from transformers.utils import logging as hf_logging
+
+from ..modeling_holmes_vau import HolmesVAUForConditionalGeneration
+from ..processing_holmes_vau import HolmesVAUProcessor
+from .folder import (
+    NATIVE,
+    OURS,
+    SMALL_FILES,
+    CheckpointError,
+    check_format,
+    check_small_files,
+    is_local,
+    readable,
+    told_in_a_line,
+)
+from .hub import fetch_folder
+from .weights import check_weights
+
+
+SAFETENSORS, PICKLES = ("model.safetensors", "model-*.safetensors"), ("pytorch_model.bin", "pytorch_model-*.bin")
+
+
+def open_folder(
+    name: str | os.PathLike, *kinds: str, option: str = "--model", weights: bool = True
+) -> tuple[Path, str]:
+    """
+    The local folder of a checkpoint. Of a Hub name, configuration and tokenizer are downloaded first, and the weights
+    only of a format that is wanted; code never is.
+
+    Args:
+        name (`str` or `os.PathLike`): Folder or Hub name.
+        kinds (`str`): Formats that are wanted, `model_type`s; any but the original layout where there are none.
+        option (`str`, *optional*, defaults to `"--model"`): What a message calls the checkpoint.
+        weights (`bool`, *optional*, defaults to `True`): Whether weights are needed too.
+
+    Returns:
+        `tuple[Path, str]`: The folder and its format.
+
+    Raises:
+        [`CheckpointError`]: one line, if there is none, it is of another format, or its files cannot be used.
+    """
+    name = os.fspath(name)
+    label = f"{option} {name}"
+    folder, is_here = Path(name), is_local(name, label, "a checkpoint folder")
+    if not is_here:
+        folder = fetch_folder(name, label, SMALL_FILES)
+    kind = check_format(folder, name, label, kinds)
+    if weights:
+        if not is_here:
+            folder = fetch_folder(name, label, (*SMALL_FILES, *SAFETENSORS))
+            if not [*folder.glob("model*.safetensors")]:
+                folder = fetch_folder(name, label, (*SMALL_FILES, *PICKLES))
+        check_small_files(folder)
+        check_weights(folder)
+    return folder, kind
+
+
+def load_checkpoint(name: str | os.PathLike, option: str = "--model", **options):
+    """
+    A Holmes-VAU checkpoint.
+
+    Args:
+        name (`str` or `os.PathLike`): Folder or Hub name.
+        option (`str`, *optional*, defaults to `"--model"`): What a message calls the checkpoint.
+        options: For `from_pretrained` of the model, such as `dtype` (that of the checkpoint by default).
+
+    Returns:
+        `tuple[HolmesVAUForConditionalGeneration, HolmesVAUProcessor]`: In evaluation mode.
+
+    Raises:
+        [`CheckpointError`]: one line, if there is none, or it cannot be used.
+    """
+    folder, _ = open_folder(name, OURS, option=option)
+    model, processor = _load(
+        folder, name, option, HolmesVAUForConditionalGeneration, HolmesVAUProcessor.from_pretrained, options
+    )
+    check_vocabulary(processor.tokenizer, model.config.text_config.vocab_size, f"{option} {os.fspath(name)}")
+    return model, processor
+
+
+def load_native(name: str | os.PathLike, option: str = "--model", **options):
+    """
+    A native InternVL checkpoint: model, in evaluation mode, and tokenizer. Arguments and errors are those of
+    [`load_checkpoint`].
+    """
+    folder, _ = open_folder(name, NATIVE, option=option)
+    model, tokenizer = _load(folder, name, option, InternVLForConditionalGeneration, load_tokenizer, options)
+    check_vocabulary(tokenizer, model.config.text_config.vocab_size, f"{option} {os.fspath(name)}")
+    return model, tokenizer
+
+
+@contextmanager
+def errors_alone() -> Iterator[None]:
+    """Without the warnings of transformers."""
+    before = hf_logging.get_verbosity()
+    hf_logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        hf_logging.set_verbosity(before)
+
+
+def load_tokenizer(folder: Path):
+    """The tokenizer in a folder; code that it brings is neither run nor asked about."""
+    return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+
+
+def _load(folder: Path, name: str | os.PathLike, option: str, kind, load_processor, options: dict) -> tuple:
+    label = f"{option} {os.fspath(name)}"
+    with readable(folder) as path, told_in_a_line(label, "cannot be loaded"):
+        model, loaded = kind.from_pretrained(path, output_loading_info=True, **{"dtype": "auto", **options})
+        with errors_alone():  # it wonders at every processor of a type that transformers does not know
+            processor = load_processor(path)
+    missing = sorted({*loaded["missing_keys"], *(key[0] for key in loaded["mismatched_keys"])})
+    if missing:
+        raise CheckpointError(f"{label}: {len(missing)} weights are missing or misshapen, such as {missing[0]}")
+    # Adapters, analyses and what is saved name the checkpoint as it was asked for, not a folder of a cache.
+    model.name_or_path = model.config.name_or_path = os.fspath(name)
+    return model.eval(), processor
+
+
+def check_vocabulary(tokenizer, vocab_size: int, label: str) -> None:
+    """
+    Every token must have an embedding.
+
+    Args:
+        tokenizer: The tokenizer.
+        vocab_size (`int`): Rows of the embedding table.
+        label (`str`): What a message calls the checkpoint.
+
+    Raises:
+        [`CheckpointError`]: if one has none.
+    """
+    token, last = max(tokenizer.get_vocab().items(), key=lambda item: item[1])
+    if last >= vocab_size:
+        raise CheckpointError(
+            f"{label}: the tokenizer has {last + 1} tokens, such as {token!r}, but the model has embeddings of "
+            f"{vocab_size}: they do not belong together, or the embeddings were not resized"
+        )
+
+
+def load_on_device(name: str, device: str | None, dtype: str):
+    """
+    A Holmes-VAU checkpoint, quietly, on its device.
+
+    Args:
+        name (`str`): Folder or Hub name.
+        device (`str`, *optional*): As torch names it; the fastest there is by default.
+        dtype (`str`): `"auto"` for that of the checkpoint, or a name of torch's.
+
+    Returns, raises: As [`load_checkpoint`].
+    """
+    if device is None:
+        mps = "mps" if torch.backends.mps.is_available() else "cpu"
+        device = "cuda" if torch.cuda.is_available() else mps
+    hf_logging.set_verbosity_error()
+    hf_logging.disable_progress_bar()
+    model, processor = load_checkpoint(name, dtype=dtype)
+    with told_in_a_line(f"--model {name}", f"cannot be used on {device}"):
+        model = model.to(device)
+    return model, processor
