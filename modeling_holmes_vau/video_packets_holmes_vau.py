@@ -57,6 +57,7 @@ class PacketTable(NamedTuple):
         is_key (`np.ndarray`): Whether the container calls it a keyframe.
         is_start (`np.ndarray`): Whether decoding may start with it: no frame shown from there on needs an earlier one.
         is_hidden (`np.ndarray`): Whether an edit list hides it.
+        is_broken (`np.ndarray`): Whether its headers cannot be read.
     """
 
     pts: np.ndarray
@@ -64,6 +65,7 @@ class PacketTable(NamedTuple):
     is_key: np.ndarray
     is_start: np.ndarray
     is_hidden: np.ndarray
+    is_broken: np.ndarray
 
 
 class Scan(NamedTuple):
@@ -188,7 +190,7 @@ class HeaderCheck:
 
 def scan_packets(path: str, container, stream) -> Scan:
     """Read through a file; its first frame is the only one to be decoded."""
-    # 40 bytes a packet, where tuples of a long video take tens of megabytes.
+    # 48 bytes a packet, where tuples of a long video take tens of megabytes.
     rows, whole, first, is_sound, is_cut = array("q"), 0, None, True, is_cut_short(path)
     check, is_h264 = HeaderCheck(stream), stream.codec_context.name == "h264"
     extradata = stream.codec_context.extradata or b""
@@ -204,10 +206,12 @@ def scan_packets(path: str, container, stream) -> Scan:
                 whole += 1
                 is_start = packet.is_keyframe and (not is_h264 or holds_idr(bytes(packet), extradata))
                 pts = NO_PTS if packet.pts is None else packet.pts
-                rows.extend((pts, packet.duration or 0, packet.is_keyframe, is_start, packet.is_discard))
-                is_sound = is_sound and not packet.is_corrupt and check.passes(packet)
-    except av.FFmpegError:  # the container itself is damaged
-        is_sound = False
+                row = (pts, packet.duration or 0, packet.is_keyframe, is_start, packet.is_discard)
+                is_broken = packet.is_corrupt or not check.passes(packet)
+                rows.extend((*row, is_broken))
+                is_sound = is_sound and not is_broken
+    except av.FFmpegError:  # the container itself is damaged; what comes after that cannot be read
+        is_sound, is_cut = False, True
     pts, duration, *marks = np.frombuffer(rows, dtype=np.int64).reshape(-1, len(PacketTable._fields)).T
     # MP4 lists its samples up front, so missing ones show.
     listed = len(stream.index_entries) if container.format.name.startswith("mov") else 0
@@ -282,7 +286,7 @@ def decode_all(path: str, skip_damage: bool) -> tuple[list[int | None], "av.Vide
 
 
 def missing_spans(
-    packets: PacketTable, frame_pts: np.ndarray, frame_a_packet: bool, is_cut: bool
+    packets: PacketTable, frame_pts: np.ndarray, frame_a_packet: bool, num_suspect: int
 ) -> list[tuple[int, int]]:
     """The times of packets that gave no frame, from each to the next one, in ticks; spans that adjoin are one.
 
@@ -292,14 +296,14 @@ def missing_spans(
             ticks; at least one.
         frame_a_packet (`bool`): Whether every packet should give a frame. Else a packet is missed where its frame
             leaves a hole; and before the first frame, where a recording joins a stream, none is.
-        is_cut (`bool`): Whether the file is cut short. Then frames near its end may lack those before them.
+        num_suspect (`int`): Among so many frames at the end a hole is damage, although no packet tells of it.
     """
     interval = np.median(np.diff(frame_pts)) if len(frame_pts) > 1 else 0
     shown = packets.pts[~packets.is_hidden & (packets.pts != NO_PTS)]
     lost = np.setdiff1d(shown, frame_pts)
     if frame_a_packet:
         # What is shown before the first keyframe cannot be decoded in a sound file either.
-        lost = lost[lost >= packets.pts[packets.is_key].min(initial=frame_pts[0])]
+        lost = lost[lost >= packets.pts[packets.is_key | packets.is_broken].min(initial=frame_pts[0])]
     else:
         lost = lost[lost > frame_pts[0]]
         after = np.searchsorted(frame_pts, lost)
@@ -309,8 +313,8 @@ def missing_spans(
     last_ticks = packets.duration[packets.pts == times[-1]].max(initial=0)
     ends = np.append(times[1:], times[-1] + last_ticks)[np.searchsorted(times, lost)]
     spans = list(zip(lost.tolist(), ends.tolist()))
-    if is_cut:
-        tail = frame_pts[-MAX_REORDERED - 1 :]
+    if num_suspect:
+        tail = frame_pts[-num_suspect:]
         holes = tail[:-1][np.diff(tail) > (1 + HOLE) * interval]
         spans += [(int(pts + interval), int(times[np.searchsorted(times, pts, "right")])) for pts in holes.tolist()]
     return join_spans(sorted(span for span in spans if span[0] < span[1]), 0)

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 
 from .video_packets_holmes_vau import (
+    MAX_REORDERED,
     PacketTable,
     Scan,
     StreamFacts,
@@ -249,8 +250,13 @@ class VideoReader(_Video):
             raise VideoReadError(f"{self.path}: {problem}. Download or export it again.")
         self._set_times(pts, scan, facts, lost)
         # Ticks to start decoding at.
-        starts = packets.pts[packets.is_start & (np.isin(packets.pts, self.pts) | (not self.is_surveyed))]
-        self.start_pts = np.sort(starts) if starts_clean else starts[:0]
+        self.start_pts = np.sort(packets.pts[packets.is_start & (not self._is_counted)])
+        if self.is_surveyed:
+            # What stands in for damaged pictures is made of those before, so it starts where nothing up to the next
+            # start is damaged.
+            bad = packets.pts[packets.is_broken | ~(np.isin(packets.pts, self.pts) | packets.is_hidden)]
+            before = np.searchsorted(self.start_pts, bad, "right") - 1
+            self.start_pts = np.delete(self.start_pts, before[before >= 0])
         self._droppable = starts_clean and not self.is_surveyed and drops_safely(facts)
         self.coded_size = (first.width, first.height)
         self.quarter_turns, self.is_mirrored = orientation_of(first)
@@ -265,7 +271,9 @@ class VideoReader(_Video):
         if None in pts or any(b <= a for a, b in pairwise(pts)):  # no times to be had: evenly spaced ones
             pts, ticks_per_s = range(len(pts)), stated_fps
         elif self.is_surveyed or scan.is_cut:
-            spans = missing_spans(scan.packets, np.array(pts), facts.frame_a_packet, scan.is_cut)
+            # Of MPEG-TS whole packets get lost; in a file that is cut short, frames that come before one shown after.
+            suspect = len(pts) if self.is_surveyed and not facts.frame_a_packet else scan.is_cut * (MAX_REORDERED + 1)
+            spans = missing_spans(scan.packets, np.array(pts), facts.frame_a_packet, suspect)
         self.pts = np.array(pts, dtype=np.int64)  # ticks, increasing
         begin = min(self.pts[0], spans[0][0]) if spans else self.pts[0]
         self.num_frames, self.timestamps_s = len(self.pts), (self.pts - begin) / ticks_per_s
