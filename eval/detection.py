@@ -259,7 +259,8 @@ def score_video(path: str, model, processor) -> dict:
         stream = FrameStream(reader, indices, processor.image_size, config.encode_batch_size)
         bar = tqdm(stream, desc=Path(path).name, unit="batch", leave=False, disable=None, position=1)
         scores = model.score_frames(bar)
-        events = find_events(scores, reader.timestamps_s[indices].tolist(), reader.duration_s, *rule)
+        times_s = reader.timestamps_s[indices].tolist()
+        events = find_events(scores, times_s, reader.duration_s, *rule, gaps_s=reader.gaps_s)
         n_frames, fps = reader.num_frames, reader.fps
     return {
         "scores": scores.numpy(),

@@ -15,7 +15,8 @@ import numpy as np
 from av.video.frame import PictureType
 from av.video.reformatter import VideoReformatter
 
-from modeling_holmes_vau.video_reader_holmes_vau import VideoReader, VideoReadError, data_packets, open_stream
+from modeling_holmes_vau.video_packets_holmes_vau import VideoReadError, data_packets, open_stream
+from modeling_holmes_vau.video_reader_holmes_vau import VideoReader, usual_interval_s
 
 
 MODES = ("auto", "copy", "encode")
@@ -89,7 +90,8 @@ def span_frame_range(video, start_s: float | None = None, end_s: float | None = 
 
     They are `round(start_s * fps)` up to but without `round(end_s * fps)`, at least one, and clipped to the video:
     spans that adjoin share no frame and leave none out. Where the rate varies so much that frame numbers say little
-    about time (by a frame or more from `frame_idx / fps`), a border is the frame whose time is nearest.
+    about time (by a frame or more from `frame_idx / fps`), a border is the frame whose time is nearest, but none lies
+    beyond a gap of the recording or frames that are missing.
 
     Args:
         video (`VideoReader` or `ArrayVideo`): The opened video.
@@ -113,16 +115,43 @@ def span_frame_range(video, start_s: float | None = None, end_s: float | None = 
         fps = frame_rate(video)  # 27, where the times of the file, rounded to milliseconds, make it 27.00003
         first, stop = round(Fraction(float(start)) * fps), round(Fraction(float(end)) * fps)
     else:
-        times_s = np.append(video.timestamps_s, video.duration_s)
-        first, stop = np.searchsorted((times_s[1:] + times_s[:-1]) / 2, (start, end), side="right").tolist()
+        first, stop = np.searchsorted(frame_borders_s(video), (start, end), side="right").tolist()
+        for gap_s in video.gaps_s:
+            if gap_s[0] <= start and end <= gap_s[1]:
+                stood = f"the recording stood still from {gap_s[0]:.3f} to {gap_s[1]:.3f} seconds"
+                raise CutError(f"{video.path}: {stood}, got the span {start_s} to {end_s}. Choose one outside.")
     first = min(first, video.num_frames - 1)
     return first, max(first + 1, min(stop, video.num_frames))
 
 
+def frame_borders_s(video) -> np.ndarray:
+    """Up to when, in seconds, a border belongs to each frame: `(num_frames,)`, halfway to the next one. Where the
+    recording stood still or frames are missing, half a usual interval."""
+    times_s = np.append(video.timestamps_s, video.duration_s)
+    borders_s, half_s = (times_s[1:] + times_s[:-1]) / 2, (usual_interval_s(video.timestamps_s) or 0.0) / 2
+    for start_s, _ in [*video.gaps_s, *video.damaged_s]:
+        before = int(np.searchsorted(times_s, start_s)) - 1
+        if 0 <= before < video.num_frames:
+            borders_s[before] = min(borders_s[before], start_s - half_s)
+    return borders_s
+
+
+def check_whole(video, first: int, end_s: float | None) -> None:
+    """Raise [`VideoReadError`] if frames of a span that begins with frame `first` are missing, or of those from the
+    keyframe on that they may refer to."""
+    if not video.warning:
+        return
+    end_s, start = math.inf if end_s is None else end_s, video.find_start(first)
+    begin_s = video.timestamps_s[np.searchsorted(video.pts, video.start_pts[start])] if start >= 0 else -math.inf
+    half_s = (usual_interval_s(video.timestamps_s) or 0.0) / 2
+    missing = [span for span in video.damaged_s if span[0] + half_s < end_s and span[1] > begin_s]
+    if missing or (video.is_cut and end_s > video.duration_s + half_s):
+        raise VideoReadError(f"{video.path}: {video.warning}. The span is not whole; copy or export the video again.")
+
+
 def shown_s(video: VideoReader, first: int, stop: int) -> float:
     """How long the frames are shown, by their times, in seconds."""
-    end_s = video.timestamps_s[stop] if stop < video.num_frames else video.duration_s
-    return float(end_s - video.timestamps_s[first])
+    return float(video.shown_until_s(stop - 1) - video.timestamps_s[first])
 
 
 def read_packets(video: VideoReader, span: Span) -> Iterator:
@@ -196,9 +225,10 @@ def write_copy(video: VideoReader, span: Span, plan: CopyPlan, target: Path, com
 def prepare_frame(reformatter: VideoReformatter, frame, video: VideoReader):
     """A decoded frame as displayed, in yuv420p. That has no odd sizes: an odd last row or column is left out."""
     width, height = video.coded_size
-    if not video.quarter_turns and width % 2 == height % 2 == 0:
+    if not video.quarter_turns and not video.is_mirrored and width % 2 == height % 2 == 0:
         return reformatter.reformat(frame, width, height, "yuv420p")
     planes = reformatter.reformat(frame, width, height, "yuv444p").to_ndarray()  # (3, H, W)
+    planes = planes[:, :, ::-1] if video.is_mirrored else planes
     planes = np.rot90(planes, video.quarter_turns, axes=(1, 2))
     planes = planes[:, : video.height & ~1, : video.width & ~1]
     turned = av.VideoFrame.from_ndarray(np.ascontiguousarray(planes), format="yuv444p")
@@ -222,7 +252,7 @@ def encode_times(video: VideoReader, span: Span) -> tuple[np.ndarray, Fraction]:
     """
     if has_even_rate(video):
         return np.arange(span.stop - span.first + 1), 1 / frame_rate(video)
-    times_s = np.append(video.timestamps_s, video.duration_s)[span.first : span.stop + 1]
+    times_s = np.append(video.timestamps_s[span.first : span.stop], video.shown_until_s(span.stop - 1))
     return np.round((times_s - times_s[0]) * VFR_TICKS_PER_S).astype(np.int64), Fraction(1, VFR_TICKS_PER_S)
 
 
@@ -379,6 +409,7 @@ def cut_video(cut: Cut, video: VideoReader, mode: str) -> str:
     if cut.output.exists() and cut.output.samefile(cut.source):
         raise CutError(f"{cut.output}: is the source itself. Choose another name.")
     first, stop = span_frame_range(video, cut.start_s, cut.end_s)
+    check_whole(video, first, cut.end_s)
     # An even rate is made exactly even when encoded, but copied as it is.
     by_rate = ((stop - first) / video.fps,) if has_even_rate(video) else ()
     span = Span(first, stop, (*by_rate, shown_s(video, first, stop)))
@@ -391,7 +422,8 @@ def cut_group(cuts: list[Cut], mode: str, num_threads: int) -> list[tuple[str, s
     """Make the files of one source. Returns for each what became of it (`"failed"`, or as in [`cut_video`]) and, if
     it failed, why, in one line."""
     try:
-        video, reason = VideoReader(cuts[0].source, num_threads=num_threads), None
+        # Spans that damage leaves whole are cut all the same.
+        video, reason = VideoReader(cuts[0].source, num_threads=num_threads, strict=False), None
     except Exception as error:
         reason = one_line(error, cuts[0].source)
     if reason is not None:

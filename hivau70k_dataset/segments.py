@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from modeling_holmes_vau.video_reader_holmes_vau import open_video
 
-from .cutting import MODES, Cut, cut_group, span_frame_range, temporary_prefix
+from .cutting import MODES, Cut, check_whole, cut_group, span_frame_range, temporary_prefix
 
 
 __all__ = ["Cut", "CutReport", "cut_segments", "read_segment", "span_frame_range"]
@@ -57,7 +57,7 @@ def read_segment(
         each frame `(T,)` in seconds from the first frame of the video. Which frames: see `span_frame_range`.
 
     Raises `ValueError` if the span is negative, backwards, empty, not a number or wholly outside the video, and
-    `VideoReadError`, one too, if the video cannot be read.
+    `VideoReadError`, one too, if the video cannot be read, or frames of the span are missing from a damaged one.
 
     Example:
 
@@ -72,8 +72,9 @@ def read_segment(
     """
     if stride < 1 or chunk_frames < 1:
         raise ValueError(f"`stride` and `chunk_frames` must be at least 1, got {stride} and {chunk_frames}.")
-    opened = open_video(video, backend)
+    opened = open_video(video, backend, strict=False)
     first, stop = span_frame_range(opened, start_s, end_s)
+    check_whole(opened, first, end_s)
     return _read_chunks(opened, range(first, stop, stride), chunk_frames)
 
 
@@ -121,7 +122,8 @@ def cut_segments(
 
     Each file holds exactly the frames of its span (see `span_frame_range`), at the rate of the source, and is decoded
     to check it before it takes its name. Files that are already there with the right frame count, size and rate are
-    left alone, so a run that was interrupted goes on where it stopped.
+    left alone, so a run that was interrupted goes on where it stopped. Of a damaged video the spans that are whole are
+    cut; the others fail.
 
     Args:
         cuts (iterable of [`Cut`]): The files to make.

@@ -75,6 +75,11 @@ def add_analyze(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resume", action="store_true", help="skip videos that have a report in --output, made with the same options"
     )
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="refuse videos that are damaged or cut short; default: read the rest",
+    )
     parser.add_argument("--json", action="store_true", help="print each analysis as one line of JSON")
 
 
@@ -215,7 +220,7 @@ def summary(analysis: dict) -> str:
 
 def options_of(args: argparse.Namespace) -> dict:
     """The options that decide what an analysis says; kept in it, so that `--resume` knows what is done."""
-    names = ("model", "prompt", "num_frames", "sampler", "stride", "segment", "max_new_tokens", "dtype")
+    names = ("model", "prompt", "num_frames", "sampler", "stride", "segment", "max_new_tokens", "dtype", "strict")
     return {name: getattr(args, name) for name in names}
 
 
@@ -265,6 +270,7 @@ def analyze_one(video: str, model, processor, args) -> dict:
             segment_s=args.segment and tuple(args.segment),
             sampler=args.sampler,
             on_progress=show,
+            strict=args.strict,
             **limit,
         )
     finally:
@@ -276,11 +282,18 @@ def analyze_one(video: str, model, processor, args) -> dict:
 
 def report_one(video: str, analysis: dict, processor, folder: Path) -> Path:
     """Write the report of one analysis and return the path of its page."""
+    import numpy as np
+
     from .report_holmes_vau import write_report
+    from .video_processing_holmes_vau import TIME_EPS_S, read_what_is_there
     from .video_reader_holmes_vau import open_video
 
-    with open_video(video, processor.video_backend) as reader:
-        frames = reader.read(analysis["sampled_frame_indices"])
+    times_s = np.array(analysis["sampled_times_s"])
+    with open_video(video, processor.video_backend, strict=False) as reader:
+        # By their times: frame numbers are others where damage of the file showed only when it was analysed.
+        frames = read_what_is_there(
+            reader, lambda: reader.read(np.searchsorted(reader.timestamps_s, times_s - TIME_EPS_S)), strict=False
+        )
     return write_report(analysis, frames, folder)["report"]
 
 
@@ -292,6 +305,9 @@ def run_one(video: str, model, processor, args, folder: Path | None) -> bool:
         said = first_line(error)
         print(f"error: {said if video in said else f'{video}: {said}'}", file=sys.stderr)
         return False
+    said = analysis.get("warning", "").removeprefix(model.config.warning or "").lstrip(" |")
+    if said:
+        print(f"warning: {video}: {said}", file=sys.stderr)
     print(json.dumps(analysis, ensure_ascii=False) if args.json else summary(analysis), flush=True)
     if folder is None:
         return True

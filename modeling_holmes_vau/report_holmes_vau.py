@@ -12,7 +12,7 @@ from .report_page_holmes_vau import build_page
 from .report_picture_holmes_vau import draw_timeline
 
 
-# Fields of an analysis in the order they are written; the last two may be missing.
+# Fields of an analysis in the order they are written; the optional ones may be missing.
 REQUIRED_FIELDS = (
     "video",
     "fps",
@@ -29,7 +29,7 @@ REQUIRED_FIELDS = (
     "model",
     "seconds",
 )
-OPTIONAL_FIELDS = ("segment_s", "warning")
+OPTIONAL_FIELDS = ("dense_times_s", "segment_s", "gaps_s", "damaged_s", "warning")
 
 
 def write_report(analysis: dict[str, Any], frames: np.ndarray, output_dir: str | os.PathLike) -> dict[str, Path]:
@@ -86,6 +86,10 @@ def _check(analysis: dict[str, Any], frames: np.ndarray) -> None:
         raise ValueError(
             f"Expected one score per dense frame and at least one, got {len(scores)} `scores` for "
             f"{len(analysis['dense_frame_indices'])} `dense_frame_indices`."
+        )
+    if len(analysis.get("dense_times_s", scores)) != len(scores):
+        raise ValueError(
+            f"`dense_times_s` must have one entry per score ({len(scores)}), got {len(analysis['dense_times_s'])}."
         )
     if not ((scores >= 0) & (scores <= 1)).all():  # also refuses NaN
         raise ValueError(f"`scores` must be probabilities in [0, 1], got {scores.min()} to {scores.max()}.")

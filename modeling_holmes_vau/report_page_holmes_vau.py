@@ -114,6 +114,8 @@ def _video_table(analysis: dict[str, Any]) -> str:
         ("Scored frames", f"{len(analysis['scores']):,}"),
         ("Chosen frames", f"{len(analysis['sampled_times_s'])} ({analysis['sampler']})"),
     ]
+    if analysis.get("gaps_s"):
+        rows.append(("Gaps", ", ".join(format_span(*span_s) for span_s in analysis["gaps_s"])))
     if analysis.get("segment_s"):
         rows.append(("Analysed part", format_span(*analysis["segment_s"])))
     return _pairs_table(rows)

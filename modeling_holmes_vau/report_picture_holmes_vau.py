@@ -311,9 +311,11 @@ def _draw_plot(canvas: _Canvas, analysis: dict[str, Any], in_event: list[bool], 
     _draw_events(canvas, spans, labels, plot_top, plot_bottom)
 
     curve_times_s, curve_scores = _envelope(dense_times_s, np.asarray(analysis["scores"], dtype=np.float64))
+    for times_s, scores in _split_at_gaps(curve_times_s, curve_scores, analysis.get("gaps_s", ())):
+        curve_x, curve_y = to_x(times_s), plot_bottom - PLOT_HEIGHT * scores
+        canvas.area([curve_x[0], *curve_x, curve_x[-1]], [plot_bottom, *curve_y, plot_bottom], CURVE, 0.12)
+        canvas.line(curve_x, curve_y, CURVE, 2.2, zorder=3)
     curve_x, curve_y = to_x(curve_times_s), plot_bottom - PLOT_HEIGHT * curve_scores
-    canvas.area([curve_x[0], *curve_x, curve_x[-1]], [plot_bottom, *curve_y, plot_bottom], CURVE, 0.12)
-    canvas.line(curve_x, curve_y, CURVE, 2.2, zorder=3)
     if len(curve_x) <= MAX_DOTTED_POINTS:
         canvas.dots(curve_x, curve_y, CURVE, 5 if len(curve_x) == 1 else 3, zorder=3)
 
@@ -324,11 +326,27 @@ def _draw_plot(canvas: _Canvas, analysis: dict[str, Any], in_event: list[bool], 
 
 
 def _dense_times_s(analysis: dict[str, Any]) -> np.ndarray:
-    """Times of the scored frames, through the known times of the chosen ones where the frame rate varies."""
+    """Times of the scored frames; of an analysis that does not tell them, through those of the chosen ones."""
+    if "dense_times_s" in analysis:
+        return np.asarray(analysis["dense_times_s"], dtype=np.float64)
     known = {0: 0.0, analysis["num_frames"]: analysis["duration_s"]}
     known |= dict(zip(analysis["sampled_frame_indices"], analysis["sampled_times_s"], strict=True))
     indices = sorted(known)
     return np.interp(analysis["dense_frame_indices"], indices, [known[index] for index in indices])
+
+
+def _split_at_gaps(
+    times_s: np.ndarray, scores: np.ndarray, gaps_s: list[tuple[float, float]]
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Pieces of the curve that no gap of the recording parts. The score before a gap stands until it begins."""
+    pieces, first = [], 0
+    for start_s, _ in gaps_s:
+        after = int(np.searchsorted(times_s, start_s))
+        if first < after:
+            piece = np.append(times_s[first:after], start_s), np.append(scores[first:after], scores[after - 1])
+            pieces.append(piece)
+            first = after
+    return [*pieces, (times_s[first:], scores[first:])] if first < len(times_s) else pieces
 
 
 def _envelope(times_s: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

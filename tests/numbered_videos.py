@@ -108,16 +108,38 @@ def shift_start(source: Path, target: Path, num_frames: int) -> Path:
     return target
 
 
-def rotate(source: Path, target: Path, degrees: int) -> Path:
-    """Set the display matrix of an MP4 file: clockwise degrees from the stored to the displayed picture."""
+# Where the display matrix (a, b, c, d) shows (x, y), y downwards: at (a x + c y, b x + d y).
+ORIENTATIONS = {
+    "plain": (1, 0, 0, 1),
+    "90": (0, 1, -1, 0),  # degrees clockwise
+    "180": (-1, 0, 0, -1),
+    "270": (0, -1, 1, 0),
+    "mirrored": (-1, 0, 0, 1),
+    "mirrored, 90": (0, -1, -1, 0),
+    "mirrored, 180": (1, 0, 0, -1),
+    "mirrored, 270": (0, 1, 1, 0),
+}
+
+
+def orient(source: Path, target: Path, name: str, matrix: tuple[float, ...] | None = None) -> Path:
+    """Set the display matrix of an MP4 file."""
     data = bytearray(source.read_bytes())
-    cosine, sine = {90: (0, 1), 180: (-1, 0), 270: (0, -1)}[degrees]
+    a, b, c, d = (round(number * (1 << 16)) for number in matrix or ORIENTATIONS[name])
     start = data.index(b"tkhd") + 4 + 4 + 20 + 16  # name, version and flags, times and duration, layer and volume
-    one = 1 << 16
-    matrix = (cosine * one, sine * one, 0, -sine * one, cosine * one, 0, 0, 0, 1 << 30)
-    data[start : start + 36] = struct.pack(">9i", *matrix)
+    data[start : start + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
     target.write_bytes(data)
     return target
+
+
+def as_shown(frames: np.ndarray, name: str) -> np.ndarray:
+    """Stored frames `(T, H, W, 3)` in an orientation: each pixel moved to where the matrix shows it."""
+    a, b, c, d = ORIENTATIONS[name]
+    y, x = np.mgrid[: frames.shape[1], : frames.shape[2]]
+    to_x, to_y = a * x + c * y, b * x + d * y
+    to_x, to_y = to_x - to_x.min(), to_y - to_y.min()
+    shown = np.empty((len(frames), to_y.max() + 1, to_x.max() + 1, 3), np.uint8)
+    shown[:, to_y, to_x] = frames
+    return shown
 
 
 # MPEG-4 and x264's open GOPs and intra-refresh are what decord reads wrong once it skips frames.

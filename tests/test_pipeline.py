@@ -1,7 +1,10 @@
+import numpy as np
 import pytest
 import torch
 
-from modeling_holmes_vau import HolmesVAUForConditionalGeneration, VideoChat, analyze_video, find_events
+from modeling_holmes_vau import HolmesVAUForConditionalGeneration, VideoChat, analyze_video, find_events, open_video
+from modeling_holmes_vau.video_reader_holmes_vau import find_gaps
+from tests.numbered_videos import write
 from tests.videos import moving_square, write_video
 
 
@@ -28,6 +31,63 @@ def test_short_events_are_dropped():
     ]
 
 
+@pytest.mark.parametrize(
+    ("scores", "expected"),
+    [
+        ([0.9, 0.9, 0.9, 0.9], [(0.0, 2.0), (1000.0, 1002.0)]),
+        ([0.9, 0.4, 0.4, 0.4], [(0.0, 2.0)]),  # what follows the gap must reach the threshold itself
+        ([0.1, 0.9, 0.1, 0.1], [(1.0, 2.0)]),
+        ([0.1, 0.1, 0.9, 0.1], [(1000.0, 1001.0)]),
+    ],
+)
+def test_no_event_lasts_through_a_gap(scores, expected):
+    events = find_events(scores, [0.0, 1.0, 1000.0, 1001.0], end_s=1002.0, gaps_s=[(2.0, 1000.0)])
+    assert [(event["start_s"], event["end_s"]) for event in events] == expected
+
+
+def test_what_a_gap_cuts_off_may_be_too_short():
+    assert find_events([0.9, 0.0], [0.0, 1000.0], 1001.0, gaps_s=[(0.5, 999.0)]) == []
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory):
+    """200 frames at 22.5 a second, nothing for an hour, 200 frames."""
+    ticks = [*range(0, 800, 4)] + [*range(324_000, 324_800, 4)]
+    return write(tmp_path_factory.mktemp("gap") / "gap.mp4", 400, ticks=ticks)
+
+
+def test_a_recording_with_a_gap_of_an_hour(model56, processor56, recording, monkeypatch):
+    monkeypatch.setattr(model56.config, "event_low_threshold", 0.0)
+    monkeypatch.setattr(model56.config, "event_threshold", 0.0)
+    analysis = analyze_video(recording, model56, processor56, num_frames=4, max_new_tokens=1)
+    end_s = 800 / 90
+    assert analysis["fps"] == pytest.approx(22.5, rel=1e-3) and "warning" not in analysis
+    assert analysis["gaps_s"] == [[pytest.approx(end_s, abs=0.01), pytest.approx(3600)]]
+    assert analysis["duration_s"] == pytest.approx(3600 + end_s, abs=0.05)
+    times_s = np.array(analysis["dense_frame_indices"]) / 22.5
+    assert analysis["dense_times_s"] == pytest.approx(times_s + (times_s > end_s) * (3600 - end_s), abs=1e-3)
+    first, second = analysis["events"]
+    assert (first["start_s"], first["end_s"]) == (0, pytest.approx(end_s, abs=0.01))
+    assert first["end_s"] - first["start_s"] + second["end_s"] - second["start_s"] < 2 * end_s + 0.1
+    before = analyze_video(recording, model56, processor56, segment_s=(2.0, 1800.0), num_frames=4, max_new_tokens=1)
+    assert before["segment_s"] == [2.0, pytest.approx(end_s, abs=0.01)] and before["dense_times_s"][-1] < end_s
+    with pytest.raises(ValueError, match="stood still from 8.889 to 3600.000 seconds"):
+        analyze_video(recording, model56, processor56, segment_s=(100.0, 200.0), max_new_tokens=1)
+
+
+def test_a_time_lapse_has_no_gaps():
+    assert find_gaps(np.arange(50) * 60.0, 3000.0) == []
+    assert find_gaps([0.0, 2.0, 4.0, 24.1, 26.0], 28.0) == [(pytest.approx(6.0, abs=0.1), 24.1)]
+    assert find_gaps([0.0, 0.04, 0.08, 5.0], 5.04) == find_gaps([7.0], 7.04) == []  # 4.92 seconds are a pause
+
+
+def test_the_rate_is_that_of_the_frames(tmp_path):
+    """Pauses are too short for gaps; the average is 6 frames a second."""
+    ticks = [9 * i + 180 * (i // 10) for i in range(60)]
+    video = open_video(write(tmp_path / "a.mp4", 60, ticks=ticks))
+    assert video.fps == pytest.approx(10, rel=0.01) and video.gaps_s == []
+
+
 @pytest.fixture(scope="module")
 def video(tmp_path_factory):
     return write_video(tmp_path_factory.mktemp("video") / "clip.mp4", num_frames=700)
@@ -49,12 +109,13 @@ def test_fields(model56, processor56, video):
         str(video), model56, processor56, max_new_tokens=2, on_progress=lambda done, total: seen.append((done, total))
     )
     assert list(analysis) == [
-        "video", "fps", "num_frames", "duration_s", "dense_frame_indices", "scores", "events",
+        "video", "fps", "num_frames", "duration_s", "dense_frame_indices", "dense_times_s", "scores", "events",
         "sampled_frame_indices", "sampled_times_s", "sampler", "prompt", "answer", "model", "seconds",
     ]  # fmt: skip
     assert (analysis["video"], analysis["num_frames"]) == (str(video), 700)
     assert analysis["fps"] == pytest.approx(25) and analysis["duration_s"] == pytest.approx(28)
     assert analysis["dense_frame_indices"] == list(range(0, 700, 16)) and len(analysis["scores"]) == 44
+    assert analysis["dense_times_s"] == pytest.approx([i / 25 for i in range(0, 700, 16)])
     times = [i / 25 for i in analysis["sampled_frame_indices"]]
     assert analysis["sampled_times_s"] == pytest.approx(times) and analysis["sampler"] == "ats"
     assert set(analysis["seconds"]) == {"decode", "encode", "score", "generate"}

@@ -241,6 +241,30 @@ def test_scored_frames_follow_a_varying_frame_rate():
     analysis = make_analysis(sampled_frame_indices=[0, 500], sampled_times_s=[0.0, 30.0])  # 1000 frames, 40 s
     analysis |= {"dense_frame_indices": [0, 250, 500, 750], "scores": [0.1] * 4}
     assert drawing._dense_times_s(analysis).tolist() == [0.0, 15.0, 30.0, 35.0]
+    assert drawing._dense_times_s(analysis | {"dense_times_s": [0.0, 1.0, 2.0, 3.0]}).tolist() == [0, 1, 2, 3]
+    with pytest.raises(ValueError, match="`dense_times_s` must have one entry per score"):
+        report._check(analysis | {"dense_times_s": [0.0]}, make_frames(2))
+
+
+def test_a_gap_parts_the_curve(tmp_path):
+    """No scores, no line: the page names the gap."""
+    times_s = [*np.linspace(0, 9, 25), *np.linspace(31, 40, 25)]
+    analysis = make_analysis(events=(), dense_times_s=times_s, scores=[0.5] * 50, sampled_times_s=[0.0, 1, 2, 3])
+    gap = analysis | {"gaps_s": [[10.0, 30.0]]}
+    width = drawing.RIGHT - drawing.PLOT_LEFT
+    left, right = (drawing.PLOT_LEFT + int(width * time_s / 40) for time_s in (10.5, 29.5))
+
+    def curve_pixels(drawn) -> int:
+        picture = open_png(draw_timeline(drawn, make_frames()))[:420, left:right]
+        return count_close(picture, drawing.CURVE)
+
+    assert curve_pixels(analysis) > right - left and curve_pixels(gap) == 0
+    pieces = drawing._split_at_gaps(np.array([0.0, 1, 5]), np.array([0.1, 0.2, 0.3]), [[2.0, 5.0]])
+    assert [(times.tolist(), scores.tolist()) for times, scores in pieces] == [
+        ([0.0, 1.0, 2.0], [0.1, 0.2, 0.2]),
+        ([5.0], [0.3]),
+    ]
+    assert "0:10.0\u20130:30.0" in write_report(gap, make_frames(), tmp_path)["report"].read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import pytest
 from hivau70k_dataset.cutting import temporary_prefix
 from hivau70k_dataset.segments import Cut, cut_segments, read_segment, span_frame_range
 from modeling_holmes_vau.video_reader_holmes_vau import ArrayVideo, VideoReader, VideoReadError
-from tests.numbered_videos import KINDS, numbers_of, rotate, shift_start, write
+from tests.numbered_videos import KINDS, ORIENTATIONS, as_shown, numbers_of, orient, shift_start, write
 from tests.videos import moving_square, write_video
 
 
@@ -224,15 +224,17 @@ def test_edit_lists_and_late_starts(tmp_path, hidden):
                 assert psnr(made, frames[wanted.start : wanted.stop]) > 36
 
 
-@pytest.mark.parametrize("degrees", [90, 180, 270])
-def test_rotated_videos_are_turned_upright(tmp_path, degrees):
-    source = rotate(write(tmp_path / "a.mp4", g=20, keyint_min=20), tmp_path / "b.mp4", degrees)
-    frames = read_all(source)
-    for mode, span in {"encode": (0.2, 0.8), "auto": (0.0, 9.0)}.items():
+@pytest.mark.parametrize("name", ORIENTATIONS)
+def test_files_show_pictures_as_their_source_does(tmp_path, name):
+    plain = write(tmp_path / "a.mp4", g=20, keyint_min=20)
+    source, frames = orient(plain, tmp_path / "b.mp4", name), as_shown(read_all(plain), name)
+    for mode, span in {"encode": (0.2, 0.8), "auto": (0.0, 9.0), "copy": (0.0, 9.0)}.items():
         report = cut(Cut(source, tmp_path / f"{mode}.mp4", *span), mode=mode)
-        assert report.written == 1
+        assert report.encoded if mode == "encode" else report.copied
         made = read_all(tmp_path / f"{mode}.mp4")
         assert psnr(made, frames[5:20] if mode == "encode" else frames) > 33
+    ((read, _),) = read_segment(source, 0.4, 0.6)
+    assert np.array_equal(read, frames[10:15])
 
 
 def test_odd_sizes_lose_a_row_and_a_column(tmp_path):
@@ -387,17 +389,56 @@ def test_a_full_disk_is_told_of(tmp_path, mode):
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
 
 
-def test_damage_fails_only_the_spans_it_is_in(tmp_path):
-    source = write(tmp_path / "a.mp4", g=10, keyint_min=10, sc_threshold=0, bf=0, x264opts="slices=1")
+def with_packets(source: Path, lost: range) -> Path:
+    """Overwrite packets of a file with zeros."""
     with av.open(str(source)) as container:
-        packet = [packet for packet in container.demux(video=0) if packet.size][20]
+        packets = [packet for packet in container.demux(video=0) if packet.size][lost.start : lost.stop]
     data = bytearray(source.read_bytes())
-    data[packet.pos : packet.pos + packet.size] = b"\0" * packet.size
+    for packet in packets:
+        data[packet.pos : packet.pos + packet.size] = b"\0" * packet.size
     source.write_bytes(data)
-    report = cut(*(Cut(source, tmp_path / f"{i}.mp4", i * 0.4, i * 0.4 + 0.4) for i in range(6)), mode="encode")
+    return source
+
+
+@pytest.mark.parametrize("mode", ["encode", "auto"])
+def test_damage_fails_only_the_spans_it_is_in(tmp_path, mode):
+    source = write(tmp_path / "a.mp4", g=10, keyint_min=10, sc_threshold=0, bf=0, x264opts="slices=1")
+    with_packets(source, range(20, 21))
+    report = cut(*(Cut(source, tmp_path / f"{i}.mp4", i * 0.4, i * 0.4 + 0.4) for i in range(6)), mode=mode)
     assert [made.output.name for made, _ in report.failures] == ["2.mp4"]
     assert "damaged" in report.failures[0][1]
     assert report.written == 5 and not (tmp_path / "2.mp4").exists()
+    assert [numbers_of(read_all(tmp_path / f"{i}.mp4")) for i in (1, 3)] == [[*range(10, 20)], [*range(30, 40)]]
+    ((frames, times_s),) = read_segment(source, 1.2, 1.6)
+    assert numbers_of(frames) == [*range(30, 40)] and times_s[0] == pytest.approx(1.2)
+    for span in ((0.8, 0.9), (1.0, 1.1), (0.0, None)):  # 1.0 s: frames there refer to the missing one
+        with pytest.raises(VideoReadError, match=r"frames are missing in 0.80 to .* not whole"):
+            read_segment(source, *span)
+
+
+def test_the_end_of_a_file_that_is_cut_short_is_no_span(tmp_path):
+    whole = write(tmp_path / "whole.mkv", g=10, bf=0).read_bytes()
+    source = tmp_path / "a.mkv"
+    source.write_bytes(whole[: len(whole) * 3 // 4])
+    assert sum(len(frames) for frames, _ in read_segment(source, 0.0, 0.8)) == 20
+    for end_s in (2.4, None):
+        with pytest.raises(VideoReadError, match="cut short.*not whole"):
+            read_segment(source, 0.0, end_s)
+
+
+def test_a_gap_is_in_no_span(tmp_path):
+    """25 frames, a gap of 100 seconds, 25 frames."""
+    ticks = [*range(0, 90, 4)] + [*range(9000, 9090, 4)]
+    source = write(tmp_path / "a.mp4", len(ticks), ticks=ticks, **LOSSLESS)
+    half = len(ticks) // 2
+    video = VideoReader(source)
+    assert video.fps == pytest.approx(22.5, rel=0.01) and video.duration_s == pytest.approx(101, abs=0.1)
+    assert span_frame_range(video, 0.0, 50.0) == (0, half) and span_frame_range(video, 50.0, None) == (half, 2 * half)
+    with pytest.raises(ValueError, match="stood still from 1.0.* to 100.000 seconds"):
+        read_segment(source, 20.0, 60.0)
+    for mode in ("encode", "auto"):
+        assert cut(Cut(source, tmp_path / f"{mode}.mp4", 0.0, 50.0), mode=mode).written == 1
+        assert VideoReader(tmp_path / f"{mode}.mp4").duration_s == pytest.approx(half / 22.5, abs=0.02)
 
 
 def test_options_that_are_wrong(tmp_path):

@@ -1,13 +1,14 @@
 """Video file -> analysis: frame scores, events with times, the frames the language model saw, and its answer."""
 
+import bisect
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from transformers import Pipeline
 
-from .video_processing_holmes_vau import FrameStream, plan_frames, resize_frames
+from .video_processing_holmes_vau import FrameStream, plan_frames, read_what_is_there, resize_frames
 from .video_reader_holmes_vau import open_video
 
 
@@ -22,12 +23,14 @@ def find_events(
     threshold: float = 0.5,
     low_threshold: float = 0.3,
     min_length_s: float = 1.0,
+    gaps_s: Sequence[tuple[float, float]] = (),
 ) -> list[dict[str, float]]:
     """
     Abnormal events: contiguous runs of scores with hysteresis and a minimum length.
 
     A run lasts as long as scores are at or above `low_threshold` and counts if it reaches `threshold`. Each score
-    stands for the time from its frame to the next dense frame.
+    stands for the time from its frame to the next dense frame. No event lasts through a gap of the recording: where
+    one begins, the score before it ends, and the run with it.
 
     Args:
         scores (`list[float]`): Anomaly probability of each dense frame.
@@ -36,6 +39,7 @@ def find_events(
         threshold (`float`, *optional*, defaults to 0.5): Score that makes an event.
         low_threshold (`float`, *optional*, defaults to 0.3): Score that keeps an event going.
         min_length_s (`float`, *optional*, defaults to 1.0): Shorter events are dropped.
+        gaps_s (`list[tuple[float, float]]`, *optional*): Start and end of each gap in seconds, in time order.
 
     Returns:
         `list[dict]`: `start_s`, `end_s`, `peak_score` of each event, in time order.
@@ -49,17 +53,27 @@ def find_events(
     ```
     """
     scores = scores.tolist() if isinstance(scores, torch.Tensor) else list(scores)
-    borders = [*times_s, end_s]
-    events, start = [], None
-    for i, score in enumerate([*scores, -1.0]):
-        if score >= low_threshold and start is None:
-            start = i
-        elif score < low_threshold and start is not None:
-            event = {"start_s": borders[start], "end_s": borders[i], "peak_score": max(scores[start:i])}
+    events, start = [], 0
+    for i, until_s in enumerate(score_ends(times_s, end_s, gaps_s)):
+        if scores[i] < low_threshold:
+            start = i + 1
+        # The run goes on if the next score does, and follows without a gap.
+        elif i + 1 == len(scores) or scores[i + 1] < low_threshold or until_s < times_s[i + 1]:
+            event = {"start_s": times_s[start], "end_s": until_s, "peak_score": max(scores[start : i + 1])}
             if event["peak_score"] >= threshold and event["end_s"] - event["start_s"] >= min_length_s:
                 events.append(event)
-            start = None
+            start = i + 1
     return events
+
+
+def score_ends(times_s: Sequence[float], end_s: float, gaps_s: Sequence[tuple[float, float]]) -> list[float]:
+    """When the time that each dense frame stands for ends, in seconds: at the next one, or before a gap."""
+    ends = [*times_s[1:], end_s]
+    if gaps_s:
+        starts = [start_s for start_s, _ in gaps_s]
+        after = [bisect.bisect_right(starts, time_s) for time_s in times_s]
+        ends = [min(end, starts[i]) if i < len(starts) else end for end, i in zip(ends, after)]
+    return ends
 
 
 def _with_progress(
@@ -122,6 +136,8 @@ class VideoChat:
             As for [`HolmesVAUProcessor`].
         sampler (`str`, *optional*), sampler_tau (`float`, *optional*): As for [`sample_frames`].
         fps (`float`, *optional*): Frame rate of a video given as an array.
+        strict (`bool`, *optional*, defaults to `False`): Refuse a file that is damaged or cut short. Else what can be
+            decoded is analysed, and `warning` says what is missing.
         on_progress (`Callable[[int, int], None]`, *optional*): Called with frames done and frames in all.
 
     Example:
@@ -145,22 +161,28 @@ class VideoChat:
         sampler_tau: float | None = None,
         fps: float | None = None,
         on_progress: Callable[[int, int], None] | None = None,
+        strict: bool = False,
     ):
         self.model = model
         self.processor = processor
         self.messages: list[dict] = []
         config = model.config
-        with open_video(video, processor.video_backend, fps=fps) as reader:
-            number = processor.num_frames if num_frames is None else num_frames
-            stride = processor.frame_stride if frame_stride is None else frame_stride
-            self.plan = plan_frames(reader, number, stride, segment_s)
-            self.encoded, self.decode_s = encode_file(
-                reader, self.plan, model, processor, sampler, sampler_tau, on_progress
-            )
+        number = processor.num_frames if num_frames is None else num_frames
+        stride = processor.frame_stride if frame_stride is None else frame_stride
+        with open_video(video, processor.video_backend, fps, strict) as reader:
+
+            def encode() -> None:
+                self.plan = plan_frames(reader, number, stride, segment_s)
+                self.encoded, self.decode_s = encode_file(
+                    reader, self.plan, model, processor, sampler, sampler_tau, on_progress
+                )
+
+            read_what_is_there(reader, encode, strict)
             # A short video shows its middle frames, whatever the sampler.
             self.sampler = "middle" if self.plan.selected is not None else sampler or config.sampler
             self.path, self.fps, self.num_frames = reader.path, reader.fps, reader.num_frames
-            self.duration_s = reader.duration_s
+            self.duration_s, self.gaps_s = reader.duration_s, reader.gaps_s
+            self.damaged_s, self.warning = reader.damaged_s, reader.warning
             self.dense_times_s = reader.timestamps_s[self.encoded.dense_frame_indices.numpy()].tolist()
             self.sampled_times_s = reader.timestamps_s[self.encoded.frame_indices.numpy()].tolist()
 
@@ -192,6 +214,7 @@ class VideoChat:
             config.event_threshold,
             config.event_low_threshold,
             config.event_min_length_s,
+            self.gaps_s,
         )
 
 
@@ -207,6 +230,7 @@ def analyze_video(
     sampler_tau: float | None = None,
     fps: float | None = None,
     on_progress: Callable[[int, int], None] | None = None,
+    strict: bool = False,
     **generate_kwargs,
 ) -> dict:
     """
@@ -221,18 +245,21 @@ def analyze_video(
         The others are those of [`VideoChat`].
 
     Returns:
-        `dict`: `video`, `fps`, `num_frames` and `duration_s` of the file; `dense_frame_indices` and their `scores`;
-        `events` (`start_s`, `end_s`, `peak_score`); `sampled_frame_indices`, `sampled_times_s` and the `sampler` that
-        chose them (`"middle"` for a video of at most `frame_stride * num_frames` frames); `prompt`, `answer`, `model`;
-        and `seconds`, busy time of `decode` (in its own thread, beside the others), `encode`, `score` and `generate`.
-        With `segment_s`, also `segment_s`: the analysed span, its end filled in. Where the checkpoint is untrained in
-        part, also `warning`.
+        `dict`: `video`, `fps`, `num_frames` and `duration_s` of the file; `dense_frame_indices`, `dense_times_s` (in
+        seconds from the file's first frame) and `scores` of the scored frames; `events` (`start_s`, `end_s`,
+        `peak_score`); `sampled_frame_indices`, `sampled_times_s` and the `sampler` that chose them (`"middle"` for a
+        video of at most `frame_stride * num_frames` frames); `prompt`, `answer`, `model`; and `seconds`, busy time of
+        `decode` (in its own thread, beside the others), `encode`, `score` and `generate`.
+        With `segment_s`, also `segment_s`: the analysed span, its end filled in. Where the recording stood still, also
+        `gaps_s`, and where frames of a damaged file are missing `damaged_s`: spans in seconds. Where the checkpoint is
+        untrained in part, or the file damaged or cut short, also `warning`, which says so.
 
     Raises:
-        `ValueError`: one line that names the file, if it cannot be read; or for an argument out of range.
+        `ValueError`: one line that names the file, if it cannot be read, or is damaged and `strict` is on; or for an
+            argument out of range.
     """
     chat = VideoChat(
-        video, model, processor, num_frames, frame_stride, segment_s, sampler, sampler_tau, fps, on_progress
+        video, model, processor, num_frames, frame_stride, segment_s, sampler, sampler_tau, fps, on_progress, strict
     )
     start = time.perf_counter()
     answer = chat.ask(prompt, **generate_kwargs)
@@ -243,6 +270,7 @@ def analyze_video(
         "num_frames": chat.num_frames,
         "duration_s": chat.duration_s,
         "dense_frame_indices": chat.encoded.dense_frame_indices.tolist(),
+        "dense_times_s": chat.dense_times_s,
         "scores": chat.encoded.anomaly_scores.tolist(),
         "events": chat.events(),
         "sampled_frame_indices": chat.encoded.frame_indices.tolist(),
@@ -260,8 +288,11 @@ def analyze_video(
     }
     if segment_s is not None:
         analysis["segment_s"] = [float(segment_s[0]), chat.plan.end_s]
-    if model.config.warning:
-        analysis["warning"] = model.config.warning
+    for name, spans_s in (("gaps_s", chat.gaps_s), ("damaged_s", chat.damaged_s)):
+        if spans_s:
+            analysis[name] = [list(span) for span in spans_s]
+    if model.config.warning or chat.warning:
+        analysis["warning"] = " | ".join(part for part in (model.config.warning, chat.warning) if part)
     return analysis
 
 

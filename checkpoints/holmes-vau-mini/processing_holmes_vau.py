@@ -10,7 +10,7 @@ from transformers.feature_extraction_utils import BatchFeature
 from transformers.image_utils import make_flat_list_of_images
 from transformers.processing_utils import ProcessorMixin, TextKwargs
 
-from .video_processing_holmes_vau import FrameStream, plan_frames
+from .video_processing_holmes_vau import FramePlan, FrameStream, plan_frames, read_what_is_there
 from .video_reader_holmes_vau import ArrayVideo, VideoReader, open_video
 
 
@@ -176,23 +176,29 @@ class HolmesVAUProcessor(ProcessorMixin):
         fps: float | None = None,
     ) -> dict[str, torch.Tensor | None]:
         """
-        The frames of one video that the model needs.
+        The frames of one video that the model needs; of a damaged file, those that can be decoded, after a warning.
 
         Returns:
             `dict`: `pixel_values` (uint8, `(frames, 3, image_size, image_size)`), `frame_indices`, `dense_mask` and
             `selected` of [`plan_frames`].
         """
-        with open_video(video, self.video_backend, fps=fps) as reader:
-            number = self.num_frames if num_frames is None else num_frames
-            stride = self.frame_stride if frame_stride is None else frame_stride
-            plan = plan_frames(reader, number, stride, segment_s)
-            if len(plan.frame_indices) > MANY_FRAMES:
-                logger.warning(
-                    "%s has %d dense frames, which are all held in memory here; `analyze_video` streams them.",
-                    reader.path,
-                    len(plan.frame_indices),
-                )
-            pixels = torch.cat(list(FrameStream(reader, plan.frame_indices, self.image_size)))
+        number = self.num_frames if num_frames is None else num_frames
+        stride = self.frame_stride if frame_stride is None else frame_stride
+        with open_video(video, self.video_backend, fps, strict=False) as reader:
+
+            def read() -> tuple[FramePlan, torch.Tensor]:
+                plan = plan_frames(reader, number, stride, segment_s)
+                if len(plan.frame_indices) > MANY_FRAMES:
+                    logger.warning(
+                        "%s has %d dense frames, which are all held in memory here; `analyze_video` streams them.",
+                        reader.path,
+                        len(plan.frame_indices),
+                    )
+                return plan, torch.cat(list(FrameStream(reader, plan.frame_indices, self.image_size)))
+
+            plan, pixels = read_what_is_there(reader, read, strict=False)
+            if reader.warning:
+                logger.warning("%s: %s", reader.path, reader.warning)
         return {
             "pixel_values": pixels,
             "frame_indices": torch.tensor(plan.frame_indices),

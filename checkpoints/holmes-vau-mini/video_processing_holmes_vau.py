@@ -4,7 +4,7 @@ import queue
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from .video_reader_holmes_vau import check_indices
+from .video_reader_holmes_vau import VideoReader, VideoReadError, check_indices, find_gaps, usual_interval_s
 
 
 DENSE_STRIDE = 16  # frames; the original release scores every 16th frame
@@ -51,7 +51,7 @@ def segment_frame_range(
     """First frame and number of frames shown in `start_s <= t < end_s`, all in seconds.
 
     The end (by default that of the video) is clipped to the video. A segment that falls between two frames gets the
-    frame nearest to its middle.
+    frame nearest to its middle; one in which the recording stood still (see `find_gaps`) is an error.
 
     Example:
 
@@ -62,14 +62,20 @@ def segment_frame_range(
     ```
     """
     times_s = np.asarray(timestamps_s, dtype=np.float64)
-    video_end_s = float(times_s[-1] + (times_s[-1] / (len(times_s) - 1) if len(times_s) > 1 else ONE_FRAME_S))
-    if not 0 <= start_s < video_end_s:
+    video_end_s = float(times_s[-1] + (usual_interval_s(times_s) or ONE_FRAME_S))
+    if not 0 <= start_s < video_end_s - TIME_EPS_S:
         raise ValueError(f"`start_s` must lie within the video, 0 to {video_end_s:.3f} seconds, got {start_s}.")
     end_s = video_end_s if end_s is None or end_s > video_end_s else end_s
     if not end_s > start_s:
         raise ValueError(f"`end_s` must be greater than `start_s` ({start_s} seconds), got {end_s}.")
     first, stop = np.searchsorted(times_s, (start_s - TIME_EPS_S, end_s - TIME_EPS_S))
     if first == stop:
+        for gap_start_s, gap_end_s in find_gaps(times_s, video_end_s):
+            if gap_start_s <= start_s and end_s <= gap_end_s:
+                raise ValueError(
+                    f"{start_s:g} to {end_s:g} seconds: the recording stood still from {gap_start_s:.3f} to "
+                    f"{gap_end_s:.3f} seconds, got no frame. Choose a span outside."
+                )
         return int(np.abs(times_s - (start_s + end_s) / 2).argmin()), 1
     return int(first), int(stop - first)
 
@@ -121,14 +127,28 @@ def plan_frames(video, num_frames: int, stride: int, segment_s: tuple[float, flo
     indices = sorted({*dense, *(shown or [])})
     position = {index: i for i, index in enumerate(indices)}
     scored = set(dense)
-    after = first + count
     return FramePlan(
         frame_indices=indices,
         dense_mask=[index in scored for index in indices],
         selected=None if shown is None else [position[index] for index in shown],
         num_frames=num_frames,
-        end_s=float(video.timestamps_s[after]) if after < video.num_frames else video.duration_s,
+        end_s=video.shown_until_s(first + count - 1),
     )
+
+
+def read_what_is_there(video, read: Callable, strict: bool):
+    """`read()`, which reads an opened video. Where a file that looked sound fails, and `strict` is off, it is surveyed
+    and `read` called once more.
+
+    Raises `VideoReadError` if frames cannot be read all the same.
+    """
+    try:
+        return read()
+    except VideoReadError:
+        if strict or not isinstance(video, VideoReader) or video.is_surveyed:
+            raise
+    video.survey()
+    return read()
 
 
 def resize_frames(frames: np.ndarray, image_size: int) -> torch.Tensor:

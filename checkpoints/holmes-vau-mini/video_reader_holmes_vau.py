@@ -8,26 +8,37 @@ held to one thread, which does not then get in the way of decord's). decord is t
 """
 
 import logging
+import math
 import operator
 import os
 import re
-from array import array
+import struct
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
 from itertools import chain, pairwise, repeat
-from typing import NamedTuple
 
 import numpy as np
 import torch
+
+from .video_packets_holmes_vau import (
+    MAX_REORDERED,
+    PacketTable,
+    Scan,
+    StreamFacts,
+    VideoReadError,
+    data_packets,
+    decode_all,
+    decode_packet,
+    describe_damage,
+    missing_spans,
+    open_stream,
+    scan_packets,
+)
 
 
 try:
     import av
     from av.video.reformatter import VideoReformatter
-
-    # Until PyAV 19, a title that is not UTF-8 is otherwise an error.
-    OPEN_OPTIONS = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 except ImportError:
     av = None
 
@@ -36,119 +47,11 @@ logger = logging.getLogger(__name__)
 DEFAULT_FPS = 30.0  # frames per second of an array that states none
 SEEK_GAP_FRAMES = 48  # a jump that saves fewer frames is decoded through
 MAX_THREADS = 8  # more gain little: a frame waits for the frames it refers to
-NO_PTS = -(2**63)  # ticks of a packet without a presentation time, as in FFmpeg
+USUAL = (0.45, 1.9)  # medians; longer intervals between frames are pauses, or a frame is missing
+RATE_TOLERANCE = 0.1  # between the average rate of a video and that of its usual intervals
+GAP_S, GAP_INTERVALS = 5.0, 10  # a recording has a gap where the next frame is further away than both
 DECORD_BATCH = 4  # frames per call
 DECORD_KINDS = (("mov", "matroska"), ("h264", "hevc"), ("yuv420p", "yuvj420p"))  # container, codec, pixels: compared
-# Containers and codecs with one packet for every frame, marked with its presentation time. Others (MPEG-TS, raw
-# streams, VP8 with its invisible frames) are decoded once from end to end to learn their frames.
-INDEXED_CONTAINERS = ("mov", "matroska", "avi")
-INDEXED_CODECS = ("h264", "hevc", "vp9", "av1", "libdav1d", "mpeg4", "mjpeg")
-PROGRESSIVE = (0, 1)  # AVFieldOrder unknown, progressive: a packet of interlaced video may hold half a frame
-
-
-class VideoReadError(ValueError):
-    """A video file cannot be read. One line: the file, what is wrong, what to do."""
-
-
-class PacketTable(NamedTuple):
-    """What is kept of the packets of a file, an array of shape `(num_packets,)` each, in file order.
-
-    Args:
-        pts (`np.ndarray`): Presentation time in ticks; `NO_PTS` where there is none.
-        duration (`np.ndarray`): Duration in ticks.
-        is_key (`np.ndarray`): Whether the container calls it a keyframe.
-        is_start (`np.ndarray`): Whether decoding may start with it: no frame shown from there on needs an earlier one.
-        is_hidden (`np.ndarray`): Whether an edit list hides it.
-    """
-
-    pts: np.ndarray
-    duration: np.ndarray
-    is_key: np.ndarray
-    is_start: np.ndarray
-    is_hidden: np.ndarray
-
-
-@contextmanager
-def open_stream(path: str) -> Iterator[tuple]:
-    """PyAV's container and video stream of a file; its errors become `VideoReadError`."""
-    ffmpeg_error = av.FFmpegError  # looked up now: a generator that is left may end when `av` is gone
-    try:
-        # The absolute path keeps a name like `pipe:0.mp4` from being taken for a protocol.
-        container = av.open(os.path.abspath(path), **OPEN_OPTIONS)
-    except ffmpeg_error as error:
-        problem = f"{path}: not a video, or empty or cut off before its index ({error.strerror})"
-        raise VideoReadError(f"{problem}. Download or export it again.") from error
-    with container:
-        stream = container.streams.best("video")
-        if stream is None or stream.disposition & av.stream.Disposition.attached_pic:
-            raise VideoReadError(f"{path}: has no video stream (audio only?). Pass a file with pictures.")
-        if stream.codec_context is None:
-            raise VideoReadError(f"{path}: no decoder for its video codec. Convert it to H.264 with ffmpeg.")
-        try:
-            yield container, stream
-        except ffmpeg_error as error:
-            problem = f"{path}: damaged, or of an unsupported kind ({error.strerror})"
-            raise VideoReadError(f"{problem}. Export it again, as H.264.") from error
-
-
-def data_packets(container, stream) -> Iterator:
-    """The packets of a stream, then `None`, at which a decoder gives up the frames it still holds."""
-    with suppress(IndexError):  # PyAV's, after the last packet of damaged MPEG-TS in which streams show up late
-        # Empty packets stand for dropped frames in AVI; decoders take them for the end.
-        yield from (packet for packet in container.demux(stream) if packet.size)
-    yield None
-
-
-def holds_idr(packet: bytes, extradata: bytes) -> bool:
-    """Whether an H.264 packet holds an IDR picture (NAL unit type 5), across which no frame refers.
-
-    Containers also mark recovery points as keyframes, after which the picture may build up only gradually.
-    """
-    if len(extradata) < 5 or extradata[0] != 1:  # no `avcC` header: NAL units follow start codes
-        return any(unit[0] & 31 == 5 for unit in packet.split(b"\0\0\1")[1:] if unit)
-    start, length_size = 0, (extradata[4] & 3) + 1
-    while start + length_size < len(packet):
-        if packet[start + length_size] & 31 == 5:
-            return True
-        start += length_size + int.from_bytes(packet[start : start + length_size], "big")
-    return False
-
-
-def scan_packets(path: str, container, stream) -> tuple[PacketTable, "av.VideoFrame"]:
-    """Read through a file: its packets in file order, and its first frame, the only one to be decoded."""
-    # 40 bytes a packet, where tuples of a long video take tens of megabytes.
-    rows, whole, first, fault = array("q"), 0, None, None
-    is_h264, extradata = stream.codec_context.name == "h264", stream.codec_context.extradata or b""
-    for packet in data_packets(container, stream):
-        if first is None and fault is None:
-            try:
-                first = next(iter(stream.decode(packet)), None)
-            except av.FFmpegError as error:  # told below, unless the file turns out to be cut short
-                fault = error
-        if packet is not None:
-            whole += not packet.is_corrupt
-            is_start = packet.is_keyframe and (not is_h264 or holds_idr(bytes(packet), extradata))
-            pts = NO_PTS if packet.pts is None else packet.pts
-            rows.extend((pts, packet.duration or 0, packet.is_keyframe, is_start, packet.is_discard))
-    # MP4 lists its samples up front, so missing ones show; the one that the file ends in comes out as corrupt.
-    listed = len(stream.index_entries) if container.format.name.startswith("mov") else 0
-    if whole < listed:
-        raise VideoReadError(f"{path}: cut short, {whole} of {listed} frames could be read. Download it again.")
-    if first is None:
-        raise VideoReadError(f"{path}: no frame can be decoded. Export it again, as H.264.") from fault
-    pts, duration, *marks = np.frombuffer(rows, dtype=np.int64).reshape(-1, len(PacketTable._fields)).T
-    return PacketTable(pts, duration, *(mark.astype(bool) for mark in marks)), first
-
-
-def is_indexed(packets: PacketTable, container: str, context) -> bool:
-    """Whether frames and packets match one to one by presentation time."""
-    pts = packets.pts
-    if container not in INDEXED_CONTAINERS or context.name not in INDEXED_CODECS or (pts == NO_PTS).any():
-        return False
-    if context.field_order not in PROGRESSIVE or (container == "avi" and context.has_b_frames):  # AVI: decoding times
-        return False
-    # What is shown before the first keyframe cannot be decoded.
-    return bool(packets.is_start[0] and pts[0] == pts.min() and len(np.unique(pts)) == len(pts))
 
 
 def is_decord_exact(packets: PacketTable, container: str, codec: str, frame) -> bool:
@@ -163,7 +66,59 @@ def is_decord_exact(packets: PacketTable, container: str, codec: str, frame) -> 
         return False
     kind = (container, codec, frame.format.name)
     known = all(a in b for a, b in zip(kind, DECORD_KINDS, strict=True))
-    return known and frame.width % 2 == frame.height % 2 == frame.rotation == 0
+    return known and frame.width % 2 == frame.height % 2 == 0 and orientation_of(frame) == (0, False)
+
+
+def orientation_of(frame) -> tuple[int, bool]:
+    """How a decoded frame is displayed, by its display matrix: mirrored left to right or not, and after that turned by
+    quarter turns counterclockwise, to the nearest."""
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return 0, False
+    a, b, _, c, d, *_ = struct.unpack("=9i", bytes(matrix))  # (x, y) is shown at (a x + c y, b x + d y), y downwards
+    if a * d == b * c:  # shows nothing: not meant
+        return 0, False
+    is_mirrored = a * d < b * c
+    degrees = math.degrees(math.atan2(-b, -a) if is_mirrored else math.atan2(b, a))  # clockwise
+    return round(-degrees / 90) % 4, is_mirrored
+
+
+def usual_interval_s(timestamps_s: np.ndarray) -> float | None:
+    """Seconds from one frame to the next where a video runs: the mean of those intervals that are near the median.
+    `None` of a single frame."""
+    intervals_s = np.diff(timestamps_s)
+    if not len(intervals_s):
+        return None
+    ratio = intervals_s / np.median(intervals_s)
+    return float(intervals_s[(ratio > USUAL[0]) & (ratio < USUAL[1])].mean())
+
+
+def find_gaps(timestamps_s: Sequence[float] | np.ndarray, end_s: float) -> list[tuple[float, float]]:
+    """
+    Spans in which a recording stood still: the next frame is more than 5 seconds and more than 10 usual intervals
+    away. A gap begins one usual interval after the frame before it. A time-lapse has none.
+
+    Args:
+        timestamps_s (`np.ndarray` of shape `(num_frames,)`): Time of each frame in seconds, increasing.
+        end_s (`float`): When the last frame ends, in seconds.
+
+    Returns:
+        `list[tuple[float, float]]`: Start and end of each gap in seconds, in time order.
+
+    Example:
+
+    ```python
+    >>> find_gaps([0.0, 0.5, 1.0, 3600.0, 3600.5], end_s=3601.0)
+    [(1.5, 3600.0)]
+
+    ```
+    """
+    times_s = np.append(np.asarray(timestamps_s, dtype=np.float64), end_s)
+    interval_s = usual_interval_s(times_s[:-1])
+    if interval_s is None:
+        return []
+    before = np.flatnonzero(np.diff(times_s) > max(GAP_S, GAP_INTERVALS * interval_s))
+    return [(float(times_s[i] + interval_s), float(times_s[i + 1])) for i in before]
 
 
 def import_decord():
@@ -186,6 +141,21 @@ def check_indices(frame_indices: Sequence[int] | np.ndarray, num_frames: int) ->
 
 class _Video:
     """What a file and a video in memory share. Subclasses set the attributes and write `frames`."""
+
+    damaged_s: list[tuple[float, float]] = []
+    warning = ""
+
+    @property
+    def gaps_s(self) -> list[tuple[float, float]]:
+        """Where the recording stood still, see [`find_gaps`]."""
+        return find_gaps(self.timestamps_s, self.duration_s)
+
+    def shown_until_s(self, frame_idx: int) -> float:
+        """When a frame is over, in seconds: at the next one, at the end, or where a gap or missing frames begin."""
+        last = frame_idx + 1 == self.num_frames
+        end_s = self.duration_s if last else float(self.timestamps_s[frame_idx + 1])
+        begun_s = (start_s for start_s, _ in [*self.gaps_s, *self.damaged_s])
+        return min([end_s, *(start_s for start_s in begun_s if start_s > self.timestamps_s[frame_idx])])
 
     def __enter__(self):
         return self
@@ -210,25 +180,32 @@ class VideoReader(_Video):
     A video file, read frame by frame. Every read opens the file and closes it again.
 
     Args:
-        path (`str` or `os.PathLike`): A video file. MP4 is known to be complete when it opens; files of other
-            kinds, Matroska, AVI and MPEG-TS among them, are read up to where they end.
+        path (`str` or `os.PathLike`): A video file.
         backend (`str`, *optional*, defaults to `"auto"`): `"pyav"`, `"decord"`, or `"auto"`, which is PyAV, the
             faster. Frames are the same: files that decord would read wrong are read with PyAV all the same.
         num_threads (`int`, *optional*, defaults to 0): Decoding threads; 0 is one for every CPU core but one.
+        strict (`bool`, *optional*, defaults to `True`): Refuse a file that is damaged or cut short. Else its frames
+            are those that can be decoded, at the times the file gives them, and `warning` says what is missing.
 
     Attributes:
         path (`str`), backend (`str`): As given; as used, `"pyav"` or `"decord"`.
-        num_frames (`int`), fps (`float`), duration_s (`float`): Frames shown, their average rate, and when they end.
+        num_frames (`int`), fps (`float`), duration_s (`float`): Frames shown, their rate, and when they end. The rate
+            is the average, unless that is none, as in a recording with gaps: then that of the usual intervals.
         width (`int`), height (`int`): Size in pixels as displayed, after rotation.
-        timestamps_s (`np.ndarray` of shape `(num_frames,)`): Time of each frame in seconds from the first.
+        timestamps_s (`np.ndarray` of shape `(num_frames,)`): Time of each frame in seconds from the file's first.
+        damaged_s (`list[tuple[float, float]]`), warning (`str`): Spans in seconds of which frames are missing, and
+            what is wrong with the file in one line; empty for a sound one.
+        is_cut (`bool`), is_surveyed (`bool`): Whether it is cut short; whether all of it was decoded for its frames.
+        gaps_s (`list[tuple[float, float]]`): Spans in seconds in which the recording stood still, see [`find_gaps`].
         pts, start_pts (`np.ndarray`): In ticks of the file, the time of each frame, and those decoding may start at.
-        coded_size (`tuple[int, int]`), quarter_turns (`int`): Width and height before the display rotation, and that
-            rotation, counterclockwise.
+        coded_size (`tuple[int, int]`), is_mirrored (`bool`), quarter_turns (`int`): Width and height as stored;
+            whether the picture is mirrored left to right; and how it is turned after that, counterclockwise.
 
-    Raises [`VideoReadError`] if the file cannot be read; damage in its middle shows when it is read there.
+    Raises [`VideoReadError`] if the file cannot be read, also later where damage does not show before a frame is
+    decoded; what then still can be is known after [`~VideoReader.survey`].
     """
 
-    def __init__(self, path: str | os.PathLike, backend: str = "auto", num_threads: int = 0):
+    def __init__(self, path: str | os.PathLike, backend: str = "auto", num_threads: int = 0, strict: bool = True):
         if backend not in ("auto", "pyav", "decord"):
             raise ValueError(f"`backend` must be 'auto', 'pyav' or 'decord', got {backend!r}.")
         if av is None:
@@ -241,45 +218,85 @@ class VideoReader(_Video):
             raise VideoReadError(f"{self.path}: {problem}. Pass the path of a video file.")
         self.num_threads = num_threads or max(1, min((os.cpu_count() or 1) - 1, MAX_THREADS))
         self.backend = "decord" if self._index() and backend == "decord" else "pyav"
+        if strict:
+            check_sound(self)
 
-    def _index(self) -> bool:
-        """Read all of the file and decode one frame, or all if packets do not tell the frames apart. Returns whether
-        decord reads the file right."""
+    def survey(self) -> None:
+        """Decode the file from end to end, in one thread, to learn which of its frames can be decoded: for a file that
+        looked sound and failed. Frame numbers may change."""
+        self._index(survey=True)
+        self.backend = "pyav"
+
+    def _index(self, survey: bool = False) -> bool:
+        """Read all of the file and decode one frame, or all if packets do not tell the frames apart or do not look
+        sound. Returns whether decord reads the file right."""
         with open_stream(self.path) as (container, stream):
-            packets, first = scan_packets(self.path, container, stream)
-            context, rate = stream.codec_context, stream.average_rate or stream.guessed_rate
-            name, codec, extradata = container.format.name.split(",")[0], context.name, context.extradata or b""
-            ticks_per_s = stream.time_base.denominator / stream.time_base.numerator
-            indexed, stated = is_indexed(packets, name, context), stream.frames
-        fps, end = float(rate) if rate else DEFAULT_FPS, 0
-        if indexed:
-            order = np.argsort(packets.pts)
-            order = order[~packets.is_hidden[order]]
-            pts, durations = packets.pts[order], packets.duration[order]
-            # Durations in MP4 are those of decoding, of which only the sum is right; Matroska states nominal ones.
-            end = int(durations.sum() if name == "mov" else pts[-1] - pts[0] + durations[-1])
-        else:
-            with open_stream(self.path) as (container, stream):
-                pts = [frame.pts for packet in data_packets(container, stream) for frame in stream.decode(packet)]
-            if None in pts or any(b <= a for a, b in pairwise(pts)):  # no times to be had: evenly spaced ones
-                pts, ticks_per_s = list(range(len(pts))), fps
-        self.pts = np.array(pts, dtype=np.int64)  # ticks, increasing
-        # Ticks to start decoding at. None if frames are told only by counting from the beginning.
-        self.start_pts = np.sort(packets.pts[packets.is_start]) if indexed else np.array([], dtype=np.int64)
-        # No frame refers to non-reference frames, so decoders may drop them. HEVC promises it within a temporal layer
-        # only, so there must be just one (`numTemporalLayers` in the `hvcC` header, which begins with its version, 1).
-        one_layer = len(extradata) > 21 and extradata[0] == 1 and extradata[21] >> 3 & 7 == 1
-        self._droppable = indexed and (codec == "h264" or (codec == "hevc" and one_layer))
-        self.num_frames = len(pts)
-        self.timestamps_s = (self.pts - pts[0]) / ticks_per_s
-        self.duration_s = end / ticks_per_s if end > pts[-1] - pts[0] else float(self.timestamps_s[-1]) + 1 / fps
-        # A stated rate is exact where it is right. Matroska states the nominal rate of variable-rate video.
-        self.fps = fps if abs(fps * self.duration_s - len(pts)) <= 1 else len(pts) / self.duration_s
+            scan = scan_packets(self.path, container, stream)
+            facts = StreamFacts.read(container, stream, scan.packets)
+        packets, first, lost = scan.packets, scan.first, 0
+        self.is_surveyed, self.is_cut = survey or not scan.is_sound, scan.is_cut
+        # What is shown before the first keyframe cannot be decoded.
+        starts_clean = facts.frame_a_packet and packets.is_start[0] and packets.pts[0] == packets.pts.min()
+        # Frames are told apart by their times, or else by counting from the beginning.
+        self._is_counted = not starts_clean
+        pts = np.sort(packets.pts[~packets.is_hidden])
+        if self._is_counted or self.is_surveyed:
+            decoded, first, lost = decode_all(self.path, self.is_surveyed)
+            if lost and not self.is_surveyed:
+                return self._index(survey=True)
+            pts = decoded if self._is_counted else later_each(decoded, packets.pts)
+        if first is None or not len(pts):
+            problem = "cut short, no whole frame is there" if scan.is_cut else "no frame can be decoded"
+            raise VideoReadError(f"{self.path}: {problem}. Download or export it again.")
+        self._set_times(pts, scan, facts, lost)
+        # Ticks to start decoding at.
+        self.start_pts = np.sort(packets.pts[packets.is_start & (not self._is_counted)])
+        if self.is_surveyed:
+            # What stands in for damaged pictures is made of those before, so it starts where nothing up to the next
+            # start is damaged.
+            bad = packets.pts[packets.is_broken | ~(np.isin(packets.pts, self.pts) | packets.is_hidden)]
+            before = np.searchsorted(self.start_pts, bad, "right") - 1
+            self.start_pts = np.delete(self.start_pts, before[before >= 0])
+        self._droppable = starts_clean and not self.is_surveyed and drops_safely(facts)
         self.coded_size = (first.width, first.height)
-        self.quarter_turns = round(first.rotation / 90) % 4  # counterclockwise, to the displayed picture
+        self.quarter_turns, self.is_mirrored = orientation_of(first)
         self.width, self.height = self.coded_size[::-1] if self.quarter_turns % 2 else self.coded_size
         # decord makes room for the stated number of frames, and aborts the process where it is absurd.
-        return indexed and stated in (0, len(packets.pts)) and is_decord_exact(packets, name, codec, first)
+        countable = starts_clean and not self.is_surveyed and facts.num_frames in (0, len(packets.pts))
+        return countable and is_decord_exact(packets, facts.container, facts.codec, first)
+
+    def _set_times(self, pts: Sequence[int | None], scan: Scan, facts: StreamFacts, lost: int) -> None:
+        """Set times, duration and rate, and what is missing, from the times of frames in ticks."""
+        stated_fps, ticks_per_s, spans = facts.fps or DEFAULT_FPS, float(facts.ticks_per_s), []
+        if None in pts or any(b <= a for a, b in pairwise(pts)):  # no times to be had: evenly spaced ones
+            pts, ticks_per_s = range(len(pts)), stated_fps
+        elif self.is_surveyed or scan.is_cut:
+            # Of MPEG-TS whole packets get lost; in a file that is cut short, frames that come before one shown after.
+            suspect = len(pts) if self.is_surveyed and not facts.frame_a_packet else scan.is_cut * (MAX_REORDERED + 1)
+            spans = missing_spans(scan.packets, np.array(pts), facts.frame_a_packet, suspect)
+        self.pts = np.array(pts, dtype=np.int64)  # ticks, increasing
+        begin = min(self.pts[0], spans[0][0]) if spans else self.pts[0]
+        self.num_frames, self.timestamps_s = len(self.pts), (self.pts - begin) / ticks_per_s
+        interval_s = usual_interval_s(self.timestamps_s) or 1 / stated_fps
+        packets, end = scan.packets, 0
+        if not self._is_counted:
+            order = np.argsort(packets.pts)
+            order = order[~packets.is_hidden[order]]
+            durations = packets.duration[order]
+            # Durations in MP4 are those of decoding, of which only the sum is right; Matroska states nominal ones.
+            end = packets.pts[order[-1]] - packets.pts[order[0]] + durations[-1]
+            end = int(durations.sum() if facts.container == "mov" else end)
+        is_over = end > self.pts[-1] - begin
+        self.duration_s = end / ticks_per_s if is_over else float(self.timestamps_s[-1]) + interval_s
+        self.damaged_s = [(float(a - begin) / ticks_per_s, float(b - begin) / ticks_per_s) for a, b in spans]
+        missing_s = sum(end_s - start_s for start_s, end_s in self.damaged_s)
+        self.fps = choose_rate(stated_fps, self.num_frames, self.duration_s - missing_s, interval_s)
+        stated_s, end_s = facts.duration_s, self.duration_s if scan.is_cut else None
+        if stated_s is not None and stated_s <= self.duration_s + interval_s / 2:
+            stated_s = None
+        self.warning = describe_damage(self.damaged_s, lost, end_s, stated_s)
+        if scan.is_cut and stated_s is not None:
+            self.damaged_s.append((self.duration_s, stated_s))
 
     def find_start(self, frame_idx: int) -> int:
         """Which of `start_pts` to decode from; 0, or -1 if there are none, is the beginning."""
@@ -299,12 +316,13 @@ class VideoReader(_Video):
 
     def decode_run(self, frame_indices: list[int], seek: bool = True) -> Iterator:
         """PyAV frames at increasing `frame_indices`, decoded in one go."""
-        by_number, start, number = not len(self.start_pts), self.find_start(frame_indices[0]), -1
-        wanted = deque(frame_indices if by_number else self.pts[frame_indices].tolist())
+        start, number, skip_damage = self.find_start(frame_indices[0]), -1, self.is_surveyed or self.is_cut
+        wanted = deque(frame_indices if self._is_counted else self.pts[frame_indices].tolist())
         kept = {*wanted}
         with open_stream(self.path) as (container, stream):
-            stream.thread_type, stream.codec_context.thread_count = "AUTO", self.num_threads
-            packets = data_packets(container, stream)
+            threads = 1 if self.is_surveyed else self.num_threads
+            stream.thread_type, stream.codec_context.thread_count = "AUTO", threads
+            packets = data_packets(container, stream, skip_damage)
             if seek and start > 0:
                 container.seek(int(self.start_pts[start]), stream=stream)
                 packet = next(packets)
@@ -315,9 +333,9 @@ class VideoReader(_Video):
             for packet in packets:
                 if self._droppable and packet is not None:
                     stream.codec_context.skip_frame = "DEFAULT" if packet.pts in kept else "NONREF"
-                for frame in stream.decode(packet):
+                for frame in decode_packet(stream, packet, skip_damage) or ():
                     number += 1
-                    if (number if by_number else frame.pts) == wanted[0]:
+                    if (number if self._is_counted else frame.pts) == wanted[0]:
                         yield frame
                         wanted.popleft()
                         if not wanted:
@@ -329,7 +347,8 @@ class VideoReader(_Video):
         reformatter = VideoReformatter()  # kept: setting it up takes longer than using it
         for run in self._split_runs(frame_indices):
             for frame in self.decode_run(run):
-                yield np.rot90(reformatter.reformat(frame, *self.coded_size, "rgb24").to_ndarray(), self.quarter_turns)
+                pixels = reformatter.reformat(frame, *self.coded_size, "rgb24").to_ndarray()
+                yield np.rot90(pixels[:, ::-1] if self.is_mirrored else pixels, self.quarter_turns)
 
     def _decode_with_decord(self, frame_indices: list[int]) -> Iterator[np.ndarray]:
         decord, done = import_decord(), 0
@@ -356,6 +375,42 @@ class VideoReader(_Video):
         decode = self._decode_with_decord if self.backend == "decord" else self._decode_with_pyav
         for frame_idx, frame in zip(times, decode([*times]), strict=True):
             yield from repeat(frame, times[frame_idx])
+
+
+def later_each(pts: list[int | None], known: np.ndarray) -> list[int]:
+    """Those times of decoded frames that are known and later than all before: a damaged packet may bring any."""
+    kept, allowed = [], {*known.tolist()}
+    for time in pts:
+        if time in allowed and (not kept or time > kept[-1]):
+            kept.append(time)
+    return kept
+
+
+def drops_safely(facts: StreamFacts) -> bool:
+    """Whether no frame refers to non-reference frames, so that decoders may drop them. HEVC promises it within a
+    temporal layer only, so there must be just one (`numTemporalLayers` in the `hvcC` header, which begins with its
+    version, 1)."""
+    extradata = facts.extradata
+    one_layer = len(extradata) > 21 and extradata[0] == 1 and extradata[21] >> 3 & 7 == 1
+    return facts.codec == "h264" or (facts.codec == "hevc" and one_layer)
+
+
+def choose_rate(stated_fps: float, num_frames: int, duration_s: float, interval_s: float) -> float:
+    """Frames per second: as stated where that is exact, else the average; where a recording has pauses, neither is its
+    rate, but that of its usual intervals."""
+    average_fps = num_frames / duration_s
+    # Matroska states the nominal rate of variable-rate video.
+    fps = stated_fps if abs(stated_fps * duration_s - num_frames) <= 1 else average_fps
+    return fps if abs(fps * interval_s - 1) <= RATE_TOLERANCE else 1 / interval_s
+
+
+def check_sound(video) -> None:
+    """Raise [`VideoReadError`] if an opened video is damaged or cut short."""
+    if video.warning:
+        raise VideoReadError(
+            f"{video.path}: {video.warning}. Copy, download or export it again; what is there is read with "
+            "strict=False, and by `holmes-vau analyze` without --strict."
+        )
 
 
 class ArrayVideo(_Video):
@@ -403,17 +458,21 @@ class ArrayVideo(_Video):
         yield from map(self._frame, check_indices(frame_indices, self.num_frames))
 
 
-def open_video(video, backend: str = "auto", fps: float | None = None) -> VideoReader | ArrayVideo:
-    """Open a path ([`VideoReader`]) or a video in memory ([`ArrayVideo`], with `fps`, by default 30.0 frames per
-    second); an opened video is returned as it is."""
+def open_video(
+    video, backend: str = "auto", fps: float | None = None, strict: bool = True
+) -> VideoReader | ArrayVideo:
+    """Open a path ([`VideoReader`], `strict` or not) or a video in memory ([`ArrayVideo`], with `fps`, by default 30.0
+    frames per second); an opened video is returned as it is."""
     if isinstance(video, (VideoReader, ArrayVideo)):
+        if strict:
+            check_sound(video)
         return video
     if isinstance(video, (str, os.PathLike)):
         if re.match(r"[a-z]+://", os.fsdecode(video), re.IGNORECASE):
             raise ValueError(f"{video}: a URL. Download the video first and pass the path of the file.")
         if fps is not None:
             raise ValueError(f"{video}: got fps={fps}, but a file states its own frame rate. Leave `fps` out.")
-        return VideoReader(video, backend)
+        return VideoReader(video, backend, strict=strict)
     if isinstance(video, (np.ndarray, torch.Tensor, list, tuple)):
         return ArrayVideo(video, DEFAULT_FPS if fps is None else fps)
     raise TypeError(f"`video` must be a path, an array or a list of frames, got {type(video).__name__}.")
