@@ -126,10 +126,13 @@ def _search(folder: str, found: FoundVideos) -> None:
         found.notes.append(f"{folder}: {said}")
 
 
-def report_folders(videos: list[str], output: str) -> dict[str, Path]:
-    """A folder of its own in `output` for each video, named after the file. Of names that are equal but for the case
-    of their letters, in this call or an earlier one, the later video gets a number; a video that has a folder keeps
-    it; what is somebody else's is left alone."""
+def report_folders(videos: list[str], output: str, options: dict) -> dict[str, Path]:
+    """A folder of its own in `output` for each video and these options, named after the file.
+
+    Of names that are equal but for the case of their letters, in this call or an earlier one, the later gets a number,
+    and so does a video that was analysed with other options (another question, another span): what is there stays. A
+    video with a report of the same options keeps its folder; what is somebody else's is left alone.
+    """
     there = {folded(name): name for name in sorted(os.listdir(output))} if os.path.isdir(output) else {}
     folders, taken = {}, set()
     for video in videos:
@@ -140,7 +143,7 @@ def report_folders(videos: list[str], output: str) -> dict[str, Path]:
                 name = there.get(folded(name), name)
             report = earlier_analysis(Path(output, name))
             is_free = report == {} and folded(name) not in taken
-            if is_free or (report and report["video"] == os.path.abspath(video)):
+            if is_free or (report and [report["video"], report.get("options")] == [os.path.abspath(video), options]):
                 break
             number += 1
         taken.add(folded(name))
@@ -314,7 +317,7 @@ def run_analyze(args: argparse.Namespace) -> int:
     for line in (*(f"note: {note}" for note in notes), *(f"error: {problem}" for problem in problems)):
         print(line, file=sys.stderr)
     failed = len(problems)
-    folders = report_folders(videos, args.output) if args.output else {}
+    folders = report_folders(videos, args.output, options_of(args)) if args.output else {}
     if args.resume:
         done = [video for video in videos if is_done(folders[video], options_of(args))]
         for video in done:

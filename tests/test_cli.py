@@ -87,7 +87,7 @@ def test_many_videos_and_bad_ones(analyze, clip, tmp_path):
 
 
 def test_equal_names_get_folders_of_their_own(tmp_path):
-    folders = cli.report_folders(["a/x.mp4", "b/x.mp4", "b/x.avi", "x-2.mp4"], str(tmp_path))
+    folders = cli.report_folders(["a/x.mp4", "b/x.mp4", "b/x.avi", "x-2.mp4"], str(tmp_path), {})
     assert [folder.name for folder in folders.values()] == ["x", "x-2", "x-3", "x-2-2"]
 
 
@@ -111,7 +111,7 @@ ODD_NAMES = [
 def test_no_name_leads_out_of_the_output_folder(tmp_path, name):
     """Nor to a name that file systems refuse or drop letters of."""
     videos = [os.path.join(folder, name) for folder in ("a", "b")]
-    first, second = cli.report_folders(videos, str(tmp_path / "out")).values()
+    first, second = cli.report_folders(videos, str(tmp_path / "out"), {}).values()
     for folder in (first, second):
         assert folder.parent == tmp_path / "out" and folder.name.strip(". ") == folder.name != ""
         folder.mkdir(parents=True)
@@ -121,18 +121,22 @@ def test_no_name_leads_out_of_the_output_folder(tmp_path, name):
 
 def write_analysis(folder: Path, video: Path | str) -> None:
     folder.mkdir(parents=True)
-    (folder / "analysis.json").write_text(json.dumps({"video": str(video), "scores": [0.5], "answer": ""}))
+    (folder / "analysis.json").write_text(
+        json.dumps({"video": str(video), "scores": [0.5], "answer": "", "options": {}})
+    )
     (folder / "report.html").touch()
 
 
 def test_names_that_differ_in_case_alone_get_folders_of_their_own(tmp_path):
     names = ["A.mp4", "a.mp4", "a.MP4", "\u00e9.mp4", "e\u0301.mp4", "É.mp4"]
-    folders = cli.report_folders(names, str(tmp_path))
+    folders = cli.report_folders(names, str(tmp_path), {})
     assert [folder.name for folder in folders.values()] == ["A", "a-2", "a-3", "\u00e9", "e\u0301-2", "É-3"]
     write_analysis(tmp_path / "B", tmp_path / "B.mp4")  # an earlier call's
-    assert cli.report_folders([str(tmp_path / "b.mp4")], str(tmp_path)) == {str(tmp_path / "b.mp4"): tmp_path / "b-2"}
+    assert cli.report_folders([str(tmp_path / "b.mp4")], str(tmp_path), {}) == {
+        str(tmp_path / "b.mp4"): tmp_path / "b-2"
+    }
     both = [str(tmp_path / name) for name in ("b.mp4", "B.mp4")]
-    assert [folder.name for folder in cli.report_folders(both, str(tmp_path)).values()] == ["b-2", "B"]
+    assert [folder.name for folder in cli.report_folders(both, str(tmp_path), {}).values()] == ["b-2", "B"]
 
 
 @pytest.mark.parametrize(
@@ -148,7 +152,7 @@ def test_what_is_somebody_elses_is_left_alone(analyze, clip, tmp_path, content):
     elif content is not None:
         (folder / "analysis.json").write_bytes(content)
     before = sorted((path.name, path.is_dir() or path.read_bytes()) for path in folder.iterdir())
-    assert cli.report_folders([str(clip)], str(tmp_path)) == {str(clip): tmp_path / "clip-2"}
+    assert cli.report_folders([str(clip)], str(tmp_path), {}) == {str(clip): tmp_path / "clip-2"}
     if content in (b"[]", "folder"):  # the whole way, which takes longer
         status, out, err = analyze(clip, "--output", tmp_path, "--resume")
         assert status == 0 and not errors(err) and (tmp_path / "clip-2" / "report.html").is_file()
@@ -170,7 +174,7 @@ def test_where_a_report_may_go(tmp_path, kind):
     else:
         write_analysis(folder, video)
         (folder / "report.html").unlink()
-    (found,) = cli.report_folders([video], str(tmp_path)).values()
+    (found,) = cli.report_folders([video], str(tmp_path), {}).values()
     assert found.name == ("clip" if kind in ("other files", "half a report") else "clip-2")
     assert not cli.is_done(found, None)
 
@@ -217,8 +221,20 @@ def test_resume_skips_what_is_done(analyze, clip, tmp_path):
     before = report.stat().st_mtime_ns
     status, out, err = analyze(clip, "--output", tmp_path, "--resume")
     assert status == 0 and out == "" and report.stat().st_mtime_ns == before and f"done before: {clip}" in err
-    status, out, _ = analyze(clip, "--output", tmp_path, "--resume", "--prompt", "Why?")
-    assert "question Why?" in out and report.stat().st_mtime_ns > before
+
+
+@pytest.mark.parametrize("resume", [[], ["--resume"]])
+def test_another_question_or_span_is_kept_beside_the_first(analyze, clip, tmp_path, resume):
+    analyze(clip, "--output", tmp_path)
+    before = {path: path.read_bytes() for path in sorted((tmp_path / "clip").iterdir())}
+    others = [["--prompt", "Why?"], ["--segment", "0", "1"]]
+    for number, options in enumerate(others, start=2):
+        _, out, _ = analyze(clip, "--output", tmp_path, *options, *resume)
+        assert f"report   {tmp_path / f'clip-{number}' / 'report.html'}" in out
+    assert {path: path.read_bytes() for path in sorted((tmp_path / "clip").iterdir())} == before
+    _, out, err = analyze(clip, "--output", tmp_path, *others[0], *resume)  # the same again goes to its own place
+    assert f"{tmp_path / 'clip-2' / 'report.html'}" in (err if resume else out)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clip", "clip-2", "clip-3"]
 
 
 def test_videos_of_one_name_do_not_share_a_report(analyze, clip, tmp_path):
