@@ -46,6 +46,17 @@ def test_the_released_files_load_with_a_card(released, tmp_path):
     assert write_card(tmp_path) == (tmp_path / "README.md", {"test": 3339})
 
 
+def test_training_rows_are_conversations_and_test_rows_are_not(tmp_path):
+    turns = [{"from": "human", "value": "<video>\nWhat?"}, {"from": "gpt", "value": "A fire."}]
+    train = {key: value for key, value in TRAIN_ROW.items() if key not in ("prompt", "anwser")}
+    for split, row in {"train": train | {"conversations": turns}, "test": released_row()}.items():
+        write_lines(tmp_path / "instruction" / f"merge_instruction_{split}_final.jsonl", [row])
+    assert write_card(tmp_path)[1] == {"train": 1, "test": 1}
+    rows = datasets.load_dataset(str(tmp_path))
+    assert (rows["train"][0]["conversations"], rows["train"][0]["prompt"]) == (turns, None)
+    assert (rows["test"][0]["conversations"], rows["test"][0]["anwser"]) == (None, released_row()["anwser"])
+
+
 TRAIN_ROW = released_row(video="ucf-crime/events/train/Arson101_x264_E0.mp4")
 CLEAN_ROW = {"id": "0", "level": "event", "task": "judgement", "question": "?", "answer": ".", "turn": 0}
 
