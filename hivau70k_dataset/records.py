@@ -199,7 +199,7 @@ def _event_frames(record: _Record, field: str) -> tuple[tuple[int, int], ...] | 
     value = record.fields.get(field)
     if value is None:
         return None
-    pairs = value if isinstance(value, list) else [None]
+    pairs = value if isinstance(value, list) else [value]
     for pair in pairs:
         whole = isinstance(pair, list) and all(type(end) in (int, float) and end == end // 1 for end in pair)
         if not whole or len(pair) != 2 or not 0 <= pair[0] < pair[1] <= MOST:

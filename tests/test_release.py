@@ -76,6 +76,12 @@ def test_frames_that_are_not_those_of_the_seconds_are_a_finding(tmp_path, frames
     assert {(found.code, found.group) for found in validate(tmp_path).findings} == {("event_frames", group)}
 
 
+def test_the_finding_shows_what_is_there(tmp_path):
+    write_xd(tmp_path, **{"events(frame)": "0-1517"})
+    (found,) = validate(tmp_path).findings
+    assert "got 0-1517, expected pairs" in found.message
+
+
 def test_frames_may_be_rounded_either_way(tmp_path):
     write_xd(tmp_path, **{"events(frame)": [[0.0, 1516.0], [1971, 3037]]})
     assert validate(tmp_path).findings == []
