@@ -19,7 +19,13 @@ from tqdm import tqdm
 from transformers import EarlyStoppingCallback, TrainingArguments, set_seed
 from trl import TrlParser
 
-from hivau70k_dataset.ground_truth import at_frame_rate, check_spans, frame_labels, hivau_frame_annotations
+from hivau70k_dataset.ground_truth import (
+    at_frame_rate,
+    check_spans,
+    frame_labels,
+    hivau_frame_annotations,
+    on_clock,
+)
 from hivau70k_dataset.reading import digest, read_annotation_files
 from hivau70k_dataset.schema import VideoAnnotation
 from hivau70k_dataset.videos import VideoFolder
@@ -224,8 +230,11 @@ def label_frames(entry: VideoAnnotation, video: VideoFeatures, supervision: str)
     Raises:
         `ValueError`: If a span is past the end of the video, or an abnormal video has no abnormal frame to learn from.
     """
-    (truth,) = hivau_frame_annotations([at_frame_rate(entry, video.fps)]).values()
-    check_spans(truth, video.num_frames, video.fps)
+    if video.times_s is not None:
+        truth = on_clock(entry, video.times_s.numpy(), video.fps)
+    else:
+        (truth,) = hivau_frame_annotations([at_frame_rate(entry, video.fps)]).values()
+        check_spans(truth, video.num_frames, video.fps)
     labels = frame_labels(truth, video.num_frames)
     if supervision == "frame" and entry.labels and not labels.any():
         raise ValueError("annotated as abnormal without a span: train with --supervision video, or add one")

@@ -35,6 +35,7 @@ from hivau70k_dataset.ground_truth import (
     end_tolerance,
     frame_labels,
     hivau_frame_annotations,
+    on_clock,
     read_ucf_annotation,
     read_xd_annotation,
 )
@@ -80,6 +81,8 @@ class VideoScores:
         stride (`int`): How many frames a score stands for, where there is not one a frame.
         events (`list[list[float]]`, *optional*): `[start_s, end_s, peak_score]` of each predicted event.
         event_rule (`tuple[float, ...]`, *optional*): The arguments of `find_events` that made them.
+        times_s (`np.ndarray` of shape `(n_frames,)`, *optional*): Time of each frame in seconds, where `fps` does not
+            tell it.
     """
 
     scores: np.ndarray
@@ -88,6 +91,7 @@ class VideoScores:
     stride: int
     events: list[list[float]] | None
     event_rule: tuple[float, ...] | None
+    times_s: np.ndarray | None
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -101,7 +105,8 @@ def build_parser() -> argparse.ArgumentParser:
         "--scores",
         metavar="DIR",
         help="scores made elsewhere instead: NAME.npz with an array `scores`, one a frame or one a snippet, and if "
-        "known `n_frames`, `fps`, `frame_stride` (16) and `events`, rows of start_s, end_s, score",
+        "known `n_frames`, `fps`, `frame_stride` (16), `times_s`, one a frame, where the rate varies, and `events`, "
+        "rows of start_s, end_s, score",
     )
     parser.add_argument("--annotations", required=True, metavar="PATH", help="the ground truth, see --protocol")
     parser.add_argument("--videos", metavar="DIR", help="folder of the videos, searched through; needed with --model")
@@ -225,7 +230,9 @@ def read_scores(path: Path) -> VideoScores:
                 wanted = "one number above 0" if field == "fps" else "one number, 1 or more"
                 raise ValueError(f"{path}: `{field}` is {value}, expected {wanted}.")
             numbers[field] = value.item()
-    events, rule = arrays.get("events"), arrays.get("event_rule")
+    events, rule, times_s = arrays.get("events"), arrays.get("event_rule"), arrays.get("times_s")
+    if times_s is not None and not (times_s.shape == (numbers.get("n_frames"),) and (np.diff(times_s) > 0).all()):
+        raise ValueError(f"{path}: `times_s` has the shape {times_s.shape}, expected `n_frames` increasing times.")
     if events is not None and (events.ndim != 2 or events.shape[1] != 3):
         raise ValueError(f"{path}: `events` has the shape {events.shape}, expected (n, 3): start_s, end_s, score.")
     if events is not None and not (_are_numbers(events) and (events[:, 0] < events[:, 1]).all()):
@@ -239,6 +246,7 @@ def read_scores(path: Path) -> VideoScores:
         stride=int(numbers.get("frame_stride", SNIPPET_FRAMES)),
         events=None if events is None else events.tolist(),
         event_rule=None if rule is None else tuple(rule.tolist()),
+        times_s=times_s,
     )
 
 
@@ -248,6 +256,7 @@ def _are_numbers(array: np.ndarray) -> bool:
 
 def score_video(path: str, model, processor) -> dict:
     """Score the dense frames of one video, keeping class tokens alone; the arrays of its file."""
+    from hivau70k_dataset.cutting import has_even_rate
     from modeling_holmes_vau.pipeline_holmes_vau import find_events
     from modeling_holmes_vau.video_processing_holmes_vau import FrameStream, dense_frame_indices
     from modeling_holmes_vau.video_reader_holmes_vau import open_video
@@ -262,7 +271,8 @@ def score_video(path: str, model, processor) -> dict:
         times_s = reader.timestamps_s[indices].tolist()
         events = find_events(scores, times_s, reader.duration_s, *rule, gaps_s=reader.gaps_s)
         n_frames, fps = reader.num_frames, reader.fps
-    return {
+        clock = {} if has_even_rate(reader) else {"times_s": reader.timestamps_s}
+    return clock | {
         "scores": scores.numpy(),
         "frame_indices": np.array(indices),
         "frame_stride": processor.frame_stride,
@@ -428,9 +438,12 @@ def _counted_video(test: AnnotatedVideo, scores: VideoScores, n_frames: int, arg
 
     frames = spread(scores.scores, n_frames, scores.stride, args.length)
     truth = test.truth
-    if test.fps and scores.fps:  # spans in seconds
+    if test.fps and scores.times_s is not None:  # spans in seconds
+        truth = on_clock(test.entry, scores.times_s, scores.fps or test.fps)
+    elif test.fps and scores.fps:
         (truth,) = hivau_frame_annotations([at_frame_rate(test.entry, scores.fps)]).values()
-    check_spans(truth, n_frames, test.fps and (scores.fps or test.fps))
+    if scores.times_s is None:
+        check_spans(truth, n_frames, test.fps and (scores.fps or test.fps))
     after = args.interval_end == "inclusive"
     spans = [(first, min(last + after, n_frames)) for first, last in truth.spans]
     return CountedVideo(
@@ -446,6 +459,7 @@ def _counted_video(test: AnnotatedVideo, scores: VideoScores, n_frames: int, arg
         spans=[(first, last) for first, last in spans if first < last],
         events=scores.events,
         event_rule=scores.event_rule,
+        times_s=scores.times_s,
     )
 
 

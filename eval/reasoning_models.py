@@ -41,7 +41,7 @@ def middle_frames(segment: Segment, num_frames: int) -> list:
         first, count = 0, reader.num_frames
         if segment.span_s is not None:
             first, count = segment_frame_range(reader.timestamps_s, *segment.span_s)
-            check_segment(segment.span_s, reader.num_frames, reader.fps)
+            check_segment(segment.span_s, reader.duration_s, reader.fps)
         frames = reader.read(middle_frame_indices(count, num_frames, first))
     return [Image.fromarray(frame) for frame in frames]
 
@@ -79,7 +79,7 @@ class HolmesVAUAnswerer:
 
         with open_video(segment.path, self.processor.video_backend) as reader:
             plan = plan_frames(reader, self.num_frames, self.processor.frame_stride, segment.span_s)
-            check_segment(segment.span_s, reader.num_frames, reader.fps)
+            check_segment(segment.span_s, reader.duration_s, reader.fps)
             encoded, _ = encode_file(reader, plan, self.model, self.processor, self.sampler)
         return encoded
 

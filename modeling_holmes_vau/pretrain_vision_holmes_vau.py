@@ -23,7 +23,8 @@ from torch import nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from hivau70k_dataset.ground_truth import frame_span, is_past_end
+from hivau70k_dataset.cutting import has_even_rate
+from hivau70k_dataset.ground_truth import check_segment, frame_span
 from hivau70k_dataset.instructions import build_instructions
 from hivau70k_dataset.reading import read_annotation_files
 from hivau70k_dataset.schema import VideoAnnotation
@@ -143,9 +144,13 @@ def read_frames(
         with open_video(found.path) as reader:
             of_frame = np.full(reader.num_frames, -1)
             for i, span in enumerate(spans):
+                try:
+                    check_segment((span.start_s, span.end_s), reader.duration_s, reader.fps)
+                except ValueError as error:
+                    raise ValueError(f"{found.path}: {error}") from None
                 first, stop = frame_span(span.start_s, span.end_s, reader.fps)
-                if is_past_end((first, stop), reader.num_frames, reader.fps):
-                    raise ValueError(f"{found.path}: its clip {span.start_s:g} to {span.end_s:g} s is past its end.")
+                if not has_even_rate(reader):
+                    first, stop = np.searchsorted(reader.timestamps_s, (span.start_s, span.end_s))
                 of_frame[first:stop] = number + i
             index = np.arange(reader.num_frames)
             kept = index[np.where(of_frame >= 0, index % clip_stride == 0, index % other_stride == 0)]

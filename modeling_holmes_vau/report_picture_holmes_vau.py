@@ -335,18 +335,12 @@ def _dense_times_s(analysis: dict[str, Any]) -> np.ndarray:
     return np.interp(analysis["dense_frame_indices"], indices, [known[index] for index in indices])
 
 
-def _split_at_gaps(
-    times_s: np.ndarray, scores: np.ndarray, gaps_s: list[tuple[float, float]]
-) -> list[tuple[np.ndarray, np.ndarray]]:
+def _split_at_gaps(times_s: np.ndarray, scores: np.ndarray, gaps_s: list) -> list[tuple[np.ndarray, np.ndarray]]:
     """Pieces of the curve that no gap of the recording parts. The score before a gap stands until it begins."""
-    pieces, first = [], 0
-    for start_s, _ in gaps_s:
-        after = int(np.searchsorted(times_s, start_s))
-        if first < after:
-            piece = np.append(times_s[first:after], start_s), np.append(scores[first:after], scores[after - 1])
-            pieces.append(piece)
-            first = after
-    return [*pieces, (times_s[first:], scores[first:])] if first < len(times_s) else pieces
+    starts_s = [start_s for start_s, _ in gaps_s]
+    after = np.searchsorted(times_s, starts_s).astype(int)
+    pieces = list(zip(np.split(times_s, after), np.split(scores, after), [[start_s] for start_s in starts_s] + [[]]))
+    return [(np.append(x, end), np.append(y, y[-1:].repeat(len(end)))) for x, y, end in pieces if len(x)]
 
 
 def _envelope(times_s: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

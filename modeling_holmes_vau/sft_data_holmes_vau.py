@@ -245,7 +245,7 @@ class FrameRule:
         Raises:
             `ValueError`: If the segment is past the end of the video.
         """
-        check_segment(segment.span_s, reader.num_frames, reader.fps)
+        check_segment(segment.span_s, reader.duration_s, reader.fps)
         plan = plan_frames(reader, self.num_frames, self.frame_stride, segment.span_s)
         whole = (0, reader.num_frames)
         first, count = segment_frame_range(reader.timestamps_s, *segment.span_s) if segment.span_s else whole
