@@ -1,5 +1,6 @@
 """Holmes-VAU: an InternVL model whose `generate` scores every dense frame, samples those that matter and answers."""
 
+import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from .sampler_holmes_vau import sample_frames
 from .scorer_holmes_vau import AnomalyScorer
 from .vision_tower_holmes_vau import ResNetVisionTower
 
+
+logger = logging.getLogger(__name__)
 
 # ImageNet statistics of InternViT's input (InternVL `conversation`/`preprocess` code and model cards).
 IMAGE_MEAN = (0.485, 0.456, 0.406)
@@ -365,6 +368,18 @@ class HolmesVAUForConditionalGeneration(InternVLForConditionalGeneration, Genera
             )
         return per_video
 
+    def _check_room(self, input_ids: torch.Tensor | None, generation_config, kwargs: dict) -> None:
+        """The prompt and the longest answer allowed must fit into the context of the language model."""
+        context = self.config.text_config.max_position_embeddings
+        answer = kwargs.get("max_new_tokens", generation_config.max_new_tokens)
+        answer = 1 if answer is None or "max_length" in kwargs else answer
+        if input_ids is not None and input_ids.shape[1] + answer > context:
+            raise ValueError(
+                f"The prompt has {input_ids.shape[1]} tokens and the answer may have {answer}, but the language model "
+                f"holds {context} together: pass fewer frames (`num_frames`), ask in a shorter conversation, or lower "
+                "`max_new_tokens`."
+            )
+
     def _video_embeds(self, input_ids, pixel_values_videos, encoded_videos, pixel_values, **kwargs):
         """Encode the videos unless that is done, and put them into the prompt."""
         if input_ids is None:
@@ -373,7 +388,9 @@ class HolmesVAUForConditionalGeneration(InternVLForConditionalGeneration, Genera
             raise ValueError("Got both images (`pixel_values`) and videos in one call: pass one of the two.")
         if encoded_videos is None:
             counts = kwargs.get("video_num_frames")
-            kwargs["num_frames"] = self._prompt_num_frames(input_ids, 1 if counts is None else len(counts))
+            number = kwargs["num_frames"] = self._prompt_num_frames(input_ids, 1 if counts is None else len(counts))
+            if warning := self.config.frames_warning(number):
+                logger.warning(warning)
             encoded_videos = self.encode_videos(pixel_values_videos, **kwargs)
         return self.embed_videos(input_ids, encoded_videos), encoded_videos
 
@@ -460,6 +477,7 @@ class HolmesVAUForConditionalGeneration(InternVLForConditionalGeneration, Genera
         input_ids = kwargs.pop("input_ids", None) if inputs is None else inputs
         if pixel_values_videos is None and encoded_videos is None:
             return super().generate(input_ids, generation_config=generation_config, **kwargs)
+        self._check_room(input_ids, generation_config or self.generation_config, kwargs)
         kwargs["inputs_embeds"], encoded_videos = self._video_embeds(
             input_ids,
             pixel_values_videos,

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from .judgement_holmes_vau import describe_verdict
+
 
 # Lengths of the picture are in pixels. A power of two as dots per inch keeps pixel -> inch -> pixel exact.
 WIDTH, DPI = 1400, 128
@@ -78,6 +80,13 @@ def list_facts(analysis: dict[str, Any]) -> list[str]:
     if analysis.get("segment_s"):
         facts.append(f"analysed {format_span(*analysis['segment_s'], choose_decimals(analysis))}")
     return facts
+
+
+def list_warnings(analysis: dict[str, Any]) -> list[str]:
+    """What stands against an analysis: its `warning`, and that scores and answer contradict each other."""
+    verdict = analysis.get("verdict")
+    doubt = [describe_verdict(verdict)] if verdict and verdict["agree"] is False else []
+    return [*([analysis["warning"]] if analysis.get("warning") else []), *doubt]
 
 
 def _count(number: int, noun: str) -> str:
@@ -278,8 +287,8 @@ def _draw_header(canvas: _Canvas, analysis: dict[str, Any]) -> float:
     canvas.text(LEFT, 66, title, 32, weight="bold")
     canvas.text(LEFT, 98, "   \u00b7   ".join(list_facts(analysis)), 18, MUTED)
     bottom = 118
-    if analysis.get("warning"):
-        lines = _wrap(canvas, analysis["warning"], RIGHT - LEFT - 48, 19)
+    if warnings := list_warnings(analysis):
+        lines = [line for warning in warnings for line in _wrap(canvas, warning, RIGHT - LEFT - 48, 19)]
         height = 26 * len(lines) + 22
         canvas.box(LEFT, bottom + 4, RIGHT, bottom + 4 + height, WARNING_GROUND)
         canvas.box(LEFT, bottom + 4, LEFT + 6, bottom + 4 + height, WARNING)
