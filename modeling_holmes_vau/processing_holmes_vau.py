@@ -156,9 +156,11 @@ class HolmesVAUProcessor(ProcessorMixin):
             "video_selected",
         ]
 
-    def frame_placeholders(self, num_frames: int) -> str:
-        """The prompt's part for one video: `Frame1: <img>...</img>` and so on, a line a frame."""
-        image = f"{self.image_start}{self.image_token * self.image_seq_length}{self.image_end}"
+    def frame_placeholders(self, num_frames: int, tokens_per_frame: int | None = None) -> str:
+        """The prompt's part for one video: `Frame1: <img>...</img>` and so on, a line a frame, each with
+        `image_seq_length` frame tokens by default."""
+        tokens = self.image_seq_length if tokens_per_frame is None else tokens_per_frame
+        image = f"{self.image_start}{self.image_token * tokens}{self.image_end}"
         return "\n".join(f"Frame{i + 1}: {image}" for i in range(num_frames))
 
     def user_prompt(self, text: str, num_videos: int = 0, num_images: int = 0) -> str:

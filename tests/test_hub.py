@@ -1,10 +1,8 @@
 """Checkpoints and files that are fetched: from a stand-in for the Hub, and from a plain server."""
 
-import os
+import errno
 import shutil
 import socket
-import subprocess
-import sys
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
@@ -55,16 +53,10 @@ def one_line(capsys, *argv) -> str:
     return line
 
 
-def test_the_release_is_downloaded_and_converted(repos, checkpoint56, tmp_path):
-    asked = []
-    with serving(make_handler(repos, {GATED}, asked)) as address:
-        words = ["convert", "--checkpoint", RELEASE, "--output", str(tmp_path / "out")]
-        words += ["--scorer", f"{address}/{RELEASE}/blob/main/anomaly_scorer.pth"]
-        env = {**os.environ, "HF_ENDPOINT": address, "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path / "home")}
-        done = subprocess.run(
-            [sys.executable, "-m", "modeling_holmes_vau", *words], env=env, capture_output=True, text=True, timeout=120
-        )
-    assert done.returncode == 0 and done.stdout == f"wrote {tmp_path / 'out'}\n", done.stderr
+def test_the_release_is_downloaded_and_converted(hub, checkpoint56, tmp_path):
+    address, asked = hub
+    words = ["convert", "--checkpoint", RELEASE, "--output", str(tmp_path / "out")]
+    assert cli.main([*words, "--scorer", f"{address}/{RELEASE}/blob/main/anomaly_scorer.pth"]) == 0
     got, expected = (load_file(folder / "model.safetensors") for folder in (tmp_path / "out", checkpoint56))
     assert got.keys() == expected.keys() and all(torch.equal(got[name], expected[name]) for name in expected)
     files = {path.rpartition("/")[2] for path in asked if "/resolve/" in path}
@@ -114,6 +106,15 @@ def test_a_hub_that_cannot_be_reached_is_one_line(tmp_path, monkeypatch, capsys)
     assert f"--checkpoint {RELEASE}: no such folder" in line and f"{address} cannot be asked" in line
     line = one_line(capsys, "merge", "--adapter", ADAPTER, "--output", tmp_path / "out")
     assert f"--adapter {ADAPTER}: no such folder" in line and f"{address} cannot be asked" in line
+
+
+def test_a_full_disk_is_no_fault_of_the_hub(tmp_path, monkeypatch, capsys):
+    def snapshot_download(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path))
+
+    monkeypatch.setattr("modeling_holmes_vau.checkpoint.hub.snapshot_download", snapshot_download)
+    line = one_line(capsys, "analyze", write_video(tmp_path / "clip.mp4", num_frames=4), "--model", CONVERTED)
+    assert "No space left on device. Free some space" in line and "cannot be asked" not in line
 
 
 def test_a_repository_of_the_original_layout_is_offered_the_conversion(hub, tmp_path, capsys):

@@ -268,6 +268,7 @@ def test_full_training_learns_a_batch_by_heart_and_leaves_tower_and_scorer(argv,
     parts = ("model.language_model.", "model.multi_modal_projector.", "lm_head.")
     assert moved == {name for name in before if name.startswith(parts)}
     assert trained.config.warning == UNTRAINED_SCORER_WARNING and trained.config.num_frames == 2
+    assert f"**Warning**: {UNTRAINED_SCORER_WARNING}." in (out / "checkpoint" / "README.md").read_text()
     assert trained.generation_config.eos_token_id == model56.generation_config.eos_token_id
     assert trained.config.text_config.eos_token_id == model56.config.text_config.eos_token_id
     assert (out / "checkpoint" / "modeling_holmes_vau.py").is_file()

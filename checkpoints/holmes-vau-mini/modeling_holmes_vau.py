@@ -1,6 +1,5 @@
 """Holmes-VAU: an InternVL model whose `generate` scores every dense frame, samples those that matter and answers."""
 
-import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -9,12 +8,11 @@ import torch
 from transformers import GenerationMixin, InternVLForConditionalGeneration
 
 from .configuration_holmes_vau import HolmesVAUConfig
+from .decoding_holmes_vau import FrameDecodingMixin, PromptFeatures, check_prompt, frames_per_video
 from .sampler_holmes_vau import sample_frames
 from .scorer_holmes_vau import AnomalyScorer
 from .vision_tower_holmes_vau import ResNetVisionTower
 
-
-logger = logging.getLogger(__name__)
 
 # ImageNet statistics of InternViT's input (InternVL `conversation`/`preprocess` code and model cards).
 IMAGE_MEAN = (0.485, 0.456, 0.406)
@@ -87,7 +85,7 @@ def set_auto_map(config) -> None:
     }
 
 
-class HolmesVAUForConditionalGeneration(InternVLForConditionalGeneration, GenerationMixin):
+class HolmesVAUForConditionalGeneration(FrameDecodingMixin, InternVLForConditionalGeneration, GenerationMixin):
     """
     Holmes-VAU (paper Sec. 4): InternVL, the anomaly scorer on its class tokens and the frame sampler.
 
@@ -340,59 +338,26 @@ class HolmesVAUForConditionalGeneration(InternVLForConditionalGeneration, Genera
 
     # ---- language -------------------------------------------------------------------------------------------------
 
-    def embed_videos(self, input_ids: torch.Tensor, encoded_videos: list[EncodedVideo]) -> torch.Tensor:
-        """Token embeddings with the frame placeholders replaced by the videos' features, in order of appearance.
-
-        Returns:
-            `torch.FloatTensor` of shape `(batch, length, hidden_size)`.
-        """
-        embeds = self.get_input_embeddings()(input_ids)
-        features = torch.cat([video.image_features.flatten(0, 1).to(embeds) for video in encoded_videos])
-        placeholders = input_ids == self.config.image_token_id
-        if int(placeholders.sum()) != len(features):
-            raise ValueError(
-                f"The prompt has {int(placeholders.sum())} frame tokens, but the videos give {len(features)}. Build "
-                "both with one processor call, or pass every video of the prompt in `encoded_videos`."
-            )
-        return embeds.masked_scatter(placeholders[..., None], features)
-
-    def _prompt_num_frames(self, input_ids: torch.Tensor, num_videos: int) -> int:
-        """Frames a video that the prompt has placeholders for."""
-        placeholders = int((input_ids == self.config.image_token_id).sum())
-        per_video, rest = divmod(placeholders, self.config.image_seq_length * num_videos)
-        if rest or not per_video:
-            raise ValueError(
-                f"The prompt has {placeholders} frame tokens for {num_videos} video(s) of "
-                f"{self.config.image_seq_length} tokens a frame: not the same whole number of frames for each. "
-                "Build prompt and frames with one `HolmesVAUProcessor` call."
-            )
-        return per_video
-
-    def _check_room(self, input_ids: torch.Tensor | None, generation_config, kwargs: dict) -> None:
-        """The prompt and the longest answer allowed must fit into the context of the language model."""
-        context = self.config.text_config.max_position_embeddings
-        answer = kwargs.get("max_new_tokens", generation_config.max_new_tokens)
-        answer = 1 if answer is None or "max_length" in kwargs else answer
-        if input_ids is not None and input_ids.shape[1] + answer > context:
-            raise ValueError(
-                f"The prompt has {input_ids.shape[1]} tokens and the answer may have {answer}, but the language model "
-                f"holds {context} together: pass fewer frames (`num_frames`), ask in a shorter conversation, or lower "
-                "`max_new_tokens`."
-            )
-
-    def _video_embeds(self, input_ids, pixel_values_videos, encoded_videos, pixel_values, **kwargs):
-        """Encode the videos unless that is done, and put them into the prompt."""
-        if input_ids is None:
-            raise ValueError("Videos need `input_ids` with frame placeholders, got none. Use `HolmesVAUProcessor`.")
+    def _videos(
+        self, input_ids, pixel_values_videos, encoded_videos, pixel_values, inputs_embeds, **kwargs
+    ) -> list[EncodedVideo]:
+        """The videos of a prompt, encoded unless that is done."""
+        if input_ids is None or inputs_embeds is not None:
+            got = "none" if inputs_embeds is None else "`inputs_embeds`"
+            raise ValueError(f"Videos need `input_ids` with frame placeholders, got {got}. Use `HolmesVAUProcessor`.")
         if pixel_values is not None:
             raise ValueError("Got both images (`pixel_values`) and videos in one call: pass one of the two.")
         if encoded_videos is None:
             counts = kwargs.get("video_num_frames")
-            number = kwargs["num_frames"] = self._prompt_num_frames(input_ids, 1 if counts is None else len(counts))
-            if warning := self.config.frames_warning(number):
-                logger.warning(warning)
-            encoded_videos = self.encode_videos(pixel_values_videos, **kwargs)
-        return self.embed_videos(input_ids, encoded_videos), encoded_videos
+            kwargs["num_frames"] = frames_per_video(input_ids, 1 if counts is None else len(counts), self.config)
+            return self.encode_videos(pixel_values_videos, **kwargs)
+        if pixel_values_videos is not None:
+            raise ValueError("Got both `pixel_values_videos` and `encoded_videos`: pass one of the two.")
+        if not isinstance(encoded_videos, (list, tuple)):
+            raise TypeError(
+                f"`encoded_videos` must be a list with an `EncodedVideo` a video, got {type(encoded_videos).__name__}."
+            )
+        return list(encoded_videos)
 
     def forward(
         self,
@@ -409,22 +374,34 @@ class HolmesVAUForConditionalGeneration(InternVLForConditionalGeneration, Genera
         video_frame_indices: torch.Tensor | None = None,
         video_dense_mask: torch.Tensor | None = None,
         video_selected: torch.Tensor | None = None,
+        encoded_videos: list[EncodedVideo] | None = None,
+        prompt_features: PromptFeatures | None = None,
         **kwargs,
     ):
         """InternVL's forward; with `pixel_values_videos` and its companions (see
         [`~HolmesVAUForConditionalGeneration.encode_videos`]) the videos are scored and sampled first, without gradient
-        through the vision tower and the projector."""
-        if pixel_values_videos is not None:
-            inputs_embeds, _ = self._video_embeds(
+        through the vision tower and the projector. `encoded_videos` are videos of which that is done;
+        `prompt_features` is what `generate` hands to the steps that read the prompt."""
+        start = 0  # of `input_ids` in the prompt
+        if pixel_values_videos is not None or encoded_videos is not None:
+            videos = self._videos(
                 input_ids,
                 pixel_values_videos,
-                None,
+                encoded_videos,
                 pixel_values,
+                inputs_embeds,
                 video_num_frames=video_num_frames,
                 video_frame_indices=video_frame_indices,
                 video_dense_mask=video_dense_mask,
                 video_selected=video_selected,
             )
+            prompt_features = PromptFeatures.of(
+                input_ids, [video.image_features for video in videos], self.config.image_token_id
+            )
+        elif prompt_features is not None and past_key_values is not None:
+            start = int(past_key_values.get_seq_length())
+        if prompt_features is not None:
+            inputs_embeds = prompt_features.embed(self.get_input_embeddings(), input_ids, start)
             input_ids = None
         return super().forward(
             input_ids=input_ids,
@@ -475,27 +452,41 @@ class HolmesVAUForConditionalGeneration(InternVLForConditionalGeneration, Genera
             output with `anomaly_scores`, `frame_indices` and `encoded_videos` beside it: lists with an entry a video.
         """
         input_ids = kwargs.pop("input_ids", None) if inputs is None else inputs
-        if pixel_values_videos is None and encoded_videos is None:
-            return super().generate(input_ids, generation_config=generation_config, **kwargs)
-        self._check_room(input_ids, generation_config or self.generation_config, kwargs)
-        kwargs["inputs_embeds"], encoded_videos = self._video_embeds(
-            input_ids,
-            pixel_values_videos,
-            encoded_videos,
-            kwargs.get("pixel_values"),
-            video_num_frames=video_num_frames,
-            video_frame_indices=video_frame_indices,
-            video_dense_mask=video_dense_mask,
-            video_selected=video_selected,
-            sampler=sampler,
-            sampler_tau=sampler_tau,
-        )
+        videos = None
+        if pixel_values_videos is not None or encoded_videos is not None:
+            check_prompt(input_ids, self.config, generation_config or self.generation_config, kwargs)
+            videos = self._videos(
+                input_ids,
+                pixel_values_videos,
+                encoded_videos,
+                kwargs.get("pixel_values"),
+                kwargs.get("inputs_embeds"),
+                video_num_frames=video_num_frames,
+                video_frame_indices=video_frame_indices,
+                video_dense_mask=video_dense_mask,
+                video_selected=video_selected,
+                sampler=sampler,
+                sampler_tau=sampler_tau,
+            )
+            features = [video.image_features for video in videos]
+        else:
+            features = self._image_features(input_ids, kwargs)
+        kwargs.update(self._prompt_features(input_ids, features, generation_config, kwargs))
         output = super().generate(input_ids, generation_config=generation_config, **kwargs)
-        if not isinstance(output, torch.Tensor):
-            output["anomaly_scores"] = [video.anomaly_scores for video in encoded_videos]
-            output["frame_indices"] = [video.frame_indices for video in encoded_videos]
-            output["encoded_videos"] = encoded_videos
+        if videos is not None and not isinstance(output, torch.Tensor):
+            output["anomaly_scores"] = [video.anomaly_scores for video in videos]
+            output["frame_indices"] = [video.frame_indices for video in videos]
+            output["encoded_videos"] = videos
         return output
+
+    def _image_features(self, input_ids, kwargs: dict) -> list[torch.Tensor]:
+        """Projected features of the chosen frames or still images in `pixel_values`, taken out of `kwargs`; where
+        there are embeddings in place of ids, finding their places is left to InternVL."""
+        if kwargs.get("pixel_values") is None or kwargs.get("inputs_embeds") is not None or input_ids is None:
+            return []
+        options = ("pixel_values", "vision_feature_layer", "vision_feature_select_strategy")
+        options = {name: kwargs.pop(name) for name in options if name in kwargs}
+        return [self.get_image_features(**options, return_dict=True).pooler_output]
 
     def analyze(self, video, processor, **kwargs) -> dict:
         """Analyse a video file of any length in bounded memory: [`analyze_video`] with this model."""

@@ -1,22 +1,28 @@
 """Video file -> analysis: frame scores, events with times, the frames the language model saw, and its answer."""
 
 import bisect
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
 import torch
+from PIL import Image
 from torch.nn import functional
 from transformers import Pipeline
 
 from .judgement_holmes_vau import compare_verdicts
 from .video_processing_holmes_vau import FrameStream, plan_frames, read_what_is_there, resize_frames
-from .video_reader_holmes_vau import open_video
+from .video_reader_holmes_vau import ArrayVideo, VideoReader, open_video
+
+
+logger = logging.getLogger(__name__)
 
 
 # Blocks a side over which a frame is averaged, and the difference between such means, in levels of 255, up to which a
-# picture is even, or does not change. Coding a still picture moves them by less (our choice).
-GRID, SAME_LEVELS = 16, 1.0
+# picture is even, or does not change. In videos of one photograph (x264, crf 18 to 40) they move by up to 0.9.
+GRID, SAME_LEVELS = 16, 2.0
 TIME_DIGITS = 6  # of a second, in an analysis: 0.96, not 0.9600000000000001
 # The question of the original notebook (a Description prompt of paper Sec. A.3).
 DEFAULT_PROMPT = "Could you specify the anomaly events present in the video?"
@@ -114,20 +120,22 @@ def check_room(model, processor, num_frames: int, question: str, max_new_tokens:
     Raises:
         `ValueError`: one line that tells how many frames fit.
     """
-    context, tokenizer = model.config.text_config.max_position_embeddings, processor.tokenizer
-    prompt = processor.user_prompt(question, num_videos=1).replace(processor.video_token, "")
-    room = context - max_new_tokens - len(tokenizer(prompt)["input_ids"])
-    fitting = 0
-    while fitting < num_frames:
-        label = tokenizer(f"\nFrame{fitting + 1}: ", add_special_tokens=False)["input_ids"]
-        room -= len(label) + processor.image_seq_length + 2  # with the tokens around the features
-        if room < 0:
-            raise ValueError(
-                f"`num_frames` is {num_frames}, but at most {fitting} fit: the language model holds {context} tokens, "
-                f"{processor.image_seq_length} and a label a frame, beside the question and an answer of up to "
-                f"{max_new_tokens} (`max_new_tokens`)."
-            )
-        fitting += 1
+    context, tokens = model.config.text_config.max_position_embeddings, processor.image_seq_length
+    prompt = processor.user_prompt(question, num_videos=1)
+
+    def length(number: int) -> int:
+        labels = processor.frame_placeholders(number, 0)
+        return len(processor.tokenizer(prompt.replace(processor.video_token, labels))["input_ids"]) + number * tokens
+
+    # No more are counted than the context holds of their features alone.
+    numbers = range(min(num_frames, context // tokens + 1) + 1)
+    fitting = bisect.bisect_right(numbers, context - max_new_tokens, key=length) - 1
+    if fitting < num_frames:
+        raise ValueError(
+            f"`num_frames` is {num_frames}, but at most {max(0, fitting)} fit: the language model holds {context} "
+            f"tokens, {tokens} and a label a frame, beside the question and an answer of up to {max_new_tokens} "
+            "(`max_new_tokens`)."
+        )
 
 
 def _with_progress(
@@ -292,7 +300,7 @@ def analyze_video(
     video,
     model,
     processor,
-    prompt: str = DEFAULT_PROMPT,
+    prompt: str | None = None,
     num_frames: int | None = None,
     frame_stride: int | None = None,
     segment_s: tuple[float, float | None] | None = None,
@@ -301,6 +309,7 @@ def analyze_video(
     fps: float | None = None,
     on_progress: Callable[[int, int], None] | None = None,
     strict: bool = False,
+    question: str | None = None,
     **generate_kwargs,
 ) -> dict:
     """
@@ -309,7 +318,8 @@ def analyze_video(
     Args:
         video (`str` or array): A path, or a video as [`HolmesVAUProcessor`] takes it.
         model (`HolmesVAUForConditionalGeneration`), processor (`HolmesVAUProcessor`): The checkpoint.
-        prompt (`str`, *optional*): The question.
+        prompt (`str`, *optional*): The question; by default which anomaly events the video holds.
+        question (`str`, *optional*): Another word for `prompt`.
         generate_kwargs: `max_new_tokens` and the like, for `generate`.
 
         The others are those of [`VideoChat`].
@@ -331,6 +341,9 @@ def analyze_video(
         `ValueError`: one line that names the file, if it cannot be read, or is damaged and `strict` is on; or for an
             argument out of range, among them more frames than the language model holds.
     """
+    if prompt is not None and question is not None:
+        raise ValueError("`question` and `prompt` are two words for one thing: pass one of them.")
+    prompt = next(words for words in (prompt, question, DEFAULT_PROMPT) if words is not None)
     number = processor.num_frames if num_frames is None else num_frames
     longest = generate_kwargs.get("max_new_tokens", model.generation_config.max_new_tokens)
     check_room(model, processor, number, prompt, longest or 1)
@@ -385,14 +398,22 @@ def _round_times(value, is_time: bool = False):
 
 class VideoAnomalyUnderstandingPipeline(Pipeline):
     """
-    `pipeline("video-anomaly-understanding", model=..., trust_remote_code=True)`: a path (or a list of paths) in, the
-    result of [`analyze_video`] out. Arguments of [`analyze_video`] go to the call or to `pipeline(...)`.
+    `pipeline("video-anomaly-understanding", model=..., trust_remote_code=True)`: a video in, the result of
+    [`analyze_video`] out. Arguments of [`analyze_video`] go to the call or to `pipeline(...)`; `question` is another
+    word for `prompt`.
+
+    Several videos, as a list or a tuple, give a list of results; a generator, a dataset or a column of one gives them
+    one after the other, as they are asked for. A video that cannot be analysed does not end the others: its result is
+    `{"video": ..., "error": ...}`, the error in one line. Videos are analysed one at a time: `batch_size` and
+    `num_workers` change nothing.
 
     Example:
 
     ```python
     >>> analyze = pipeline("video-anomaly-understanding", model=repo, trust_remote_code=True)  # doctest: +SKIP
     >>> analyze("street.mp4", prompt="What happens here?", max_new_tokens=128)["events"]  # doctest: +SKIP
+    >>> for analysis in analyze(path for path in paths):  # doctest: +SKIP
+    ...     print(analysis["video"], analysis.get("error") or analysis["answer"])
     ```
     """
 
@@ -402,14 +423,49 @@ class VideoAnomalyUnderstandingPipeline(Pipeline):
     _load_feature_extractor = False
     _load_tokenizer = False
 
-    def _sanitize_parameters(self, **kwargs):
-        return {}, kwargs, {}
+    def __call__(self, videos, num_workers: int | None = None, batch_size: int | None = None, **kwargs):
+        options = {**self._forward_params, **self._sanitize_parameters(**kwargs)[1]}
+        if is_one_video(videos):
+            return self.run_single(videos, {}, options, {})
+        analyses = (self._analyze(video, options) for video in videos)
+        return list(analyses) if isinstance(videos, (list, tuple, np.ndarray, torch.Tensor)) else analyses
+
+    def _analyze(self, video, options: dict) -> dict:
+        try:
+            return self.run_single(video, {}, options, {})
+        except (ValueError, TypeError, OSError, RuntimeError, MemoryError) as error:
+            said = (str(error).strip() or type(error).__name__).splitlines()[0]
+            logger.warning("a video is left out: %s", said)
+            return {"video": _path_of(video) or "<array>", "error": said}
+
+    def _sanitize_parameters(self, question: str | None = None, **kwargs):
+        if question is not None and "prompt" in kwargs:
+            raise ValueError("`question` and `prompt` are two words for one thing: pass one of them.")
+        return {}, kwargs if question is None else {**kwargs, "prompt": question}, {}
 
     def preprocess(self, video):
-        return {"video": video}
+        return {"video": _path_of(video) or video}
 
     def _forward(self, inputs, **kwargs):
         return analyze_video(inputs["video"], self.model, self.processor, **kwargs)
 
     def postprocess(self, analysis):
         return analysis
+
+
+def _path_of(video) -> str | None:
+    """The path of a video given as one, or as a row of a dataset's `Video` column; `None` of any other."""
+    if isinstance(video, dict):
+        video = video.get("path")
+    return os.fspath(video) if isinstance(video, (str, os.PathLike)) else None
+
+
+def is_one_video(videos) -> bool:
+    """Whether the input of the pipeline is one video: a path, an opened video, frames; else it holds several."""
+    if isinstance(videos, (str, os.PathLike, dict, VideoReader, ArrayVideo)):
+        return True
+    if isinstance(videos, (np.ndarray, torch.Tensor)):
+        return videos.ndim == 4
+    if isinstance(videos, (list, tuple)) and videos:
+        return isinstance(videos[0], Image.Image) or np.ndim(videos[0]) == 3
+    return False

@@ -24,6 +24,7 @@ from huggingface_hub.utils import logging
 from tqdm import tqdm
 
 from ..base.commands import first_line
+from ..base.errors import write_problem
 from .folder import CheckpointError
 
 
@@ -100,6 +101,8 @@ def fetch_file(source: str, label: str) -> Path:
 
 def why_not(error: Exception, repo: str) -> str:
     """Why the Hub gave nothing, and what to do."""
+    if problem := write_problem(error):
+        return problem
     if isinstance(error, GatedRepoError):
         return f"gated on the Hub: ask for access at {constants.ENDPOINT}/{repo}, then log in with `hf auth login`"
     if isinstance(error, RepositoryNotFoundError):
@@ -143,7 +146,7 @@ def download(url: str, label: str) -> Path:
     except urllib.error.HTTPError as error:
         raise CheckpointError(f"{label}: the server answers {error.code} {error.reason}") from error
     except (OSError, ValueError, http.client.HTTPException) as error:
-        raise CheckpointError(f"{label}: cannot be downloaded: {first_line(error)}") from error
+        raise CheckpointError(f"{label}: cannot be downloaded: {write_problem(error) or first_line(error)}") from error
     finally:
         partial.unlink(missing_ok=True)
     return path
