@@ -224,7 +224,7 @@ def compare_verdicts(events: list[dict[str, float]], prompt: str, answer: str) -
 def describe_verdict(verdict: dict[str, str | bool | None]) -> str:
     """The result of [`compare_verdicts`] in words."""
     if verdict["answer"] is None:
-        return f"{verdict['scores']} by the scores; the answer gives none"
+        return f"{verdict['scores']} by the scores; the answer states no verdict"
     if verdict["agree"]:
         return f"{verdict['scores']} by scores and answer"
     return f"the scores say {verdict['scores']}, the answer {verdict['answer']}: they contradict each other"

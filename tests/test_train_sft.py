@@ -230,6 +230,7 @@ def test_lora_learns_a_batch_by_heart_and_moves_nothing_else(argv, checkpoint56,
     # The base in the merged checkpoint is what it was, but for the seven projections.
     from modeling_holmes_vau.merge_holmes_vau import merge
 
+    assert json.loads((out / "adapter" / "training.json").read_text())["synthetic"] is False
     merged = load_file(merge(out / "adapter", tmp_path / "merged") / "model.safetensors")
     base = load_file(checkpoint56 / "model.safetensors")
     moved = {name for name in base if not torch.equal(base[name], merged[name])}

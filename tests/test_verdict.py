@@ -47,7 +47,10 @@ def test_contradictions_are_told():
     with_it = compare_verdicts([], SCENE, "Nothing abnormal is seen.")
     assert with_it["agree"] is True and describe_verdict(with_it) == "normal by scores and answer"
     open_end = compare_verdicts([], SCENE, "A man walks by.")
-    assert open_end["agree"] is None and describe_verdict(open_end) == "normal by the scores; the answer gives none"
+    assert (
+        open_end["agree"] is None
+        and describe_verdict(open_end) == "normal by the scores; the answer states no verdict"
+    )
 
 
 def test_a_contradiction_is_on_terminal_and_page(checkpoint56, tmp_path, monkeypatch, capsys):
