@@ -28,6 +28,8 @@ p { margin: 0; }
 .facts, .note { color: #6b7785; }
 .warning { margin: 1rem 0 0; padding: .6rem .9rem; background: #fff3d6; border-left: 4px solid #8a5a00;
   color: #6f4900; font-weight: 600; }
+.warning + .warning { margin-top: .3rem; }
+.answer + .note { margin-top: .6rem; }
 .text { white-space: pre-wrap; }
 .answer { font-size: 1.08rem; padding: .9rem 1.1rem; background: #f5f7f9; border-left: 4px solid #2f5d8a; }
 .question { color: #4a5663; margin: 0 0 .6rem; }

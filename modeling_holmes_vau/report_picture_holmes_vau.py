@@ -83,10 +83,10 @@ def list_facts(analysis: dict[str, Any]) -> list[str]:
 
 
 def list_warnings(analysis: dict[str, Any]) -> list[str]:
-    """What stands against an analysis: its `warning`, and that scores and answer contradict each other."""
+    """What stands against an analysis: the parts of its `warning`, and that scores and answer contradict each other."""
     verdict = analysis.get("verdict")
     doubt = [describe_verdict(verdict)] if verdict and verdict["agree"] is False else []
-    return [*([analysis["warning"]] if analysis.get("warning") else []), *doubt]
+    return [*(part for part in analysis.get("warning", "").split(" | ") if part), *doubt]
 
 
 def _count(number: int, noun: str) -> str:
@@ -108,7 +108,7 @@ def draw_timeline(analysis: dict[str, Any], frames: np.ndarray) -> bytes:
     """
     canvas = _Canvas()
     in_event = [
-        any(event["start_s"] <= time_s <= event["end_s"] for event in analysis["events"])
+        any(event["start_s"] <= time_s < event["end_s"] for event in analysis["events"])
         for time_s in analysis["sampled_times_s"]
     ]
     bottom = _draw_header(canvas, analysis)
