@@ -83,7 +83,7 @@ def list_facts(analysis: dict[str, Any]) -> list[str]:
 
 
 def list_warnings(analysis: dict[str, Any]) -> list[str]:
-    """What stands against an analysis: the parts of its `warning`, and that scores and answer contradict each other."""
+    """What stands against an analysis: the parts of its `warning`, and an answer that its scores contradict."""
     verdict = analysis.get("verdict")
     doubt = [describe_verdict(verdict)] if verdict and verdict["agree"] is False else []
     return [*(part for part in analysis.get("warning", "").split(" | ") if part), *doubt]
