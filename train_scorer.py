@@ -27,11 +27,11 @@ from hivau70k_dataset.ground_truth import (
     on_clock,
 )
 from hivau70k_dataset.reading import digest, read_annotation_files
-from hivau70k_dataset.schema import VideoAnnotation
+from hivau70k_dataset.schema import VideoAnnotation, is_synthetic
 from hivau70k_dataset.videos import VideoFolder
 from modeling_holmes_vau.checkpoint import load
 from modeling_holmes_vau.checkpoint.folder import OURS
-from modeling_holmes_vau.checkpoint_holmes_vau import AFTER_SCORER
+from modeling_holmes_vau.checkpoint_holmes_vau import warning_after_scorer
 from modeling_holmes_vau.feature_cache_holmes_vau import FeatureCache, VideoFeatures, module_digest
 from modeling_holmes_vau.files_holmes_vau import write_whole
 from modeling_holmes_vau.scorer_trainer_holmes_vau import (
@@ -285,9 +285,9 @@ def settings_of(args: ScorerArguments, training_args: ScorerTrainingArguments, m
     return {**settings, "weights": asdict(choose_weights(args))}
 
 
-def save(model, processor, output: Path) -> None:
+def save(model, processor, output: Path, on_synthetic: bool, from_scratch: bool) -> None:
     """Write the checkpoint with the trained scorer, and the scorer alone."""
-    model.config.warning = AFTER_SCORER.get(model.config.warning, model.config.warning)
+    model.config.warning = warning_after_scorer(model.config.warning, on_synthetic, from_scratch)
     model.save_pretrained(output / "checkpoint")
     processor.save_pretrained(output / "checkpoint")
     state = {name: tensor.contiguous() for name, tensor in model.anomaly_scorer.state_dict().items()}
@@ -337,7 +337,7 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     metrics = measure(model.anomaly_scorer, validation, args.supervision)
     if trainer.is_world_process_zero():
         logger.info(f"validation: {metrics}")
-        save(model, processor, output)
+        save(model, processor, output, is_synthetic(video.name for video in train), args.scratch)
     return metrics
 
 

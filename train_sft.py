@@ -20,14 +20,14 @@ from transformers import set_seed
 from trl import SFTConfig, TrlParser
 
 from hivau70k_dataset.reading import digest
-from hivau70k_dataset.schema import LEVELS, TASKS
+from hivau70k_dataset.schema import LEVELS, TASKS, is_synthetic
 from modeling_holmes_vau.checkpoint.folder import NATIVE, OURS
 from modeling_holmes_vau.checkpoint.load import load_checkpoint, load_native, open_folder
 from modeling_holmes_vau.checkpoint.weights import language_digest
 from modeling_holmes_vau.checkpoint_holmes_vau import (
-    AFTER_LANGUAGE,
     config_from_native,
     processor_from_native,
+    warning_after_language,
     write_model_card,
 )
 from modeling_holmes_vau.feature_cache_holmes_vau import module_digest
@@ -368,13 +368,13 @@ def settings_of(args: SFTArguments, training_args: SFTTrainingArguments, model) 
     return json.loads(json.dumps(settings, default=str))
 
 
-def save(args: SFTArguments, trainer: SegmentTrainer, processor, base_digest: str) -> Path:
+def save(args: SFTArguments, trainer: SegmentTrainer, processor, base_digest: str, on_synthetic: bool) -> Path:
     """Write the trained checkpoint, or the adapter with what merging it must know."""
     folder = Path(trainer.args.output_dir) / ("checkpoint" if args.full else "adapter")
     config = trainer.accelerator.unwrap_model(trainer.model).config
     ours = config.model_type == "holmes_vau"
     if args.full and ours:
-        config.warning = AFTER_LANGUAGE.get(config.warning, config.warning)
+        config.warning = warning_after_language(config.warning, on_synthetic)
     if not ours:
         trainer.processing_class = processor.tokenizer  # a native checkpoint has a processor of its own
     trainer.save_model(str(folder))
@@ -383,10 +383,11 @@ def save(args: SFTArguments, trainer: SegmentTrainer, processor, base_digest: st
     (folder / "training_args.bin").unlink(missing_ok=True)
     if not args.full:
         notes = {"sampler": config.sampler if ours else None, "num_frames": processor.num_frames}
-        write_adapter_notes(folder, args.model, {**notes, "base_digest": base_digest}, ours)
+        notes |= {"base_digest": base_digest, "synthetic": on_synthetic}
+        write_adapter_notes(folder, args.model, notes, ours)
     elif ours:
-        scorer = "that of the same checkpoint"
-        write_model_card(folder, f"`{args.model}`, tuned in full on instructions", processor.num_frames, scorer)
+        source, scorer = f"`{args.model}`, tuned in full on instructions", "that of the same checkpoint"
+        write_model_card(folder, source, processor.num_frames, scorer, config.warning)
     else:
         copy_companions(open_folder(args.model, weights=False)[0], folder)
     logger.info(f"wrote {folder}")
@@ -414,7 +415,7 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
         model.to(torch.bfloat16 if half else torch.float32)
     trainer = build_trainer(args, training_args, model, processor, rows, features)
     result = trainer.train(resume_from_checkpoint=training_args.resume_from_checkpoint or last)
-    save(args, trainer, processor, base_digest)
+    save(args, trainer, processor, base_digest, is_synthetic(row["video"] for row in rows))
     if trainer.skipped:
         logger.warning(f"{trainer.skipped} samples were skipped: their videos could not be read")
     return {**result.metrics, "rows": len(rows), "skipped": trainer.skipped}

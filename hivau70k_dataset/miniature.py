@@ -16,8 +16,8 @@ from modeling_holmes_vau.files_holmes_vau import write_whole
 
 from .instructions import build_instructions
 from .miniature_plan import SPLITS, VideoPlan, build_plan, build_stage
-from .miniature_text import SOURCE, annotate
-from .schema import VideoAnnotation
+from .miniature_text import annotate
+from .schema import SYNTHETIC_SOURCE, VideoAnnotation
 from .video_writing import write_video
 from .writing import write_annotations, write_instructions
 
@@ -66,7 +66,7 @@ def render_miniature(
     output = Path(output)
     _check_arguments(split, videos, seed, size, workers)
     _claim_folder(output, split, videos, {"drawing": DRAWING_VERSION, "seed": seed, "size": size})
-    folder = output / "videos" / SOURCE / "videos" / split
+    folder = output / "videos" / SYNTHETIC_SOURCE / "videos" / split
     folder.mkdir(parents=True, exist_ok=True)
     plans = [build_plan(seed, split, index) for index in range(videos)]
     missing = [plan.index for plan in plans if not _finished(folder, plan, size)]
@@ -80,13 +80,15 @@ def render_miniature(
     for name in ("instruction", "raw_annotations"):
         (output / name).mkdir(exist_ok=True)
     # The annotations come last: where they are, the split is complete.
-    write_instructions(output / "instruction" / f"{SOURCE}_{split}.jsonl", build_instructions(annotations, seed))
+    write_instructions(
+        output / "instruction" / f"{SYNTHETIC_SOURCE}_{split}.jsonl", build_instructions(annotations, seed)
+    )
     write_annotations(_annotation_file(output, split), annotations)
     return annotations
 
 
 def _annotation_file(output: Path, split: str) -> Path:
-    return output / "raw_annotations" / f"{SOURCE}_{split}.jsonl"
+    return output / "raw_annotations" / f"{SYNTHETIC_SOURCE}_{split}.jsonl"
 
 
 def _check_arguments(split: str, videos: int, seed: int, size: int, workers: int | None) -> None:

@@ -15,6 +15,7 @@ from .base.commands import CommandError, first_line
 from .base.errors import write_problem
 from .base.names import folded, safe_name
 from .base.scan import VIDEO_SUFFIXES, scan_folder
+from .judgement_holmes_vau import describe_verdict
 
 
 MINI = "holmes-vau-mini"
@@ -199,11 +200,12 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"
 
 
-def summary(analysis: dict) -> str:
-    """What a person wants to read of one analysis."""
+def summary(analysis: dict, video: str) -> str:
+    """What a person wants to read of one analysis; `video` is what the file is called."""
+    frames = f"{analysis['num_frames']} frame{'' if analysis['num_frames'] == 1 else 's'}"
     lines = [
-        f"{analysis['video']}",
-        f"  video    {clock(analysis['duration_s'])}, {analysis['num_frames']} frames at {analysis['fps']:.2f} fps; "
+        video,
+        f"  video    {clock(analysis['duration_s'])}, {frames} at {analysis['fps']:.2f} fps; "
         f"{len(analysis['scores'])} scored, {len(analysis['sampled_frame_indices'])} shown to the language model "
         f"({analysis['sampler']})",
         f"  question {analysis['prompt']}",
@@ -214,6 +216,9 @@ def summary(analysis: dict) -> str:
         for event in analysis["events"]
     ]
     lines += [f"  {'events' if i == 0 else '':8} {event}" for i, event in enumerate(events or ["none"])]
+    lines.append(f"  verdict  {describe_verdict(analysis['verdict'])}")
+    if "warning" in analysis:
+        lines.append("  warning  " + analysis["warning"].replace(" | ", "\n           "))
     seconds = ", ".join(f"{name} {value:.1f}" for name, value in analysis["seconds"].items())
     return "\n".join([*lines, f"  seconds  {seconds}"])
 
@@ -276,7 +281,7 @@ def analyze_one(video: str, model, processor, args) -> dict:
     finally:
         if bar is not None:
             bar.close()
-    analysis |= {"video": os.path.abspath(video), "options": options_of(args)}
+    analysis |= {"video": os.path.abspath(video), "model": args.model or MINI, "options": options_of(args)}
     return analysis
 
 
@@ -294,7 +299,7 @@ def report_one(video: str, analysis: dict, processor, folder: Path) -> Path:
         frames = read_what_is_there(
             reader, lambda: reader.read(np.searchsorted(reader.timestamps_s, times_s - TIME_EPS_S)), strict=False
         )
-    return write_report(analysis, frames, folder)["report"]
+    return write_report(analysis, frames, folder, video)["report"]
 
 
 def run_one(video: str, model, processor, args, folder: Path | None) -> bool:
@@ -308,7 +313,7 @@ def run_one(video: str, model, processor, args, folder: Path | None) -> bool:
     said = analysis.get("warning", "").removeprefix(model.config.warning or "").lstrip(" |")
     if said:
         print(f"warning: {video}: {said}", file=sys.stderr)
-    print(json.dumps(analysis, ensure_ascii=False) if args.json else summary(analysis), flush=True)
+    print(json.dumps(analysis, ensure_ascii=False) if args.json else summary(analysis, video), flush=True)
     if folder is None:
         return True
     try:
@@ -344,7 +349,7 @@ def run_analyze(args: argparse.Namespace) -> int:
         if model.config.warning:
             print(f"warning: {model.config.warning}", file=sys.stderr)
         if args.model is None:
-            print(f"note: {MINI} knows synthetic videos alone; for real video pass --model", file=sys.stderr)
+            print(f"note: {MINI} is used; for real video pass --model", file=sys.stderr)
     for video in videos:
         failed += not run_one(video, model, processor, args, folders.get(video))
     return 1 if failed else 0

@@ -402,8 +402,7 @@ def convert(
     config.warning = UNTRAINED_SCORER_WARNING
     with tempfile.TemporaryDirectory() as temporary:
         fresh = write_fresh_scorer(config, seed, Path(temporary, "anomaly_scorer.safetensors"))
-        said = f"untrained (seed {seed}); its scores mean nothing yet"
-        _write(source, fresh, output, config, processor, (*card, said))
+        _write(source, fresh, output, config, processor, (*card, f"untrained (seed {seed})"))
     return output
 
 
@@ -414,7 +413,7 @@ def _write(source: Path, scorer: Path, output: Path, config, processor, card: tu
     with whole_folder(output) as folder:
         write_weights(pieces, folder)
         write_code_and_configs(folder, config, processor)
-        write_model_card(folder, *card)
+        write_model_card(folder, *card, config.warning)
 
 
 def stored_dtype(pieces: list[Piece]) -> torch.dtype:

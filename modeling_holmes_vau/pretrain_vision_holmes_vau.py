@@ -385,7 +385,8 @@ def main(argv: list[str] | None = None) -> None:
         model.eval().save_pretrained(folder)
         template = CHAT_TEMPLATE.replace(SYSTEM_MESSAGE, SYSTEM)
         build_processor(tokenizer, model.config, template).save_pretrained(folder)
-        write_model_card(folder, "a vision tower pretrained on caption words", model.config.num_frames, "from scratch")
+        source, config = "a vision tower pretrained on caption words", model.config
+        write_model_card(folder, source, config.num_frames, "from scratch", config.warning)
         (work / "log.jsonl").rename(folder / "pretraining.jsonl")
     (work / "state.pt").unlink(missing_ok=True)
     work.rmdir()

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from .judgement_holmes_vau import describe_verdict
+
 
 # Lengths of the picture are in pixels. A power of two as dots per inch keeps pixel -> inch -> pixel exact.
 WIDTH, DPI = 1400, 128
@@ -80,6 +82,13 @@ def list_facts(analysis: dict[str, Any]) -> list[str]:
     return facts
 
 
+def list_warnings(analysis: dict[str, Any]) -> list[str]:
+    """What stands against an analysis: the parts of its `warning`, and an answer that its scores contradict."""
+    verdict = analysis.get("verdict")
+    doubt = [describe_verdict(verdict)] if verdict and verdict["agree"] is False else []
+    return [*(part for part in analysis.get("warning", "").split(" | ") if part), *doubt]
+
+
 def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
@@ -99,7 +108,7 @@ def draw_timeline(analysis: dict[str, Any], frames: np.ndarray) -> bytes:
     """
     canvas = _Canvas()
     in_event = [
-        any(event["start_s"] <= time_s <= event["end_s"] for event in analysis["events"])
+        any(event["start_s"] <= time_s < event["end_s"] for event in analysis["events"])
         for time_s in analysis["sampled_times_s"]
     ]
     bottom = _draw_header(canvas, analysis)
@@ -278,8 +287,8 @@ def _draw_header(canvas: _Canvas, analysis: dict[str, Any]) -> float:
     canvas.text(LEFT, 66, title, 32, weight="bold")
     canvas.text(LEFT, 98, "   \u00b7   ".join(list_facts(analysis)), 18, MUTED)
     bottom = 118
-    if analysis.get("warning"):
-        lines = _wrap(canvas, analysis["warning"], RIGHT - LEFT - 48, 19)
+    if warnings := list_warnings(analysis):
+        lines = [line for warning in warnings for line in _wrap(canvas, warning, RIGHT - LEFT - 48, 19)]
         height = 26 * len(lines) + 22
         canvas.box(LEFT, bottom + 4, RIGHT, bottom + 4 + height, WARNING_GROUND)
         canvas.box(LEFT, bottom + 4, LEFT + 6, bottom + 4 + height, WARNING)

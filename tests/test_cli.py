@@ -11,6 +11,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from modeling_holmes_vau import cli, report_holmes_vau
+from modeling_holmes_vau.checkpoint_holmes_vau import SYNTHETIC_WARNING
 from modeling_holmes_vau.files_holmes_vau import write_whole
 from tests.folders import refuse
 from tests.videos import write_video
@@ -83,7 +84,7 @@ def test_many_videos_and_bad_ones(analyze, clip, tmp_path):
     for bad in ("empty.mp4", "text.mp4", "cut.mp4", "missing.mp4", "folder", "*.nothing"):
         assert sum(bad in line for line in lines) == 1, bad
     assert len(lines) == 6
-    assert all(str(tmp_path / name) in out for name in names) and out.count("answer") == 2
+    assert all(str(tmp_path / name) in out for name in names) and out.count("  answer ") == 2
 
 
 def test_equal_names_get_folders_of_their_own(tmp_path):
@@ -302,10 +303,12 @@ def test_bad_models_are_one_line(clip, tmp_path, capsys, kind):
 
 def test_without_model_the_one_in_the_box_is_used(clip, tmp_path, capsys):
     assert cli.main(["analyze", str(clip), "--output", str(tmp_path), "--device", "cpu"]) == 0
-    said = capsys.readouterr().err
-    assert "warning" not in said and "knows synthetic videos alone" in said
+    out, err = capsys.readouterr()
+    assert err.splitlines()[0] == f"warning: {SYNTHETIC_WARNING}" and "for real video pass --model" in err
+    assert f"  warning  {SYNTHETIC_WARNING}\n" in out and out.startswith(f"{clip}\n")
     analysis = json.loads((tmp_path / "clip" / "analysis.json").read_text(encoding="utf-8"))
-    assert analysis["model"] == str(cli.default_checkpoint()) and analysis["answer"]
+    assert analysis["model"] == cli.MINI and analysis["answer"] and analysis["warning"] == SYNTHETIC_WARNING
+    assert SYNTHETIC_WARNING in (tmp_path / "clip" / "report.html").read_text(encoding="utf-8")
 
 
 def test_the_one_in_the_box_is_found_where_it_was_installed(tmp_path, monkeypatch):

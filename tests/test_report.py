@@ -191,6 +191,17 @@ def test_frames_inside_an_event_are_marked():
     assert count_close(open_png(inside), drawing.EVENT) > count_close(open_png(outside), drawing.EVENT) + 5000
 
 
+def test_a_frame_at_which_an_event_is_over_is_outside_it():
+    last = make_analysis()["sampled_times_s"][-1]
+
+    def marked(end_s: float) -> int:
+        return count_close(
+            open_png(draw_timeline(make_analysis(events=((1.0, end_s, 0.9),)), make_frames())), drawing.EVENT
+        )
+
+    assert marked(last + 1e-6) > marked(last) + 1000
+
+
 def test_nothing_found_one_frame_and_repeats(tmp_path):
     calm = make_analysis(events=())
     source = write_report(calm, make_frames(), tmp_path)["report"].read_text(encoding="utf-8")

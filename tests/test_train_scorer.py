@@ -17,6 +17,7 @@ from trl import TrlParser
 
 import train_scorer
 from eval import detection
+from hivau70k_dataset import schema
 from hivau70k_dataset.cli import main as run_dataset
 from modeling_holmes_vau import (
     AnomalyScorer,
@@ -25,6 +26,9 @@ from modeling_holmes_vau import (
     feature_cache_holmes_vau,
 )
 from modeling_holmes_vau.checkpoint_holmes_vau import (
+    SYNTHETIC_LANGUAGE_WARNING,
+    SYNTHETIC_SCORER_WARNING,
+    SYNTHETIC_WARNING,
     UNTRAINED_BUT_VISION_WARNING,
     UNTRAINED_LANGUAGE_WARNING,
     UNTRAINED_SCORER_WARNING,
@@ -331,17 +335,31 @@ def test_missing_videos_are_named_and_left_out(argv, data, tmp_path, caplog):
 
 
 @pytest.mark.parametrize(
-    ("before", "after"),
+    ("before", "on_synthetic", "after"),
     [
-        (UNTRAINED_SCORER_WARNING, None),
-        (UNTRAINED_BUT_VISION_WARNING, UNTRAINED_LANGUAGE_WARNING),
-        ("random weights", "random weights"),
+        (UNTRAINED_SCORER_WARNING, False, None),
+        (UNTRAINED_BUT_VISION_WARNING, False, UNTRAINED_LANGUAGE_WARNING),
+        (SYNTHETIC_WARNING, False, SYNTHETIC_LANGUAGE_WARNING),
+        (SYNTHETIC_WARNING, True, SYNTHETIC_WARNING),
+        (None, True, SYNTHETIC_SCORER_WARNING),
+        ("random weights", False, "random weights"),
     ],
 )
-def test_the_warning_says_what_is_still_untrained(model56, processor56, tmp_path, monkeypatch, before, after):
+def test_the_warning_says_what_is_still_untrained(
+    model56, processor56, tmp_path, monkeypatch, before, on_synthetic, after
+):
     monkeypatch.setattr(model56.config, "warning", before)
-    train_scorer.save(model56, processor56, tmp_path)
+    train_scorer.save(model56, processor56, tmp_path, on_synthetic, from_scratch=True)
     assert json.loads((tmp_path / "checkpoint" / "config.json").read_text()).get("warning") == after
+
+
+def test_what_was_trained_on_tells_the_warning(argv, model56, tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(train_scorer, "save", lambda model, processor, output, *told_of: told.append(told_of))
+    train_scorer.main(argv("out", max_steps=1))
+    monkeypatch.setattr(schema, "SYNTHETIC_SOURCE", "ucf-crime")
+    train_scorer.main(argv("other", max_steps=1))
+    assert told == [(False, True), (True, True)]
 
 
 def test_spans_lie_where_their_seconds_are(argv, data, checkpoint56, tmp_path, caplog):

@@ -230,6 +230,7 @@ def test_lora_learns_a_batch_by_heart_and_moves_nothing_else(argv, checkpoint56,
     # The base in the merged checkpoint is what it was, but for the seven projections.
     from modeling_holmes_vau.merge_holmes_vau import merge
 
+    assert json.loads((out / "adapter" / "training.json").read_text())["synthetic"] is False
     merged = load_file(merge(out / "adapter", tmp_path / "merged") / "model.safetensors")
     base = load_file(checkpoint56 / "model.safetensors")
     moved = {name for name in base if not torch.equal(base[name], merged[name])}
@@ -268,6 +269,7 @@ def test_full_training_learns_a_batch_by_heart_and_leaves_tower_and_scorer(argv,
     parts = ("model.language_model.", "model.multi_modal_projector.", "lm_head.")
     assert moved == {name for name in before if name.startswith(parts)}
     assert trained.config.warning == UNTRAINED_SCORER_WARNING and trained.config.num_frames == 2
+    assert f"**Warning**: {UNTRAINED_SCORER_WARNING}." in (out / "checkpoint" / "README.md").read_text()
     assert trained.generation_config.eos_token_id == model56.generation_config.eos_token_id
     assert trained.config.text_config.eos_token_id == model56.config.text_config.eos_token_id
     assert (out / "checkpoint" / "modeling_holmes_vau.py").is_file()
