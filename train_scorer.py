@@ -1,6 +1,6 @@
 """Stage 1: train the anomaly scorer on frame labels (paper, section 4.2), on features of the frozen vision tower.
 
-python train_scorer.py --config configs/scorer.yaml --model base --annotations DIR --videos DIR --output_dir out
+python train_scorer.py --config configs/scorer.yaml --model base --annotations DIR --videos DIR --output-dir out
 accelerate launch train_scorer.py --config configs/scorer.yaml ...
 """
 
@@ -122,7 +122,7 @@ def check_arguments(args: ScorerArguments, training_args: ScorerTrainingArgument
     choose_weights(args)
     if args.max_snippets < 1 or args.patience < 0 or not 0 < args.validation_share < 1:
         raise ValueError(
-            f"--max_snippets {args.max_snippets} --patience {args.patience} --validation_share "
+            f"--max-snippets {args.max_snippets} --patience {args.patience} --validation-share "
             f"{args.validation_share}: expected at least 1, at least 0, and a share between 0 and 1."
         )
     if args.patience and training_args.eval_strategy == "no":
@@ -188,7 +188,7 @@ def read_videos(
     if began_with and (gone := sorted(began_with - there)):
         raise ValueError(
             f"{len(gone)} videos of this run can't be read now and have no features in {args.features_dir}: "
-            f"{', '.join(gone[:NAMED_PROBLEMS])}. Put them back, or choose another --output_dir."
+            f"{', '.join(gone[:NAMED_PROBLEMS])}. Put them back, or choose another --output-dir."
         )
     for path, problem in list(problems.items())[:NAMED_PROBLEMS]:
         logger.warning(f"{'its stored features are used' if path in there else 'left out'}: {path}: {problem}")
@@ -214,7 +214,7 @@ def read_names(path: Path) -> set[str]:
         return set(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError, OSError) as error:
         raise ValueError(
-            f"{path} is missing or damaged: nothing tells the videos of this run. Choose another --output_dir."
+            f"{path} is missing or damaged: nothing tells the videos of this run. Choose another --output-dir."
         ) from error
 
 

@@ -1,7 +1,7 @@
 """Stage 2: tune the language model on instructions (paper, section 5.1) with TRL and LoRA, or all of it.
 
-accelerate launch train_sft.py --config configs/sft.yaml --model base --annotations DIR --videos DIR --output_dir out
-python train_sft.py --dry_run true --model 2b --num_rows 70000
+accelerate launch train_sft.py --config configs/sft.yaml --model base --annotations DIR --videos DIR --output-dir out
+python train_sft.py --dry-run true --model 2b --num-rows 70000
 """
 
 import json
@@ -118,7 +118,7 @@ class SFTArguments:
 
 @dataclass
 class SFTTrainingArguments(SFTConfig):
-    """TRL's arguments with the paper's defaults; accumulation follows from `--global_batch_size`."""
+    """TRL's arguments with the paper's defaults; accumulation follows from `--global-batch-size`."""
 
     learning_rate: float = field(default=4e-5, metadata={"help": "highest learning rate (paper, section 5.1)"})
     lr_scheduler_type: str = field(default="cosine", metadata={"help": "schedule of the learning rate"})
@@ -162,21 +162,21 @@ def check_arguments(args: SFTArguments, training_args: SFTTrainingArguments) -> 
         if unknown := [value for value in getattr(args, name) if value not in known]:
             raise ValueError(f"--{name} has {unknown[0]!r}, expected some of {', '.join(known)}.")
     if args.train_vision and not args.full:
-        raise ValueError("--train_vision is for --full true: adapters are on the language model alone.")
+        raise ValueError("--train-vision is for --full true: adapters are on the language model alone.")
     if args.full and args.train_embeddings:
-        raise ValueError("--train_embeddings is for LoRA: --full true trains them anyway.")
+        raise ValueError("--train-embeddings is for LoRA: --full true trains them anyway.")
     if args.full and args.load_in_4bit:
-        raise ValueError("--load_in_4bit freezes the language model: it is for LoRA, not for --full true.")
+        raise ValueError("--load-in-4bit freezes the language model: it is for LoRA, not for --full true.")
     if args.feature_cache and (args.train_vision or args.frame_policy == "original"):
-        raise ValueError("--feature_cache needs a frozen vision tower and the same frames each time: leave it out.")
+        raise ValueError("--feature-cache needs a frozen vision tower and the same frames each time: leave it out.")
     if not args.dry_run and not (args.annotations and args.videos):
-        raise ValueError("Pass --annotations and --videos, or --dry_run true.")
+        raise ValueError("Pass --annotations and --videos, or --dry-run true.")
     if args.sample_steps and is_sharded() and not args.dry_run:
-        raise ValueError("Sample answers need whole weights, which FSDP shares out: pass --sample_steps 0.")
+        raise ValueError("Sample answers need whole weights, which FSDP shares out: pass --sample-steps 0.")
     if training_args.bf16 and training_args.use_cpu and not cpu_has_bfloat16():
         logger.warning("This CPU computes in bfloat16 many times slower than in float32: pass --bf16 false.")
     if training_args.gradient_accumulation_steps != 1:
-        raise ValueError("--gradient_accumulation_steps follows from --global_batch_size: leave it out.")
+        raise ValueError("--gradient-accumulation-steps follows from --global-batch-size: leave it out.")
     training_args.gradient_accumulation_steps = accumulation_for(
         args.global_batch_size, training_args.per_device_train_batch_size, training_args.world_size
     )
@@ -288,7 +288,7 @@ def store_features(args: SFTArguments, model, processor, rows: list[dict]) -> tu
     state.wait_for_everyone()
     stored = [row for row in rows if features.path(row["key"], row["frames"]).is_file()]
     if not stored:
-        raise ValueError(f"--feature_cache {args.feature_cache}: none of the segments could be encoded; see above.")
+        raise ValueError(f"--feature-cache {args.feature_cache}: none of the segments could be encoded; see above.")
     if len(stored) < len(rows):
         logger.warning(f"{len(rows) - len(stored)} conversations are left out, whose frames can't be read")
     return features, stored
@@ -316,7 +316,7 @@ def take_rows(
     features, stored = store_features(args, model, processor, rows)
     if len(stored) < len(rows):
         raise ValueError(
-            f"--feature_cache {args.feature_cache} lacks {len(rows) - len(stored)} rows of this run, whose videos "
+            f"--feature-cache {args.feature_cache} lacks {len(rows) - len(stored)} rows of this run, whose videos "
             "can't be read now: put the videos or the cache back."
         )
     return features, rows

@@ -42,8 +42,10 @@ from hivau70k_dataset.labels import canonical_class
 from hivau70k_dataset.reading import read_annotation_files
 from hivau70k_dataset.schema import SPLITS, VideoAnnotation
 from hivau70k_dataset.videos import VideoFolder
+from modeling_holmes_vau.base.commands import CommandError, first_line, output_folder, run_command
+from modeling_holmes_vau.base.parser import Parser
 from modeling_holmes_vau.base.scan import VIDEO_SUFFIXES, scan_folder
-from modeling_holmes_vau.cli import CommandError, check_checkpoint, first_line, run_command
+from modeling_holmes_vau.cli import check_checkpoint
 from modeling_holmes_vau.files_holmes_vau import write_whole
 
 
@@ -90,9 +92,9 @@ class VideoScores:
     event_rule: tuple[float, ...] | None
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """The parser of `eval/detection.py`."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "detection.py", description="Frame-level AUC and AP, event F1, and the baselines that never look at a frame."
     )
     source = parser.add_mutually_exclusive_group(required=True)
@@ -105,7 +107,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--annotations", required=True, metavar="PATH", help="the ground truth, see --protocol")
     parser.add_argument("--videos", metavar="DIR", help="folder of the videos, searched through; needed with --model")
-    parser.add_argument("--output", required=True, metavar="DIR", help="folder to write; what it has scored is kept")
+    parser.add_argument("-o", "--output", required=True, metavar="DIR", help="folder to write; its scores are kept")
     parser.add_argument(
         "--protocol",
         choices=PROTOCOLS,
@@ -248,12 +250,12 @@ def _are_numbers(array: np.ndarray) -> bool:
 
 def score_video(path: str, model, processor) -> dict:
     """Score the dense frames of one video, keeping class tokens alone; the arrays of its file."""
-    from modeling_holmes_vau.pipeline_holmes_vau import find_events
+    from modeling_holmes_vau.pipeline_holmes_vau import event_rule, find_events
     from modeling_holmes_vau.video_processing_holmes_vau import FrameStream, dense_frame_indices
     from modeling_holmes_vau.video_reader_holmes_vau import open_video
 
     config = model.config
-    rule = (config.event_threshold, config.event_low_threshold, config.event_min_length_s)
+    rule = (*event_rule(config).values(),)
     with open_video(path, processor.video_backend) as reader:
         indices = dense_frame_indices(reader.num_frames, processor.frame_stride)
         stream = FrameStream(reader, indices, processor.image_size, config.encode_batch_size)
@@ -474,10 +476,7 @@ def run(args: argparse.Namespace) -> int:
         raise CommandError(f"--videos {args.videos}: no such folder; pass the one that holds the videos")
     tests = read_tests(args)
     settings = settings_of(args)
-    if Path(args.output).exists() and not Path(args.output).is_dir():
-        raise CommandError(f"--output {args.output}: is a file; pass a folder")
-    Path(args.output).mkdir(parents=True, exist_ok=True)
-    with sole_run(Path(args.output)):
+    with sole_run(output_folder(args.output)):
         return score_and_report(args, tests, settings)
 
 

@@ -179,7 +179,7 @@ def _render(job: tuple[str, int, str, int, int]) -> None:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `python -m hivau70k_dataset miniature`."""
-    parser.add_argument("--output", required=True, metavar="DIR", help="folder to write; a begun one is completed")
+    parser.add_argument("-o", "--output", required=True, metavar="DIR", help="folder to write; a begun one goes on")
     parser.add_argument("--split", choices=SPLITS, help="which split (train)")
     parser.add_argument("--videos", type=int, metavar="N", help="how many videos (24)")
     parser.add_argument("--seed", type=int, help="another seed, another set (0)")

@@ -87,7 +87,7 @@ def four_bits() -> BitsAndBytesConfig:
         `ImportError`: without bitsandbytes.
     """
     if importlib.util.find_spec("bitsandbytes") is None:
-        raise ImportError("--load_in_4bit needs bitsandbytes: pip install bitsandbytes (and a GPU it supports)")
+        raise ImportError("--load-in-4bit needs bitsandbytes: pip install bitsandbytes (and a GPU it supports)")
     return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
@@ -360,7 +360,7 @@ def accumulation_for(global_batch_size: int, per_device: int, processes: int) ->
     at_once = per_device * processes
     if global_batch_size < 1 or global_batch_size % at_once:
         raise ValueError(
-            f"--global_batch_size {global_batch_size} is no multiple of {at_once} (--per_device_train_batch_size "
+            f"--global-batch-size {global_batch_size} is no multiple of {at_once} (--per-device-train-batch-size "
             f"{per_device} in {processes} process(es)). Choose sizes that divide it."
         )
     return global_batch_size // at_once

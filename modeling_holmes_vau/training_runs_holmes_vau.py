@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from transformers import TrainerCallback
 
-from .cli import run_command
+from .base.commands import check_output_folder, run_command
 from .files_holmes_vau import write_whole
 
 
@@ -116,7 +116,9 @@ def check_run(output: str | os.PathLike, settings: dict) -> None:
 
     Raises:
         `ValueError`: if the folder holds a run of other settings.
+        [`CommandError`]: if it is a file.
     """
+    check_output_folder(output, "--output-dir")
     output = Path(output)
     held = [*_checkpoints(output), *(output / name for name in RESULTS if (output / name).exists())]
     if not held:
@@ -124,13 +126,13 @@ def check_run(output: str | os.PathLike, settings: dict) -> None:
     if (found := _read_settings(output)) is None:
         problem = f"a damaged {SETTINGS}" if (output / SETTINGS).exists() else f"no {SETTINGS}"
         raise ValueError(
-            f"{output} holds {held[-1].name} but {problem} to tell of what run. Choose another --output_dir."
+            f"{output} holds {held[-1].name} but {problem} to tell of what run. Choose another --output-dir."
         )
     for name, value in json.loads(json.dumps(settings)).items():
         if found.get(name) != value:
             raise ValueError(
                 f"{output} holds a run with {name} {found.get(name)!r}, this one has {value!r}. "
-                "Choose another --output_dir, or delete it."
+                "Choose another --output-dir, or delete it."
             )
 
 

@@ -440,7 +440,7 @@ def evaluate_with(aucs):
     [
         ({"loss_weights": "5"}, "must be a JSON object of numbers, got 5"),
         ({"loss_weights": '{"kl": "x"}'}, "must be a JSON object of numbers"),
-        ({"max_snippets": 0}, "--max_snippets 0 .* expected at least 1"),
+        ({"max_snippets": 0}, "--max-snippets 0 .* expected at least 1"),
         ({"validation_share": 1.5}, "a share between 0 and 1"),
         ({"eval_strategy": "no", "load_best_model_at_end": False, "patience": 1}, "pass --patience 0, or leave"),
         ({"model": "{llama}"}, "expected a checkpoint of type holmes_vau, got 'llama'"),

@@ -433,7 +433,7 @@ def test_dry_run_of_the_2b_configuration(capsys):
         ({"full": True, "load_in_4bit": True}, "it is for LoRA"),
         ({"full": True, "train_embeddings": True}, "trains them anyway"),
         ({"feature_cache": "x", "frame_policy": "original"}, "needs a frozen vision tower"),
-        ({"gradient_accumulation_steps": 2}, "follows from --global_batch_size"),
+        ({"gradient_accumulation_steps": 2}, "follows from --global-batch-size"),
         ({"model": "/nowhere"}, "--model /nowhere: no such folder"),
     ],
 )

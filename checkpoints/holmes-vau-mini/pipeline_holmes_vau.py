@@ -66,6 +66,19 @@ def find_events(
     return events
 
 
+def event_rule(config, threshold: float | None = None) -> dict[str, float]:
+    """The arguments of [`find_events`] by a configuration, `threshold` in place of its own if given: `low_threshold`
+    is then scaled with it."""
+    low_threshold = config.event_low_threshold
+    if threshold is None:
+        threshold = config.event_threshold
+    else:
+        low_threshold *= threshold / (config.event_threshold or 1.0)
+    if not 0 <= threshold <= 1:
+        raise ValueError(f"`event_threshold` must be a score in [0, 1], got {threshold}.")
+    return {"threshold": threshold, "low_threshold": low_threshold, "min_length_s": config.event_min_length_s}
+
+
 def score_ends(times_s: Sequence[float], end_s: float, gaps_s: Sequence[tuple[float, float]]) -> list[float]:
     """When the time that each dense frame stands for ends, in seconds: at the next one, or before a gap."""
     ends = [*times_s[1:], end_s]
@@ -138,6 +151,8 @@ class VideoChat:
         fps (`float`, *optional*): Frame rate of a video given as an array.
         strict (`bool`, *optional*, defaults to `False`): Refuse a file that is damaged or cut short. Else what can be
             decoded is analysed, and `warning` says what is missing.
+        event_threshold (`float`, *optional*, defaults to `config.event_threshold`): Score that makes an event; the
+            score that keeps one going is scaled with it.
         on_progress (`Callable[[int, int], None]`, *optional*): Called with frames done and frames in all.
 
     Example:
@@ -162,11 +177,13 @@ class VideoChat:
         fps: float | None = None,
         on_progress: Callable[[int, int], None] | None = None,
         strict: bool = False,
+        event_threshold: float | None = None,
     ):
         self.model = model
         self.processor = processor
         self.messages: list[dict] = []
         config = model.config
+        self.event_rule = event_rule(config, event_threshold)
         number = processor.num_frames if num_frames is None else num_frames
         stride = processor.frame_stride if frame_stride is None else frame_stride
         with open_video(video, processor.video_backend, fps, strict) as reader:
@@ -205,16 +222,9 @@ class VideoChat:
         return answer.strip()
 
     def events(self) -> list[dict[str, float]]:
-        """Abnormal events by the rule and numbers of the configuration, see [`find_events`]."""
-        config = self.model.config
+        """Abnormal events by `event_rule`, see [`find_events`]."""
         return find_events(
-            self.encoded.anomaly_scores,
-            self.dense_times_s,
-            self.plan.end_s,
-            config.event_threshold,
-            config.event_low_threshold,
-            config.event_min_length_s,
-            self.gaps_s,
+            self.encoded.anomaly_scores, self.dense_times_s, self.plan.end_s, **self.event_rule, gaps_s=self.gaps_s
         )
 
 
@@ -231,6 +241,7 @@ def analyze_video(
     fps: float | None = None,
     on_progress: Callable[[int, int], None] | None = None,
     strict: bool = False,
+    event_threshold: float | None = None,
     **generate_kwargs,
 ) -> dict:
     """
@@ -247,9 +258,10 @@ def analyze_video(
     Returns:
         `dict`: `video`, `fps`, `num_frames` and `duration_s` of the file; `dense_frame_indices`, `dense_times_s` (in
         seconds from the file's first frame) and `scores` of the scored frames; `events` (`start_s`, `end_s`,
-        `peak_score`); `sampled_frame_indices`, `sampled_times_s` and the `sampler` that chose them (`"middle"` for a
-        video of at most `frame_stride * num_frames` frames); `prompt`, `answer`, `model`; and `seconds`, busy time of
-        `decode` (in its own thread, beside the others), `encode`, `score` and `generate`.
+        `peak_score`) and the `event_rule` that made them; `sampled_frame_indices`, `sampled_times_s` and the `sampler`
+        that chose them (`"middle"` for a video of at most `frame_stride * num_frames` frames); `prompt`, `answer`,
+        `model`; and `seconds`, busy time of `decode` (in its own thread, beside the others), `encode`, `score` and
+        `generate`.
         With `segment_s`, also `segment_s`: the analysed span, its end filled in. Where the recording stood still, also
         `gaps_s`, and where frames of a damaged file are missing `damaged_s`: spans in seconds. Where the checkpoint is
         untrained in part, or the file damaged or cut short, also `warning`, which says so.
@@ -259,7 +271,18 @@ def analyze_video(
             argument out of range.
     """
     chat = VideoChat(
-        video, model, processor, num_frames, frame_stride, segment_s, sampler, sampler_tau, fps, on_progress, strict
+        video,
+        model,
+        processor,
+        num_frames,
+        frame_stride,
+        segment_s,
+        sampler,
+        sampler_tau,
+        fps,
+        on_progress,
+        strict,
+        event_threshold,
     )
     start = time.perf_counter()
     answer = chat.ask(prompt, **generate_kwargs)
@@ -273,6 +296,7 @@ def analyze_video(
         "dense_times_s": chat.dense_times_s,
         "scores": chat.encoded.anomaly_scores.tolist(),
         "events": chat.events(),
+        "event_rule": chat.event_rule,
         "sampled_frame_indices": chat.encoded.frame_indices.tolist(),
         "sampled_times_s": chat.sampled_times_s,
         "sampler": chat.sampler,
