@@ -22,7 +22,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
+
+from modeling_holmes_vau.base.progress import Progress
 
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for `eval` itself, and packages not installed
@@ -46,7 +47,7 @@ from modeling_holmes_vau.base.commands import CommandError, first_line, output_f
 from modeling_holmes_vau.base.parser import Parser
 from modeling_holmes_vau.base.scan import VIDEO_SUFFIXES, scan_folder
 from modeling_holmes_vau.cli import check_checkpoint
-from modeling_holmes_vau.files_holmes_vau import write_whole
+from modeling_holmes_vau.files_holmes_vau import few_of, write_whole
 
 
 SNIPPET_FRAMES = 16  # what a score stands for where its file does not tell: I3D's, C3D's and VadCLIP's snippets
@@ -259,7 +260,7 @@ def score_video(path: str, model, processor) -> dict:
     with open_video(path, processor.video_backend) as reader:
         indices = dense_frame_indices(reader.num_frames, processor.frame_stride)
         stream = FrameStream(reader, indices, processor.image_size, config.encode_batch_size)
-        bar = tqdm(stream, desc=Path(path).name, unit="batch", leave=False, disable=None, position=1)
+        bar = Progress(stream, desc=Path(path).name, unit="batch", leave=False, position=1)
         scores = model.score_frames(bar)
         times_s = reader.timestamps_s[indices].tolist()
         events = find_events(scores, times_s, reader.duration_s, *rule, gaps_s=reader.gaps_s)
@@ -288,7 +289,7 @@ def score_missing(args: argparse.Namespace, tests: dict[str, AnnotatedVideo]) ->
     model, processor = load_checkpoint(args.model, args.device, args.dtype)
     if model.config.warning:
         print(f"warning: {model.config.warning}", file=sys.stderr)
-    for name, path in tqdm(paths.items(), desc="videos", unit="video", disable=None):
+    for name, path in Progress(paths.items(), desc="videos", unit="video"):
         try:
             arrays = score_video(path, model, processor)
         except (ValueError, OSError, RuntimeError, MemoryError) as error:
@@ -485,8 +486,10 @@ def score_and_report(args: argparse.Namespace, tests: dict[str, AnnotatedVideo],
     output = claim_output(args.output, settings)
     problems = score_missing(args, tests) if args.model else {}
     videos = read_videos(args, tests, Path(args.scores or output / "scores"), problems)
-    for name, reason in problems.items():
-        print(f"error: {name}: {reason}", file=sys.stderr)
+    for line in few_of([f"{name}: {problems[name]}" for name in tests if name in problems], output):
+        print(f"error: {line}", file=sys.stderr)
+    if problems:
+        print(f"warning: {len(problems)} of {len(tests)} test videos are left out", file=sys.stderr)
     if not videos:
         raise CommandError(f"none of the {len(tests)} test videos has scores that can be counted: nothing to report")
     warn_of_lengths(tests, videos)

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from eval.openai_client import ChatClient, RefusedRequest, add_server_arguments
 from eval.reasoning_lines import Answer, read_predictions
@@ -27,6 +26,7 @@ from eval.reasoning_scores import rival_answers
 from eval.settings import sole_run
 from hivau70k_dataset.schema import LEVELS, TASKS, Instruction
 from modeling_holmes_vau.base.commands import CommandError, check_output_folder, output_folder
+from modeling_holmes_vau.base.progress import Progress
 from modeling_holmes_vau.files_holmes_vau import write_whole
 
 
@@ -201,7 +201,7 @@ def ask(
     lock = threading.Lock()
     with (
         path.open("a", encoding="utf-8") as file,
-        tqdm(total=len(waiting), desc="judge", unit="reply", disable=None) as bar,
+        Progress(total=len(waiting), desc="judge", unit="reply") as bar,
         ThreadPoolExecutor(concurrency) as pool,
     ):
 

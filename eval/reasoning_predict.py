@@ -25,8 +25,6 @@ from dataclasses import astuple, dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from tqdm import tqdm
-
 from eval.openai_client import RefusedRequest, add_server_arguments
 from eval.reasoning_lines import Answer, check_rows, read_lines
 from eval.reasoning_models import load_answerer, model_type
@@ -36,7 +34,8 @@ from hivau70k_dataset.reading import read_annotation_files
 from hivau70k_dataset.schema import LEVELS, SPLITS, TASKS, Instruction
 from hivau70k_dataset.videos import Segment, VideoFolder
 from modeling_holmes_vau.base.commands import CommandError, first_line
-from modeling_holmes_vau.files_holmes_vau import write_whole
+from modeling_holmes_vau.base.progress import Progress
+from modeling_holmes_vau.files_holmes_vau import PROBLEMS, few_of, write_whole
 
 
 SAMPLERS = ("ats", "uniform", "top_k", "nearest")
@@ -45,7 +44,6 @@ FIRST_REFUSALS = 16  # requests a server may refuse before it has answered any, 
 CHUNK_BATCHES = 4  # batches of a chunk: what it saw of its segments is in memory at a time
 # What of a checkpoint decides its answers, tokenizer and templates included.
 DIGESTED = ("*.json", "*.jinja", "*.txt", "*.model", "*.safetensors", "*.bin")
-NAMED_PROBLEMS = 5  # of rows without an answer
 LONGEST_WAIT = timedelta(days=7)  # of processes for each other: one may have far longer videos
 
 
@@ -297,7 +295,7 @@ class Answers:
         self._refused: set[tuple] | None = None if done else set()  # requests, while nothing has been answered
         self._seen: dict[Segment, object] = {}  # of the present chunk; an error where a video could not be read
 
-    def run(self, chunks: list[list[Row]], bar: tqdm) -> None:
+    def run(self, chunks: list[list[Row]], bar: Progress) -> None:
         """Answer the chunks' rows that have no line."""
         with self.part.open("ab") as file:
             # What a killed process left of a last line goes away before anything is put behind it.
@@ -463,7 +461,7 @@ def answer_all(args: argparse.Namespace, alone: ExitStack) -> int:
         answers = Answers(answerer, output.part(state.process_index), job.done, batch_size)
         quiet = None if state.is_main_process else True  # None: where there is no terminal
         try:
-            with tqdm(total=sum(map(len, chunks)), desc="rows", unit="row", disable=quiet) as bar:
+            with Progress(total=sum(map(len, chunks)), desc="rows", unit="row", disable=quiet) as bar:
                 answers.run(chunks, bar)
         except torch.OutOfMemoryError as error:
             raise CommandError(f"out of memory: {first_line(error)}; run again with a smaller --batch-size") from error
@@ -476,11 +474,11 @@ def finish(output: Output, rows: list[Row], problems: dict[int, str]) -> int:
     """Write the output and say what is missing from it."""
     lines = output.merge()
     missing = [row for row in rows if row.row not in lines]
-    for row in missing[:NAMED_PROBLEMS]:
-        print(f"error: row {row.row}, {row.entry.video}: {problems.get(row.row, 'no answer')}", file=sys.stderr)
+    told = [f"row {row.row}, {row.entry.video}: {problems.get(row.row, 'no answer')}" for row in missing]
+    for line in few_of(told, output.path.parent, f"{output.path.stem}.{PROBLEMS}"):
+        print(f"error: {line}", file=sys.stderr)
     if missing:
-        more = f", {len(missing) - NAMED_PROBLEMS} more than named" if len(missing) > NAMED_PROBLEMS else ""
-        print(f"warning: {len(missing)} of {len(rows)} rows have no prediction{more}", file=sys.stderr)
+        print(f"warning: {len(missing)} of {len(rows)} rows have no prediction", file=sys.stderr)
     if not lines:
         raise CommandError(f"none of the {len(rows)} rows could be answered")
     print(f"wrote {len(lines)} predictions to {output.path}")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from modeling_holmes_vau.base.commands import check_output_folder, output_folder, run_command
 from modeling_holmes_vau.base.parser import Parser
-from modeling_holmes_vau.files_holmes_vau import check_new_folder, whole_folder, write_whole
+from modeling_holmes_vau.files_holmes_vau import check_new_folder, few_of, whole_folder, write_whole
 
 from .miniature import add_arguments as add_miniature_arguments
 from .miniature import run as render
@@ -193,10 +193,9 @@ def run_cut(args: argparse.Namespace) -> int:
     for note in folder.notes:
         print(f"note: {note}", file=sys.stderr)
     report = cut_segments(list(cuts()), workers=args.workers, mode=args.mode, progress=True)
-    for path in missing:
-        print(f"missing: {path}", file=sys.stderr)
-    for _, reason in report.failures:
-        print(f"failed: {reason}", file=sys.stderr)
+    problems = [f"missing: {path}" for path in missing] + [f"failed: {reason}" for _, reason in report.failures]
+    for line in few_of(problems, Path(args.output)):
+        print(line, file=sys.stderr)
     print(f"{report}, {len(missing)} videos missing")
     return 1 if missing or report.failures else 0
 

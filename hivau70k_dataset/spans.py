@@ -4,9 +4,8 @@ import math
 import os
 from dataclasses import dataclass, replace
 
-from tqdm import tqdm
-
 from modeling_holmes_vau.base.clock import parse_clock
+from modeling_holmes_vau.base.progress import Progress
 from modeling_holmes_vau.video_reader_holmes_vau import open_video
 
 from .ground_truth import frame_span, is_past_end
@@ -58,7 +57,7 @@ def annotations_from_csv(
         `VideoReadError`: If a video can't be read.
     """
     found = _read_videos(path, VideoFolder(videos), source, split)
-    with tqdm(found.items(), "videos", unit="video", disable=not progress) as shown:
+    with Progress(found.items(), "videos", unit="video", disable=not progress) as shown:
         return [_annotate(file, video, source, split) for file, video in shown]
 
 

@@ -17,6 +17,7 @@ from .base.commands import CommandError, first_line, output_folder, run_command
 from .base.names import address_problem, folded, safe_name
 from .base.parser import Parser
 from .base.scan import VIDEO_SUFFIXES, scan_folder
+from .files_holmes_vau import NAMED_PROBLEMS, few_of
 
 
 MINI = "holmes-vau-mini"
@@ -267,8 +268,7 @@ def is_done(folder: Path, options: dict) -> bool:
 
 def analyze_one(video: str, model, processor, args) -> dict:
     """Analyse one video, with a progress bar."""
-    from tqdm import tqdm
-
+    from .base.progress import Progress
     from .pipeline_holmes_vau import DEFAULT_PROMPT, analyze_video
 
     limit = {} if args.max_new_tokens is None else {"max_new_tokens": args.max_new_tokens}
@@ -276,7 +276,7 @@ def analyze_one(video: str, model, processor, args) -> dict:
 
     def show(done: int, total: int) -> None:
         nonlocal bar
-        bar = bar or tqdm(desc=Path(video).name, total=total, unit="frame", leave=False, disable=None)
+        bar = bar or Progress(desc=Path(video).name, total=total, unit="frame", leave=False)
         bar.update(done - bar.n)
 
     try:
@@ -318,28 +318,48 @@ def report_one(video: str, analysis: dict, processor, folder: Path) -> Path:
     return write_report(analysis, frames, folder)["report"]
 
 
-def run_one(video: str, model, processor, args, folder: Path | None) -> bool:
-    """Analyse one video, print it and write its report; `False` if that failed, after one line that says why."""
+def run_one(video: str, model, processor, args, folder: Path | None) -> str | None:
+    """Analyse one video, print it and write its report; one line that says why if that failed."""
     try:
         analysis = analyze_one(video, model, processor, args)
     except (ValueError, OSError, RuntimeError, MemoryError) as error:
         said = first_line(error)
-        print(f"error: {said if video in said else f'{video}: {said}'}", file=sys.stderr)
-        return False
+        return said if video in said else f"{video}: {said}"
     said = analysis.get("warning", "").removeprefix(model.config.warning or "").lstrip(" |")
     if said:
         print(f"warning: {video}: {said}", file=sys.stderr)
     print(json.dumps(analysis, ensure_ascii=False) if args.json else summary(analysis), flush=True)
     if folder is None:
-        return True
+        return None
     try:
         page = report_one(video, analysis, processor, folder)
     except (ValueError, OSError) as error:
-        print(f"error: {video}: analysed, but the report could not be written: {first_line(error)}", file=sys.stderr)
-        return False
+        return f"{video}: analysed, but the report could not be written: {first_line(error)}"
     if not args.json:
         print(f"  report   {page}", flush=True)
-    return True
+    return None
+
+
+def tell(problems: list[str]) -> None:
+    """Print the last of the problems that there are by now, while they are few: see `few_of`."""
+    if len(problems) <= NAMED_PROBLEMS:
+        print(f"error: {problems[-1]}", file=sys.stderr)
+
+
+def tell_rest(problems: list[str], output: str | None) -> None:
+    """Print, at the end, what `tell` left out of many problems, or the name of the file that has it."""
+    for line in few_of(problems, Path(output) if output else None)[NAMED_PROBLEMS:]:
+        print(f"error: {line}", file=sys.stderr)
+
+
+def run_all(videos: list[str], model, processor, args, folders: dict[str, Path], problems: list[str]) -> None:
+    """Analyse videos one after another; what fails is told and added to the problems."""
+    for number, video in enumerate(videos, start=1):
+        if len(videos) > 1:
+            print(f"{number} of {len(videos)}: {video}", file=sys.stderr)
+        if problem := run_one(video, model, processor, args, folders.get(video)):
+            problems.append(problem)
+            tell(problems)
 
 
 def check_options(args: argparse.Namespace) -> None:
@@ -374,9 +394,10 @@ def run_analyze(args: argparse.Namespace) -> int:
     if args.output:
         output_folder(args.output)
     videos, problems, notes = find_videos(args.videos)
-    for line in (*(f"note: {note}" for note in notes), *(f"error: {problem}" for problem in problems)):
-        print(line, file=sys.stderr)
-    failed = len(problems)
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+    for count in range(len(problems)):
+        tell(problems[: count + 1])
     folders = report_folders(videos, args.output, options_of(args)) if args.output else {}
     if args.resume:
         done = [video for video in videos if is_done(folders[video], options_of(args))]
@@ -390,9 +411,13 @@ def run_analyze(args: argparse.Namespace) -> int:
             print(f"warning: {model.config.warning}", file=sys.stderr)
         if args.model is None:
             print(f"note: {MINI} knows synthetic videos alone; for real video pass --model", file=sys.stderr)
-    for video in videos:
-        failed += not run_one(video, model, processor, args, folders.get(video))
-    return 1 if failed else 0
+        try:
+            run_all(videos, model, processor, args, folders, problems)
+        finally:  # also of a run that is interrupted
+            tell_rest(problems, args.output)
+    else:
+        tell_rest(problems, args.output)
+    return 1 if problems else 0
 
 
 def _run(args: argparse.Namespace) -> int:

@@ -21,7 +21,6 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from hivau70k_dataset.ground_truth import frame_span, is_past_end
 from hivau70k_dataset.instructions import build_instructions
@@ -30,6 +29,7 @@ from hivau70k_dataset.schema import VideoAnnotation
 from hivau70k_dataset.videos import VideoFolder
 
 from .base.parser import Parser
+from .base.progress import Progress
 from .checkpoint_holmes_vau import (
     UNTRAINED_BUT_VISION_WARNING,
     build_processor,
@@ -136,7 +136,7 @@ def read_frames(
         )
     pixels, clips, held_out, number = [], [], [], 0
     held_out_every = min(held_out_every, len(videos))
-    for place, entry in enumerate(tqdm(videos, "reading", unit="video")):
+    for place, entry in enumerate(Progress(videos, "reading", unit="video")):
         found = folder.find(entry)
         spans = [clip for event in entry.events for clip in event.clips]
         if found is None:
@@ -283,7 +283,7 @@ def train(
         generator = torch.Generator().manual_seed(args.seed * 1000 + epoch)
         total = 0.0
         model.train()
-        for step in tqdm(range(steps), f"epoch {epoch + 1}/{args.epochs}", unit="step"):
+        for step in Progress(range(steps), f"epoch {epoch + 1}/{args.epochs}", unit="step"):
             chosen = np.sort(order[step * args.batch_size : (step + 1) * args.batch_size])
             loss = word_loss(model, frames, chosen, targets, is_abnormal, weight, generator)
             optimizer.zero_grad()
@@ -294,7 +294,7 @@ def train(
             total += loss.item()
         line = {"epoch": epoch + 1, "loss": total / steps, "held_out_ap": held_out_precision(model, frames, targets)}
         line["seconds"] = round(time.perf_counter() - start, 1)
-        tqdm.write(json.dumps(line))
+        Progress.write(json.dumps(line))
         lines.append(line)
         saved = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}
         content = io.BytesIO()

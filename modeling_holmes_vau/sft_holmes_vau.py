@@ -13,11 +13,11 @@ from pathlib import Path
 import torch
 from peft import LoraConfig, get_peft_model
 from peft.utils import ModulesToSaveWrapper
-from tqdm import tqdm
 from transformers import BitsAndBytesConfig, InternVLConfig, InternVLForConditionalGeneration, get_scheduler
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from trl import SFTTrainer
 
+from .base.progress import Progress
 from .checkpoint.folder import NATIVE, OURS, readable, told_in_a_line
 from .checkpoint.load import open_folder
 from .configuration_holmes_vau import HolmesVAUConfig
@@ -260,7 +260,7 @@ def encode_segments(features, tower, rows: Sequence[dict], process: int = 0, num
     problems = {}
     unique = list({(row["key"], *row["frames"]): row for row in rows}.values())
     quiet = process != 0
-    for row in tqdm(unique[process::num_processes], "features", unit="segment", disable=quiet):
+    for row in Progress(unique[process::num_processes], "features", unit="segment", disable=quiet):
         try:
             features.make(tower, row["path"], row["key"], row["frames"])
         except StaleFeaturesError:  # about the cache, not about a video

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import shutil
+import sys
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,10 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from safetensors import SafetensorError, safe_open
 from transformers import TrainerCallback
+from trl import TrlParser
 
-from .base.commands import check_output_folder, run_command
+from .base.commands import check_output_folder, first_line, run_command
+from .base.parser import Parser
 from .files_holmes_vau import write_whole
 
 
@@ -24,6 +28,37 @@ logger = logging.getLogger(__name__)
 SETTINGS = "settings.json"
 STATE = "trainer_state.json"
 RESULTS = ("checkpoint", "adapter")  # what a finished run leaves
+
+
+class TrainingParser(Parser, TrlParser):
+    """TRL's parser of dataclasses and `--config`, with mistakes told as our other programs do."""
+
+    def __init__(self, kinds: tuple[type, ...]):
+        super().__init__(kinds)
+        self.add_argument("--help-all", action="help", help="show all options and end")
+
+    def parse_args_and_config(self, args: list[str] | None = None) -> tuple[Any, ...]:
+        """As that of TRL; a configuration that cannot be read is one line."""
+        words = list(sys.argv[1:] if args is None else args)
+        words = [part for word in words for part in (word.split("=", 1) if word.startswith("--config=") else [word])]
+        if words[-1:] == ["--config"]:
+            self.error("argument --config: expected the name of a YAML file")
+        try:
+            return super().parse_args_and_config(words)
+        except yaml.YAMLError as error:
+            file = words[words.index("--config") + 1]
+            raise ValueError(
+                f"--config {file}: not YAML of options, a line each as `seed: 0`: {first_line(error)}"
+            ) from error
+
+
+class TrainerBars:
+    """A base of training arguments: outside a terminal `Trainer` prints its logs and draws no bars."""
+
+    def __post_init__(self):
+        if self.disable_tqdm is None:
+            self.disable_tqdm = not sys.stderr.isatty()
+        super().__post_init__()
 
 
 def run_script(main: Callable[[], Any]) -> int:

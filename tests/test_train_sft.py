@@ -77,7 +77,7 @@ def losses(folder: Path) -> dict[int, float]:
 
 
 def parse(words: list[str]):
-    args, training_args = train_sft.TrlParser(
+    args, training_args = train_sft.TrainingParser(
         (train_sft.SFTArguments, train_sft.SFTTrainingArguments)
     ).parse_args_and_config(words)
     train_sft.check_arguments(args, training_args)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .errors import write_problem
+from .libraries import quiet_libraries
 
 
 class CommandError(Exception):
@@ -37,6 +38,7 @@ def output_folder(output: str | os.PathLike, option: str = "--output") -> Path:
 
 def run_command(run: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
     """Run a command; the caller's mistakes become a line on stderr and status 1."""
+    quiet_libraries()
     # A name that the terminal cannot show is no reason to lose an analysis. A notebook's output has no such setting.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
