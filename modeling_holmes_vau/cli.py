@@ -352,6 +352,17 @@ def tell_rest(problems: list[str], output: str | None) -> None:
         print(f"error: {line}", file=sys.stderr)
 
 
+def load_for(args: argparse.Namespace):
+    """Model and processor of `analyze`, and what is to be said of them on stderr."""
+    model, processor = load_checkpoint(args.model, args.device, args.dtype)
+    check_prompt(args.prompt, processor)
+    if model.config.warning:
+        print(f"warning: {model.config.warning}", file=sys.stderr)
+    if args.model is None:
+        print(f"note: {MINI} knows synthetic videos alone; for real video pass --model", file=sys.stderr)
+    return model, processor
+
+
 def run_all(videos: list[str], model, processor, args, folders: dict[str, Path], problems: list[str]) -> None:
     """Analyse videos one after another; what fails is told and added to the problems."""
     for number, video in enumerate(videos, start=1):
@@ -404,18 +415,10 @@ def run_analyze(args: argparse.Namespace) -> int:
         for video in done:
             print(f"done before: {video} ({folders[video] / 'report.html'})", file=sys.stderr)
         videos = [video for video in videos if video not in done]
-    if videos:
-        model, processor = load_checkpoint(args.model, args.device, args.dtype)
-        check_prompt(args.prompt, processor)
-        if model.config.warning:
-            print(f"warning: {model.config.warning}", file=sys.stderr)
-        if args.model is None:
-            print(f"note: {MINI} knows synthetic videos alone; for real video pass --model", file=sys.stderr)
-        try:
-            run_all(videos, model, processor, args, folders, problems)
-        finally:  # also of a run that is interrupted
-            tell_rest(problems, args.output)
-    else:
+    try:
+        if videos:
+            run_all(videos, *load_for(args), args, folders, problems)
+    finally:  # also of a run that is interrupted
         tell_rest(problems, args.output)
     return 1 if problems else 0
 

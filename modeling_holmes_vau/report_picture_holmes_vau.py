@@ -45,6 +45,11 @@ def choose_decimals(analysis: dict[str, Any]) -> int:
     return 2 if analysis["duration_s"] < 10 else 1 if analysis["duration_s"] < 3600 else 0
 
 
+def threshold_of(analysis: dict[str, Any]) -> float:
+    """The score that made an event; analyses that do not tell it are of the default."""
+    return analysis["event_rule"]["threshold"] if "event_rule" in analysis else 0.5
+
+
 def name_file(analysis: dict[str, Any]) -> str:
     return Path(analysis["video"]).name or str(analysis["video"])
 
@@ -288,7 +293,7 @@ def _draw_plot(canvas: _Canvas, analysis: dict[str, Any], in_event: list[bool], 
     plot_top = top + (98 if labels else 56)
     plot_bottom = plot_top + PLOT_HEIGHT
     axis_y = plot_bottom + 62  # below the badges
-    _draw_scale(canvas, analysis.get("event_rule", {}).get("threshold", 0.5), plot_bottom)
+    _draw_scale(canvas, threshold_of(analysis), plot_bottom)
     _draw_grid(canvas, start_s, end_s, to_x, plot_top, plot_bottom, axis_y)
     _draw_events(canvas, spans, labels, plot_top, plot_bottom)
 

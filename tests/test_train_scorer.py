@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from trl import TrlParser
 
 import train_scorer
 from eval import detection
@@ -352,7 +351,7 @@ def test_spans_lie_where_their_seconds_are(argv, data, checkpoint56, tmp_path, c
     labels = []
     for annotations in (data / "annotations", tmp_path / "annotations"):
         given = argv("out", annotations=annotations)
-        args, training_args = TrlParser(
+        args, training_args = train_scorer.TrainingParser(
             (train_scorer.ScorerArguments, train_scorer.ScorerTrainingArguments)
         ).parse_args_and_config(given)
         videos, _ = train_scorer.read_videos(args, *train_scorer.load_checkpoint(args, training_args))
@@ -362,7 +361,7 @@ def test_spans_lie_where_their_seconds_are(argv, data, checkpoint56, tmp_path, c
 
 
 def read_videos(given: list[str]):
-    args, training_args = TrlParser(
+    args, training_args = train_scorer.TrainingParser(
         (train_scorer.ScorerArguments, train_scorer.ScorerTrainingArguments)
     ).parse_args_and_config(given)
     return train_scorer.read_videos(args, *train_scorer.load_checkpoint(args, training_args))
@@ -463,7 +462,7 @@ def test_a_full_disk_is_no_fault_of_the_video(argv, tmp_path, monkeypatch):
 
     monkeypatch.setattr(feature_cache_holmes_vau, "write_whole", write_whole)
     given = argv("out", features_dir=tmp_path / "features")
-    args, training_args = TrlParser(
+    args, training_args = train_scorer.TrainingParser(
         (train_scorer.ScorerArguments, train_scorer.ScorerTrainingArguments)
     ).parse_args_and_config(given)
     with pytest.raises(ValueError, match="cannot be written: No space left on device. Choose another folder"):
@@ -471,7 +470,9 @@ def test_a_full_disk_is_no_fault_of_the_video(argv, tmp_path, monkeypatch):
 
 
 def test_the_weight_of_video_labels_can_be_given(argv):
-    parse = TrlParser((train_scorer.ScorerArguments, train_scorer.ScorerTrainingArguments)).parse_args_and_config
+    parse = train_scorer.TrainingParser(
+        (train_scorer.ScorerArguments, train_scorer.ScorerTrainingArguments)
+    ).parse_args_and_config
     for given, expected in ((None, train_scorer.PRESETS["default"].frame), ('{"video": 0.25}', 0.25)):
         changes = {"supervision": "video"} | ({"loss_weights": given} if given else {})
         args, _ = parse(argv("out", **changes))

@@ -31,6 +31,6 @@ class Progress(tqdm):
     def __init__(self, *args, **kwargs):
         if not sys.stderr.isatty():
             kwargs |= {"file": _Lines(sys.stderr), "mininterval": LINE_EVERY_S, "maxinterval": LINE_EVERY_S}
-            kwargs |= {"delay": LINE_EVERY_S, "leave": False, "position": 0, "ncols": 0}
+            kwargs |= {"delay": LINE_EVERY_S, "leave": False, "position": 0}
             kwargs["bar_format"] = "{desc}: {n_fmt} of {total_fmt} {unit}s, {elapsed} gone, {remaining} to go"
         super().__init__(*args, **kwargs)
