@@ -329,6 +329,24 @@ def test_missing_videos_are_named_and_left_out(argv, data, tmp_path, caplog):
     assert "1 of 8 videos are left out" in caplog.text
 
 
+def test_of_many_missing_videos_a_file_has_the_names(argv, data, tmp_path, caplog):
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos" / "other.mp4").touch()
+    args, training_args = train_scorer.TrainingParser(
+        (train_scorer.ScorerArguments, train_scorer.ScorerTrainingArguments)
+    ).parse_args_and_config(argv("out", videos=tmp_path / "videos", features_dir=tmp_path / "features"))
+    parts = train_scorer.load_checkpoint(args, training_args)
+    assert train_scorer.read_videos(args, *parts, output=tmp_path) == ([], [])
+    lines = (tmp_path / "errors.txt").read_text(encoding="utf-8").splitlines()
+    annotated = [entry.whole_path for entry in train_scorer.read_annotation_files(args.annotations).annotations]
+    assert lines == [f"left out: {path}: not under the folder of videos" for path in annotated] and len(lines) == 8
+    assert [record.getMessage() for record in caplog.records][-7:] == [
+        *lines[:5],
+        f"3 more: see {tmp_path / 'errors.txt'}",
+        "8 of 8 videos are left out",
+    ]
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [
