@@ -22,7 +22,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
+
+from modeling_holmes_vau.base.progress import Progress
 
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for `eval` itself, and packages not installed
@@ -43,9 +44,11 @@ from hivau70k_dataset.labels import canonical_class
 from hivau70k_dataset.reading import read_annotation_files
 from hivau70k_dataset.schema import SPLITS, VideoAnnotation
 from hivau70k_dataset.videos import VideoFolder
+from modeling_holmes_vau.base.commands import CommandError, first_line, output_folder, run_command
+from modeling_holmes_vau.base.parser import Parser
 from modeling_holmes_vau.base.scan import VIDEO_SUFFIXES, scan_folder
-from modeling_holmes_vau.cli import CommandError, check_checkpoint, first_line, run_command
-from modeling_holmes_vau.files_holmes_vau import write_whole
+from modeling_holmes_vau.cli import check_checkpoint
+from modeling_holmes_vau.files_holmes_vau import few_of, write_whole
 
 
 SNIPPET_FRAMES = 16  # what a score stands for where its file does not tell: I3D's, C3D's and VadCLIP's snippets
@@ -94,9 +97,9 @@ class VideoScores:
     times_s: np.ndarray | None
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """The parser of `eval/detection.py`."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "detection.py", description="Frame-level AUC and AP, event F1, and the baselines that never look at a frame."
     )
     source = parser.add_mutually_exclusive_group(required=True)
@@ -110,7 +113,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--annotations", required=True, metavar="PATH", help="the ground truth, see --protocol")
     parser.add_argument("--videos", metavar="DIR", help="folder of the videos, searched through; needed with --model")
-    parser.add_argument("--output", required=True, metavar="DIR", help="folder to write; what it has scored is kept")
+    parser.add_argument("-o", "--output", required=True, metavar="DIR", help="folder to write; its scores are kept")
     parser.add_argument(
         "--protocol",
         choices=PROTOCOLS,
@@ -257,16 +260,16 @@ def _are_numbers(array: np.ndarray) -> bool:
 def score_video(path: str, model, processor) -> dict:
     """Score the dense frames of one video, keeping class tokens alone; the arrays of its file."""
     from hivau70k_dataset.cutting import has_even_rate
-    from modeling_holmes_vau.pipeline_holmes_vau import find_events
+    from modeling_holmes_vau.pipeline_holmes_vau import event_rule, find_events
     from modeling_holmes_vau.video_processing_holmes_vau import FrameStream, dense_frame_indices
     from modeling_holmes_vau.video_reader_holmes_vau import open_video
 
     config = model.config
-    rule = (config.event_threshold, config.event_low_threshold, config.event_min_length_s)
+    rule = (*event_rule(config).values(),)
     with open_video(path, processor.video_backend) as reader:
         indices = dense_frame_indices(reader.num_frames, processor.frame_stride)
         stream = FrameStream(reader, indices, processor.image_size, config.encode_batch_size)
-        bar = tqdm(stream, desc=Path(path).name, unit="batch", leave=False, disable=None, position=1)
+        bar = Progress(stream, desc=Path(path).name, unit="batch", leave=False, position=1)
         scores = model.score_frames(bar)
         times_s = reader.timestamps_s[indices].tolist()
         events = find_events(scores, times_s, reader.duration_s, *rule, gaps_s=reader.gaps_s)
@@ -296,7 +299,7 @@ def score_missing(args: argparse.Namespace, tests: dict[str, AnnotatedVideo]) ->
     model, processor = load_checkpoint(args.model, args.device, args.dtype)
     if model.config.warning:
         print(f"warning: {model.config.warning}", file=sys.stderr)
-    for name, path in tqdm(paths.items(), desc="videos", unit="video", disable=None):
+    for name, path in Progress(paths.items(), desc="videos", unit="video"):
         try:
             arrays = score_video(path, model, processor)
         except (ValueError, OSError, RuntimeError, MemoryError) as error:
@@ -488,10 +491,7 @@ def run(args: argparse.Namespace) -> int:
         raise CommandError(f"--videos {args.videos}: no such folder; pass the one that holds the videos")
     tests = read_tests(args)
     settings = settings_of(args)
-    if Path(args.output).exists() and not Path(args.output).is_dir():
-        raise CommandError(f"--output {args.output}: is a file; pass a folder")
-    Path(args.output).mkdir(parents=True, exist_ok=True)
-    with sole_run(Path(args.output)):
+    with sole_run(output_folder(args.output)):
         return score_and_report(args, tests, settings)
 
 
@@ -500,8 +500,10 @@ def score_and_report(args: argparse.Namespace, tests: dict[str, AnnotatedVideo],
     output = claim_output(args.output, settings)
     problems = score_missing(args, tests) if args.model else {}
     videos = read_videos(args, tests, Path(args.scores or output / "scores"), problems)
-    for name, reason in problems.items():
-        print(f"error: {name}: {reason}", file=sys.stderr)
+    for line in few_of([f"{name}: {problems[name]}" for name in tests if name in problems], output):
+        print(f"error: {line}", file=sys.stderr)
+    if problems:
+        print(f"warning: {len(problems)} of {len(tests)} test videos are left out", file=sys.stderr)
     if not videos:
         raise CommandError(f"none of the {len(tests)} test videos has scores that can be counted: nothing to report")
     warn_of_lengths(tests, videos)

@@ -10,8 +10,8 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 import av
-from tqdm import tqdm
 
+from modeling_holmes_vau.base.progress import Progress
 from modeling_holmes_vau.files_holmes_vau import write_whole
 
 from .instructions import build_instructions
@@ -71,7 +71,7 @@ def render_miniature(
     plans = [build_plan(seed, split, index) for index in range(videos)]
     missing = [plan.index for plan in plans if not _finished(folder, plan, size)]
     jobs = [(str(folder), seed, split, index, size) for index in missing]
-    bar = tqdm(_rendered(jobs, workers), f"rendering {split}", len(jobs), unit="video", disable=not progress)
+    bar = Progress(_rendered(jobs, workers), f"rendering {split}", len(jobs), unit="video", disable=not progress)
     for _ in bar:
         pass
     for left in folder.glob(".*.partial.mp4"):  # of a run that was killed; all videos are there by now
@@ -181,7 +181,7 @@ def _render(job: tuple[str, int, str, int, int]) -> None:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `python -m hivau70k_dataset miniature`."""
-    parser.add_argument("--output", required=True, metavar="DIR", help="folder to write; a begun one is completed")
+    parser.add_argument("-o", "--output", required=True, metavar="DIR", help="folder to write; a begun one goes on")
     parser.add_argument("--split", choices=SPLITS, help="which split (train)")
     parser.add_argument("--videos", type=int, metavar="N", help="how many videos (24)")
     parser.add_argument("--seed", type=int, help="another seed, another set (0)")

@@ -16,8 +16,8 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 
 import numpy as np
-from tqdm import tqdm
 
+from modeling_holmes_vau.base.progress import Progress
 from modeling_holmes_vau.video_reader_holmes_vau import open_video
 
 from .cutting import MODES, Cut, check_whole, cut_group, span_frame_range, temporary_prefix
@@ -154,7 +154,7 @@ def cut_segments(
     try:
         with (
             closing(_run(groups, mode, min(workers, len(groups)))) as results,
-            tqdm(total=len(cuts), unit="file", desc="cut", disable=not progress) as bar,
+            Progress(total=len(cuts), unit="file", desc="cut", disable=not progress) as bar,
         ):
             for group, outcomes in results:
                 for cut, (outcome, reason) in zip(group, outcomes, strict=True):

@@ -78,6 +78,19 @@ def find_events(
     return events
 
 
+def event_rule(config, threshold: float | None = None) -> dict[str, float]:
+    """The arguments of [`find_events`] by a configuration, `threshold` in place of its own if given: `low_threshold`
+    is then scaled with it."""
+    low_threshold = config.event_low_threshold
+    if threshold is None:
+        threshold = config.event_threshold
+    else:
+        low_threshold *= threshold / (config.event_threshold or 1.0)
+    if not 0 <= threshold <= 1:
+        raise ValueError(f"`event_threshold` must be a score in [0, 1], got {threshold}.")
+    return {"threshold": threshold, "low_threshold": low_threshold, "min_length_s": config.event_min_length_s}
+
+
 def score_ends(times_s: Sequence[float], end_s: float, gaps_s: Sequence[tuple[float, float]]) -> list[float]:
     """When the time that each dense frame stands for ends, in seconds: at the next one, or before a gap."""
     ends = [*times_s[1:], end_s]
@@ -206,6 +219,8 @@ class VideoChat:
         fps (`float`, *optional*): Frame rate of a video in memory, which needs one: frames alone have no times.
         strict (`bool`, *optional*, defaults to `False`): Refuse a file that is damaged or cut short. Else what can be
             decoded is analysed, and `warning` says what is missing.
+        event_threshold (`float`, *optional*, defaults to `config.event_threshold`): Score that makes an event; the
+            score that keeps one going is scaled with it.
         on_progress (`Callable[[int, int], None]`, *optional*): Called with frames done and frames in all.
 
     `warning` says what stands against scores and answers: of the checkpoint, the number of frames, the file, the
@@ -235,11 +250,13 @@ class VideoChat:
         fps: float | None = None,
         on_progress: Callable[[int, int], None] | None = None,
         strict: bool = False,
+        event_threshold: float | None = None,
     ):
         self.model = model
         self.processor = processor
         self.messages: list[dict] = []
         config = model.config
+        self.event_rule = event_rule(config, event_threshold)
         number = processor.num_frames if num_frames is None else num_frames
         stride = processor.frame_stride if frame_stride is None else frame_stride
         check_room(model, processor, number, "", 1)
@@ -283,16 +300,9 @@ class VideoChat:
         return answer.strip()
 
     def events(self) -> list[dict[str, float]]:
-        """Abnormal events by the rule and numbers of the configuration, see [`find_events`]."""
-        config = self.model.config
+        """Abnormal events by `event_rule`, see [`find_events`]."""
         return find_events(
-            self.encoded.anomaly_scores,
-            self.dense_times_s,
-            self.plan.end_s,
-            config.event_threshold,
-            config.event_low_threshold,
-            config.event_min_length_s,
-            self.gaps_s,
+            self.encoded.anomaly_scores, self.dense_times_s, self.plan.end_s, **self.event_rule, gaps_s=self.gaps_s
         )
 
 
@@ -310,6 +320,7 @@ def analyze_video(
     on_progress: Callable[[int, int], None] | None = None,
     strict: bool = False,
     question: str | None = None,
+    event_threshold: float | None = None,
     **generate_kwargs,
 ) -> dict:
     """
@@ -327,11 +338,11 @@ def analyze_video(
     Returns:
         `dict`: `video`, `fps`, `num_frames` and `duration_s` of the file; `dense_frame_indices`, `dense_times_s` (in
         seconds from the file's first frame) and `scores` of the scored frames; `events` (`start_s`, `end_s`,
-        `peak_score`); `sampled_frame_indices`, `sampled_times_s` and the `sampler` that chose them (`"middle"` for a
-        video of at most `frame_stride * num_frames` frames); `prompt`, `answer`, `model`; `verdict`: what `scores` and
-        `answer` say of the video, `"abnormal"` or `"normal"` (`None` of an answer that says neither), and whether they
-        `agree` (`None` then too); and `seconds`, busy time of `decode` (in its own thread, beside the others),
-        `encode`, `score` and `generate`. Times have six digits.
+        `peak_score`) and the `event_rule` that made them; `sampled_frame_indices`, `sampled_times_s` and the `sampler`
+        that chose them (`"middle"` for a video of at most `frame_stride * num_frames` frames); `prompt`, `answer`,
+        `model`; `verdict`: what `scores` and `answer` say of the video, `"abnormal"` or `"normal"` (`None` of an answer
+        that says neither), and whether they `agree` (`None` then too); and `seconds`, busy time of `decode` (in its
+        own thread, beside the others), `encode`, `score` and `generate`. Times have six digits.
         With `segment_s`, also `segment_s`: the analysed span, its end filled in. Where the recording stood still, also
         `gaps_s`, and where frames of a damaged file are missing `damaged_s`: spans in seconds. Where the checkpoint
         knows nothing of real video or saw fewer frames in training, the file is damaged or cut short, or its picture
@@ -348,7 +359,18 @@ def analyze_video(
     longest = generate_kwargs.get("max_new_tokens", model.generation_config.max_new_tokens)
     check_room(model, processor, number, prompt, longest or 1)
     chat = VideoChat(
-        video, model, processor, num_frames, frame_stride, segment_s, sampler, sampler_tau, fps, on_progress, strict
+        video,
+        model,
+        processor,
+        num_frames,
+        frame_stride,
+        segment_s,
+        sampler,
+        sampler_tau,
+        fps,
+        on_progress,
+        strict,
+        event_threshold,
     )
     start = time.perf_counter()
     answer = chat.ask(prompt, **generate_kwargs)
@@ -363,6 +385,7 @@ def analyze_video(
         "dense_times_s": chat.dense_times_s,
         "scores": chat.encoded.anomaly_scores.tolist(),
         "events": events,
+        "event_rule": chat.event_rule,
         "sampled_frame_indices": chat.encoded.frame_indices.tolist(),
         "sampled_times_s": chat.sampled_times_s,
         "sampler": chat.sampler,

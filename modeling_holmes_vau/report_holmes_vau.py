@@ -29,7 +29,7 @@ REQUIRED_FIELDS = (
     "model",
     "seconds",
 )
-OPTIONAL_FIELDS = ("verdict", "dense_times_s", "segment_s", "gaps_s", "damaged_s", "warning")
+OPTIONAL_FIELDS = ("verdict", "dense_times_s", "event_rule", "segment_s", "gaps_s", "damaged_s", "warning")
 
 
 def write_report(

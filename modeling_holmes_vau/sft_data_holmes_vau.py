@@ -19,7 +19,7 @@ from hivau70k_dataset.reading import read_annotation_files
 from hivau70k_dataset.schema import TASKS, AnnotationError, Instruction
 from hivau70k_dataset.videos import Segment, VideoFolder
 
-from .cli import first_line
+from .base.commands import first_line
 from .feature_cache_holmes_vau import module_digest
 from .files_holmes_vau import write_whole
 from .sampler_holmes_vau import sample_frames
@@ -155,7 +155,7 @@ def read_rows(path: Path) -> list[dict]:
     except (ValueError, OSError) as error:
         raise ValueError(
             f"{path} is missing or damaged: nothing tells the rows of this run and their order. Choose another "
-            "--output_dir."
+            "--output-dir."
         ) from error
 
 

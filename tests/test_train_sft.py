@@ -77,7 +77,7 @@ def losses(folder: Path) -> dict[int, float]:
 
 
 def parse(words: list[str]):
-    args, training_args = train_sft.TrlParser(
+    args, training_args = train_sft.TrainingParser(
         (train_sft.SFTArguments, train_sft.SFTTrainingArguments)
     ).parse_args_and_config(words)
     train_sft.check_arguments(args, training_args)
@@ -413,6 +413,20 @@ def test_dry_run_of_a_folder(checkpoint56, tmp_path, capsys):
     assert "optimisation steps: 1, of which warm-up: 1" in text
 
 
+def test_dry_run_counts_the_rows_that_are_there(argv, trained_parts, tmp_path, capsys):
+    rows = len(trained_parts[-1])
+    train_sft.main(argv(tmp_path, dry_run=True))
+    assert f"rows: {rows:,}; " in capsys.readouterr().out and rows > 9
+    words = ["--model=2b", "--dry-run", "--use-cpu"]
+    for given, said in (
+        (["--annotations=a"], "pass both, or neither"),
+        (["--annotations=a", "--videos=v", "--num-rows=9"], "--num-rows is for a dry run without --annotations"),
+        (["--num-rows=0"], "--num-rows is for a dry run"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            train_sft.main([*words, *given])
+
+
 def test_dry_run_of_the_2b_configuration(capsys):
     train_sft.main(["--dry_run=true", "--model=2b", "--num_rows=70000", "--use_cpu=true"])
     text = capsys.readouterr().out
@@ -435,7 +449,7 @@ def test_dry_run_of_the_2b_configuration(capsys):
         ({"full": True, "load_in_4bit": True}, "it is for LoRA"),
         ({"full": True, "train_embeddings": True}, "trains them anyway"),
         ({"feature_cache": "x", "frame_policy": "original"}, "needs a frozen vision tower"),
-        ({"gradient_accumulation_steps": 2}, "follows from --global_batch_size"),
+        ({"gradient_accumulation_steps": 2}, "follows from --global-batch-size"),
         ({"model": "/nowhere"}, "--model /nowhere: no such folder"),
     ],
 )
