@@ -110,7 +110,8 @@ def test_fields(model56, processor56, video):
     )
     assert list(analysis) == [
         "video", "fps", "num_frames", "duration_s", "dense_frame_indices", "dense_times_s", "scores", "events",
-        "event_rule", "sampled_frame_indices", "sampled_times_s", "sampler", "prompt", "answer", "verdict", "model", "seconds",
+        "event_rule", "sampled_frame_indices", "sampled_times_s", "sampler", "prompt", "answer", "verdict", "model",
+        "seconds",
     ]  # fmt: skip
     assert (analysis["video"], analysis["num_frames"]) == (str(video), 700)
     assert analysis["fps"] == pytest.approx(25) and analysis["duration_s"] == pytest.approx(28)
