@@ -341,8 +341,8 @@ def analyze_video(
         `peak_score`) and the `event_rule` that made them; `sampled_frame_indices`, `sampled_times_s` and the `sampler`
         that chose them (`"middle"` for a video of at most `frame_stride * num_frames` frames); `prompt`, `answer`,
         `model`; `verdict`: what `scores` and `answer` say of the video, `"abnormal"` or `"normal"` (`None` of an
-        answer that says neither), and whether they `agree` (`None` then too); and `seconds`, busy time of `decode` (in its
-        own thread, beside the others), `encode`, `score` and `generate`. Times have six digits.
+        answer that says neither), and whether they `agree` (`None` then too); and `seconds`, busy time of `decode`
+        (in its own thread, beside the others), `encode`, `score` and `generate`. Times have six digits.
         With `segment_s`, also `segment_s`: the analysed span, its end filled in. Where the recording stood still, also
         `gaps_s`, and where frames of a damaged file are missing `damaged_s`: spans in seconds. Where the checkpoint
         knows nothing of real video or saw fewer frames in training, the file is damaged or cut short, or its picture
