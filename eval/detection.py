@@ -502,8 +502,6 @@ def score_and_report(args: argparse.Namespace, tests: dict[str, AnnotatedVideo],
     videos = read_videos(args, tests, Path(args.scores or output / "scores"), problems)
     for line in few_of([f"{name}: {problems[name]}" for name in tests if name in problems], output):
         print(f"error: {line}", file=sys.stderr)
-    if problems:
-        print(f"warning: {len(problems)} of {len(tests)} test videos are left out", file=sys.stderr)
     if not videos:
         raise CommandError(f"none of the {len(tests)} test videos has scores that can be counted: nothing to report")
     warn_of_lengths(tests, videos)
