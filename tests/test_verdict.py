@@ -34,6 +34,12 @@ EVENT = {"start_s": 0.0, "end_s": 2.0, "peak_score": 0.96}
         ("What colour is the car?", "The car in the accident is red.", None),
         ("How many people are there?", "None.", None),
         (SCENE, "", None),
+        (SCENE, "Two men talk in the parking lot. There are no suspicious events.", "normal"),
+        (SCENE, "Two men talk. Nothing out of the ordinary happens", "normal"),
+        (SCENE, "Two men talk. One of them behaves suspiciously.", "abnormal"),
+        (SCENE, "Two men talk. Anomalies are not visible.", "normal"),
+        (SCENE, "A man does not stop. The anomaly event is a collision of two cars.", "abnormal"),
+        ("What colour is the car?", "It is red. There is no anomaly.", None),
     ],
 )
 def test_verdict_in_words(question, answer, verdict):

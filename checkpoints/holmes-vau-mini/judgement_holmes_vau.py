@@ -107,6 +107,8 @@ _ASKS = re.compile(
     r"|captions?\b|overview|explanation|explain|events?\b|activit|actions?\b|moments?\b|content)",
     re.IGNORECASE,
 )
+# What an answer says of a video as a whole, in whichever of its sentences.
+_STATED = re.compile(r"\b(?:anomal|abnormal|unusual|suspicious|out\s+of\s+the\s+ordinary)", re.IGNORECASE)
 _YES = re.compile(r"\W*yes\b[\s,.!:;-]*", re.IGNORECASE)
 _NONE = re.compile(r"\W*(?:no|none|nothing|not)\b", re.IGNORECASE)
 _SENTENCE = re.compile(r".*?[.!?](?=\s|$)", re.DOTALL)
@@ -140,6 +142,12 @@ def canonical_class(spelling: str) -> str | None:
     return CLASS_OF_SPELLING.get(words) or CLASS_OF_SPELLING.get(words.removesuffix("s"))
 
 
+def first_sentence(text: str) -> str:
+    """A text up to the first full stop, question or exclamation mark."""
+    text = text.strip()
+    return first[0] if (first := _SENTENCE.match(text)) else text
+
+
 def parse_judgement(text: str, affirmed: bool = False) -> Judgement:
     """Read verdict and classes out of a judgement in words.
 
@@ -161,8 +169,7 @@ def parse_judgement(text: str, affirmed: bool = False) -> Judgement:
     >>> parse_judgement("There is no anomaly event (Shooting) in the video.").abnormal
     False
     """
-    first = _SENTENCE.match(text.strip())
-    sentence = first[0] if first else text.strip()
+    sentence = first_sentence(text)
     # What follows "where" or "as" tells of the scene, not of the verdict.
     verdict = re.split(r",?\s+(?:where|suggesting|depicting)\b|,\s+as\b", sentence, maxsplit=1)[0]
     head, _, tail = verdict.partition(":")  # "An anomaly exists: a man leaves without paying" denies nothing
@@ -180,12 +187,15 @@ def verdict_in_words(question: str, answer: str) -> str | None:
     What an answer says of a video: `"abnormal"`, `"normal"`, or `None` where it says neither, or where the question
     asks for something else.
 
-    A "Yes" or "No" counts where the question names anomalies; a denial counts where it denies one.
+    The first sentence is read as a judgement; where it states none, the first that speaks of anything anomalous or
+    suspicious. A "Yes" or "No" counts where the question names anomalies; a denial counts where it denies one.
 
     Example:
 
     ```python
     >>> verdict_in_words("What happens here?", "There are no unusual events in the video.")
+    'normal'
+    >>> verdict_in_words("What happens here?", "Two people talk. There is nothing suspicious.")
     'normal'
     >>> verdict_in_words("What happens here?", "A brawl breaks out."), verdict_in_words("What colour is it?", "Red.")
     ('abnormal', None)
@@ -200,8 +210,13 @@ def verdict_in_words(question: str, answer: str) -> str | None:
     abnormal = parse_judgement(rest, affirmed=yes is not None).abnormal
     if abnormal is None and yes and names_anomalies:
         abnormal = True
-    elif abnormal is False and not (_AFFIRMATION.search(rest) or _SPELLING.search(rest)):
+    first = first_sentence(rest)
+    if abnormal is False and not (_AFFIRMATION.search(first) or _SPELLING.search(first)):
         abnormal = False if names_anomalies and _NONE.match(rest) else None  # "A man does not stop" denies no anomaly
+    for sentence in (match[0] for match in _SENTENCE.finditer(f"{answer}.")):
+        if abnormal is None and (stated := _STATED.search(sentence)):
+            before = any(match.start() < stated.start() for match in _NEGATION.finditer(sentence))
+            abnormal = not (before or _NEGATION_BEHIND.search(sentence, stated.end()))
     return None if abnormal is None else "abnormal" if abnormal else "normal"
 
 
