@@ -33,23 +33,23 @@ $(MINI)/data/raw_annotations/miniature_test.jsonl: | $(STAMP)
 	$(BIN)/python -m hivau70k_dataset miniature --split test --videos 120 --output $(MINI)/data
 
 $(MINI)/vision/config.json: | $(MINI)/data/raw_annotations/miniature_test.jsonl
-	$(BIN)/python -m modeling_holmes_vau.pretrain_vision_holmes_vau $(DATA) --clip_stride 8 --other_stride 32 --output $(MINI)/vision
+	$(BIN)/python -m modeling_holmes_vau.pretrain_vision_holmes_vau $(DATA) --clip-stride 8 --other-stride 32 --output $(MINI)/vision
 
 $(MINI)/scorer/checkpoint/processor_config.json: | $(MINI)/vision/config.json
-	$(BIN)/python train_scorer.py --config configs/mini/scorer.yaml --model $(MINI)/vision $(DATA) --features_dir $(MINI)/features --output_dir $(MINI)/scorer
+	$(BIN)/python train_scorer.py --config configs/mini/scorer.yaml --model $(MINI)/vision $(DATA) --features-dir $(MINI)/features --output-dir $(MINI)/scorer
 
 $(MINI)/captions/checkpoint/README.md: | $(MINI)/scorer/checkpoint/processor_config.json
-	$(BIN)/python train_sft.py --config configs/mini/captions.yaml --bf16 $(BF16) --model $(MINI)/scorer/checkpoint $(DATA) --output_dir $(MINI)/captions
+	$(BIN)/python train_sft.py --config configs/mini/captions.yaml --bf16 $(BF16) --model $(MINI)/scorer/checkpoint $(DATA) --output-dir $(MINI)/captions
 
 $(MINI)/sft/adapter/training.json: | $(MINI)/captions/checkpoint/README.md
-	$(BIN)/python train_sft.py --config configs/mini/sft.yaml --bf16 $(BF16) --model $(MINI)/captions/checkpoint $(DATA) --feature_cache $(MINI)/tower --output_dir $(MINI)/sft
+	$(BIN)/python train_sft.py --config configs/mini/sft.yaml --bf16 $(BF16) --model $(MINI)/captions/checkpoint $(DATA) --feature-cache $(MINI)/tower --output-dir $(MINI)/sft
 
 $(MINI)/merged/config.json: | $(MINI)/sft/adapter/training.json
 	$(BIN)/holmes-vau merge --half --adapter $(MINI)/sft/adapter --output $(MINI)/merged
 
 mini: $(MINI)/merged/config.json
 	$(BIN)/python eval/detection.py --model $(MINI)/merged $(DATA) --output $(MINI)/detection
-	$(BIN)/python eval/reasoning.py predict --model $(MINI)/merged $(DATA) --batch_size 16 --output $(MINI)/predictions.jsonl
+	$(BIN)/python eval/reasoning.py predict --model $(MINI)/merged $(DATA) --batch-size 16 --output $(MINI)/predictions.jsonl
 	$(BIN)/python eval/reasoning.py score --predictions $(MINI)/predictions.jsonl --annotations $(MINI)/data --output $(MINI)/scores
 	$(BIN)/python benchmarks/mini_card.py --run $(MINI) --output checkpoints/holmes-vau-mini
 

@@ -1,33 +1,46 @@
 """Stage 1: train the anomaly scorer on frame labels (paper, section 4.2), on features of the frozen vision tower.
 
-python train_scorer.py --config configs/scorer.yaml --model base --annotations DIR --videos DIR --output_dir out
+python train_scorer.py --config configs/scorer.yaml --model base --annotations DIR --videos DIR --output-dir out
 accelerate launch train_scorer.py --config configs/scorer.yaml ...
 """
+
+from modeling_holmes_vau.base.libraries import quiet_libraries
+from modeling_holmes_vau.base.training_options import ScorerArguments, ScorerTrainerDefaults, answer_help
+
+
+OPTIONS = ("train_scorer.py", __doc__, ScorerArguments, ScorerTrainerDefaults)
+if __name__ == "__main__":  # the imports below take long
+    answer_help(*OPTIONS)
+    quiet_libraries()
 
 import json
 import logging
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
 from accelerate import PartialState
 from accelerate.utils import gather_object
 from safetensors.torch import save_file
-from tqdm import tqdm
 from transformers import EarlyStoppingCallback, TrainingArguments, set_seed
-from trl import TrlParser
 
-from hivau70k_dataset.ground_truth import at_frame_rate, check_spans, frame_labels, hivau_frame_annotations
+from hivau70k_dataset.ground_truth import (
+    at_frame_rate,
+    check_spans,
+    frame_labels,
+    hivau_frame_annotations,
+    on_clock,
+)
 from hivau70k_dataset.reading import digest, read_annotation_files
-from hivau70k_dataset.schema import VideoAnnotation
+from hivau70k_dataset.schema import VideoAnnotation, is_synthetic
 from hivau70k_dataset.videos import VideoFolder
+from modeling_holmes_vau.base.progress import Progress
 from modeling_holmes_vau.checkpoint import load
 from modeling_holmes_vau.checkpoint.folder import OURS
-from modeling_holmes_vau.checkpoint_holmes_vau import AFTER_SCORER
+from modeling_holmes_vau.checkpoint_holmes_vau import warning_after_scorer
 from modeling_holmes_vau.feature_cache_holmes_vau import FeatureCache, VideoFeatures, module_digest
-from modeling_holmes_vau.files_holmes_vau import write_whole
+from modeling_holmes_vau.files_holmes_vau import NAMED_PROBLEMS, few_of, write_whole
 from modeling_holmes_vau.scorer_trainer_holmes_vau import (
     LabelledVideo,
     PairedSegments,
@@ -40,6 +53,8 @@ from modeling_holmes_vau.training_holmes_vau import PRESETS, LossWeights
 from modeling_holmes_vau.training_runs_holmes_vau import (
     JsonLinesLog,
     SettingsInCheckpoints,
+    TrainerBars,
+    TrainingParser,
     check_devices,
     find_checkpoint,
     run_script,
@@ -49,55 +64,15 @@ from modeling_holmes_vau.training_runs_holmes_vau import (
 logger = logging.getLogger(__name__)
 
 VIDEOS = "videos.json"  # in the output folder: the names of what a run trains and validates on
-NAMED_PROBLEMS = 20
 
 
 @dataclass
-class ScorerArguments:
-    """What to train on and with which loss."""
+class ScorerTrainingArguments(TrainerBars, ScorerTrainerDefaults, TrainingArguments):
+    """All of `Trainer`'s options; `per_device_train_batch_size` counts pairs of videos."""
 
-    model: str = field(metadata={"help": "checkpoint whose vision tower is used and whose scorer is trained"})
-    annotations: str = field(metadata={"help": "folder of annotation files (hivau70k_dataset)"})
-    videos: str = field(metadata={"help": "folder of the videos"})
-    features_dir: str | None = field(
-        default=None, metadata={"help": "folder of the cached features (default: <output_dir>/features)"}
-    )
-    preset: Literal["default", "paper", "urdmu"] = field(default="default", metadata={"help": "weights of the loss"})
-    loss_weights: dict | str | None = field(
-        default=None, metadata={"help": 'weights that differ from the preset, as JSON: {"kl": 0.01}'}
-    )
-    supervision: Literal["frame", "video"] = field(
-        default="frame", metadata={"help": "frame: labels of frames; video: labels of whole videos alone"}
-    )
-    max_snippets: int = field(default=200, metadata={"help": "longest training segment, in snippets (UR-DMU: 200)"})
-    validation_share: float = field(
-        default=0.1, metadata={"help": "share of the training videos to validate on where there is no such split"}
-    )
-    patience: int = field(
-        default=10, metadata={"help": "evaluations without a better validation AUC before training stops; 0: never"}
-    )
-    scratch: bool = field(default=True, metadata={"help": "start from a fresh scorer, not from the checkpoint's"})
-    scorer_dropout: float | None = field(default=None, metadata={"help": "dropout of the scorer (checkpoint's: 0.5)"})
-
-
-@dataclass
-class ScorerTrainingArguments(TrainingArguments):
-    """Training arguments with the paper's defaults; `per_device_train_batch_size` counts pairs of videos."""
-
-    learning_rate: float = field(default=1e-4, metadata={"help": "paper, section 5.1"})
-    optim: str = field(default="adamw_torch", metadata={"help": "without weight decay it is Adam"})
-    lr_scheduler_type: str = field(default="constant", metadata={"help": "schedule of the learning rate"})
-    max_steps: int = field(default=1000, metadata={"help": "optimisation steps"})
-    per_device_train_batch_size: int = field(default=32, metadata={"help": "pairs of a normal and an abnormal video"})
-    logging_steps: float = field(default=10, metadata={"help": "steps between logs"})
-    eval_strategy: str = field(default="steps", metadata={"help": "when to validate"})
-    eval_steps: float | None = field(default=50, metadata={"help": "steps between validations"})
-    save_steps: float = field(default=50, metadata={"help": "steps between checkpoints"})
-    save_total_limit: int | None = field(default=2, metadata={"help": "checkpoints kept"})
     load_best_model_at_end: bool = field(default=True, metadata={"help": "end with the best validated scorer"})
     metric_for_best_model: str | None = field(default="eval_auc", metadata={"help": "what is best"})
     greater_is_better: bool | None = field(default=True, metadata={"help": "higher is better"})
-    report_to: list[str] | str | None = field(default="tensorboard", metadata={"help": "where logs go"})
     remove_unused_columns: bool = field(default=False, metadata={"help": "the batches are made here"})
     ddp_timeout: int = field(default=7 * 24 * 3600, metadata={"help": "seconds processes wait for each other"})
     restore_callback_states_from_checkpoint: bool = field(
@@ -122,7 +97,7 @@ def check_arguments(args: ScorerArguments, training_args: ScorerTrainingArgument
     choose_weights(args)
     if args.max_snippets < 1 or args.patience < 0 or not 0 < args.validation_share < 1:
         raise ValueError(
-            f"--max_snippets {args.max_snippets} --patience {args.patience} --validation_share "
+            f"--max-snippets {args.max_snippets} --patience {args.patience} --validation-share "
             f"{args.validation_share}: expected at least 1, at least 0, and a share between 0 and 1."
         )
     if args.patience and training_args.eval_strategy == "no":
@@ -146,12 +121,13 @@ def load_checkpoint(args: ScorerArguments, training_args: ScorerTrainingArgument
 
 
 def read_videos(
-    args: ScorerArguments, model, processor, began_with: set[str] | None = None
+    args: ScorerArguments, model, processor, began_with: set[str] | None = None, output: Path | None = None
 ) -> tuple[list[LabelledVideo], list[LabelledVideo]]:
     """Features and labels of the training and the validation videos; features that are not cached are made first.
 
     Videos that are missing, can't be read or do not fit their annotation are named, counted and left out. A run that
     goes on has the videos that it `began_with`, by their names: of what can't be read any more the cached features.
+    Of many, the names are in a file in `output`.
     """
     files = read_annotation_files(args.annotations)
     folder, cache = VideoFolder(args.videos), FeatureCache(args.features_dir, model, processor)
@@ -168,7 +144,7 @@ def read_videos(
     to_read = [(path, video.path) for path, video in found.items() if video is not None and path not in kept]
     results = cache.extract_all(to_read, state.process_index, state.num_processes)
     total = len(to_read[state.process_index :: state.num_processes])
-    for path, problem in tqdm(results, "features", total, unit="video", disable=not state.is_main_process):
+    for path, problem in Progress(results, "features", total, unit="video", disable=not state.is_main_process):
         if problem is not None:
             problems[path] = problem
     state.wait_for_everyone()
@@ -188,10 +164,15 @@ def read_videos(
     if began_with and (gone := sorted(began_with - there)):
         raise ValueError(
             f"{len(gone)} videos of this run can't be read now and have no features in {args.features_dir}: "
-            f"{', '.join(gone[:NAMED_PROBLEMS])}. Put them back, or choose another --output_dir."
+            f"{', '.join(gone[:NAMED_PROBLEMS])}. Put them back, or choose another --output-dir."
         )
-    for path, problem in list(problems.items())[:NAMED_PROBLEMS]:
-        logger.warning(f"{'its stored features are used' if path in there else 'left out'}: {path}: {problem}")
+    told = [
+        f"{'its stored features are used' if path in there else 'left out'}: {path}: {problems[path]}"
+        for path in entries
+        if path in problems
+    ]
+    for line in few_of(told, output if state.is_main_process else None):
+        logger.warning(line)
     if left_out := len(problems.keys() - there):
         logger.warning(f"{left_out} of {len(entries)} videos are left out")
     return videos["train"], videos["validation"]
@@ -202,7 +183,7 @@ def take_videos(
 ) -> tuple[list[LabelledVideo], list[LabelledVideo]]:
     """The videos to train and to validate on; their names are kept for a run that goes on."""
     path = Path(training_args.output_dir) / VIDEOS
-    train, validation = read_videos(args, model, processor, read_names(path) if goes_on else None)
+    train, validation = read_videos(args, model, processor, read_names(path) if goes_on else None, path.parent)
     if not goes_on and training_args.process_index == 0:
         write_whole(path, json.dumps([video.name for video in (*train, *validation)], indent=1) + "\n")
     return (train, validation) if validation else hold_out(train, args.validation_share, training_args.seed)
@@ -214,7 +195,7 @@ def read_names(path: Path) -> set[str]:
         return set(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError, OSError) as error:
         raise ValueError(
-            f"{path} is missing or damaged: nothing tells the videos of this run. Choose another --output_dir."
+            f"{path} is missing or damaged: nothing tells the videos of this run. Choose another --output-dir."
         ) from error
 
 
@@ -224,8 +205,11 @@ def label_frames(entry: VideoAnnotation, video: VideoFeatures, supervision: str)
     Raises:
         `ValueError`: If a span is past the end of the video, or an abnormal video has no abnormal frame to learn from.
     """
-    (truth,) = hivau_frame_annotations([at_frame_rate(entry, video.fps)]).values()
-    check_spans(truth, video.num_frames, video.fps)
+    if video.times_s is not None:
+        truth = on_clock(entry, video.times_s.numpy(), video.fps)
+    else:
+        (truth,) = hivau_frame_annotations([at_frame_rate(entry, video.fps)]).values()
+        check_spans(truth, video.num_frames, video.fps)
     labels = frame_labels(truth, video.num_frames)
     if supervision == "frame" and entry.labels and not labels.any():
         raise ValueError("annotated as abnormal without a span: train with --supervision video, or add one")
@@ -276,9 +260,9 @@ def settings_of(args: ScorerArguments, training_args: ScorerTrainingArguments, m
     return {**settings, "weights": asdict(choose_weights(args))}
 
 
-def save(model, processor, output: Path) -> None:
+def save(model, processor, output: Path, on_synthetic: bool, from_scratch: bool) -> None:
     """Write the checkpoint with the trained scorer, and the scorer alone."""
-    model.config.warning = AFTER_SCORER.get(model.config.warning, model.config.warning)
+    model.config.warning = warning_after_scorer(model.config.warning, on_synthetic, from_scratch)
     model.save_pretrained(output / "checkpoint")
     processor.save_pretrained(output / "checkpoint")
     state = {name: tensor.contiguous() for name, tensor in model.anomaly_scorer.state_dict().items()}
@@ -288,7 +272,8 @@ def save(model, processor, output: Path) -> None:
 
 def main(argv: list[str] | None = None) -> dict[str, float]:
     """Extract features, train, write the checkpoint; returns the validation figures of the scorer that is written."""
-    args, training_args = TrlParser((ScorerArguments, ScorerTrainingArguments)).parse_args_and_config(argv)
+    answer_help(*OPTIONS, argv=argv)
+    args, training_args = TrainingParser((ScorerArguments, ScorerTrainingArguments)).parse_args_and_config(argv)
     logging.basicConfig(level=logging.INFO if training_args.process_index == 0 else logging.ERROR)
     set_seed(training_args.seed)
     check_arguments(args, training_args)
@@ -328,7 +313,7 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     metrics = measure(model.anomaly_scorer, validation, args.supervision)
     if trainer.is_world_process_zero():
         logger.info(f"validation: {metrics}")
-        save(model, processor, output)
+        save(model, processor, output, is_synthetic(video.name for video in train), args.scratch)
     return metrics
 
 

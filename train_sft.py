@@ -1,36 +1,46 @@
 """Stage 2: tune the language model on instructions (paper, section 5.1) with TRL and LoRA, or all of it.
 
-accelerate launch train_sft.py --config configs/sft.yaml --model base --annotations DIR --videos DIR --output_dir out
-python train_sft.py --dry_run true --model 2b --num_rows 70000
+accelerate launch train_sft.py --config configs/sft.yaml --model base --annotations DIR --videos DIR --output-dir out
+python train_sft.py --dry-run true --model 2b --num-rows 70000
 """
+
+from modeling_holmes_vau.base.libraries import quiet_libraries
+from modeling_holmes_vau.base.training_options import SFTArguments, SFTTrainerDefaults, answer_help
+
+
+OPTIONS = ("train_sft.py", __doc__, SFTArguments, SFTTrainerDefaults)
+if __name__ == "__main__":  # the imports below take long
+    answer_help(*OPTIONS)
+    quiet_libraries()
 
 import json
 import logging
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from accelerate import PartialState
 from accelerate.utils import gather_object
 from datasets import Dataset
-from tqdm import tqdm
 from transformers import set_seed
-from trl import SFTConfig, TrlParser
+from trl import SFTConfig
 
 from hivau70k_dataset.reading import digest
-from hivau70k_dataset.schema import LEVELS, TASKS
+from hivau70k_dataset.schema import LEVELS, TASKS, is_synthetic
+from modeling_holmes_vau.base.progress import Progress
 from modeling_holmes_vau.checkpoint.folder import NATIVE, OURS
 from modeling_holmes_vau.checkpoint.load import load_checkpoint, load_native, open_folder
 from modeling_holmes_vau.checkpoint.weights import language_digest
 from modeling_holmes_vau.checkpoint_holmes_vau import (
-    AFTER_LANGUAGE,
     config_from_native,
     processor_from_native,
+    warning_after_language,
     write_model_card,
 )
 from modeling_holmes_vau.feature_cache_holmes_vau import module_digest
+from modeling_holmes_vau.files_holmes_vau import few_of
 from modeling_holmes_vau.merge_holmes_vau import copy_companions, write_adapter_notes
 from modeling_holmes_vau.sft_batch_holmes_vau import SFTCollator, TowerFeatures
 from modeling_holmes_vau.sft_data_holmes_vau import (
@@ -58,6 +68,8 @@ from modeling_holmes_vau.sft_holmes_vau import (
 from modeling_holmes_vau.training_runs_holmes_vau import (
     JsonLinesLog,
     SettingsInCheckpoints,
+    TrainerBars,
+    TrainingParser,
     check_devices,
     cpu_has_bfloat16,
     find_checkpoint,
@@ -67,80 +79,23 @@ from modeling_holmes_vau.training_runs_holmes_vau import (
 
 logger = logging.getLogger(__name__)
 
+DRY_RUN_ROWS = 70_000  # about as many as HIVAU-70k has
 ROWS = "rows.jsonl"  # in the output folder: what a run trains on, in order
-NAMED_PROBLEMS = 20  # of segments that are left out; all are counted
+UNSTORED = "errors-features.txt"  # in the output folder: of many segments whose features could not be stored
 
 
 @dataclass
-class SFTArguments:
-    """What to train, on what, and which frames are seen."""
+class SFTTrainingArguments(TrainerBars, SFTTrainerDefaults, SFTConfig):
+    """All of TRL's options; accumulation follows from `--global-batch-size`."""
 
-    model: str = field(metadata={"help": "checkpoint to train: Holmes-VAU, or any native InternVL; 2b in a dry run"})
-    annotations: str | None = field(default=None, metadata={"help": "folder of annotations and instruction rows"})
-    videos: str | None = field(default=None, metadata={"help": "folder of the videos, whole or cut"})
-    split: str = field(default="train", metadata={"help": "of the annotations"})
-    levels: list[str] = field(default_factory=lambda: list(LEVELS), metadata={"help": "some of clip, event, video"})
-    tasks: list[str] = field(
-        default_factory=lambda: list(TASKS), metadata={"help": "some of caption, judgement, description, analysis"}
-    )
-    conversations: bool = field(
-        default=False, metadata={"help": "ask all about a segment in one conversation, not each question on its own"}
-    )
-    sampler: Literal["ats", "uniform", "top_k", "nearest"] | None = field(
-        default=None, metadata={"help": "how frames are chosen (the checkpoint's: ats)"}
-    )
-    num_frames: int | None = field(default=None, metadata={"help": "frames of a segment (the checkpoint's)"})
-    frame_policy: Literal["sampler", "original"] = field(
-        default="sampler", metadata={"help": "sampler: as inference chooses; original: random frames, evenly spread"}
-    )
-    frames_dir: str | None = field(
-        default=None, metadata={"help": "folder where scores and choices are kept (default: <output_dir>/frames)"}
-    )
-    feature_cache: str | None = field(
-        default=None, metadata={"help": "folder of stored outputs of the vision tower; none: encode each time"}
-    )
-    lora_r: int = field(default=64, metadata={"help": "rank of LoRA"})
-    lora_alpha: int | None = field(default=None, metadata={"help": "scale of LoRA (twice the rank)"})
-    lora_dropout: float = field(default=0.05, metadata={"help": "dropout of LoRA"})
-    train_embeddings: bool = field(
-        default=False, metadata={"help": "with LoRA, token embeddings and output layer learn in full: for new words"}
-    )
-    full: bool = field(default=False, metadata={"help": "train all of language model and projector, without LoRA"})
-    train_vision: bool = field(default=False, metadata={"help": "with --full, the vision tower too"})
-    load_in_4bit: bool = field(default=False, metadata={"help": "QLoRA: the frozen language model in 4 bits"})
-    global_batch_size: int = field(default=512, metadata={"help": "rows of an optimisation step, all processes"})
-    sample_steps: int = field(default=20, metadata={"help": "steps between sample answers; 0: none"})
-    num_samples: int = field(default=4, metadata={"help": "rows to answer each time"})
-    sample_tokens: int = field(default=64, metadata={"help": "longest sample answer"})
-    dry_run: bool = field(default=False, metadata={"help": "print what would learn and the schedule, and stop"})
-    num_rows: int = field(default=70_000, metadata={"help": "rows of the dry run's schedule"})
-
-
-@dataclass
-class SFTTrainingArguments(SFTConfig):
-    """TRL's arguments with the paper's defaults; accumulation follows from `--global_batch_size`."""
-
-    learning_rate: float = field(default=4e-5, metadata={"help": "highest learning rate (paper, section 5.1)"})
-    lr_scheduler_type: str = field(default="cosine", metadata={"help": "schedule of the learning rate"})
-    warmup_steps: float = field(default=0.03, metadata={"help": "share of the steps, or their number"})
-    weight_decay: float = field(default=0.01, metadata={"help": "of AdamW"})
-    optim: str = field(default="adamw_torch", metadata={"help": "optimizer"})
-    num_train_epochs: float = field(default=1.0, metadata={"help": "passes over the rows"})
-    per_device_train_batch_size: int = field(default=4, metadata={"help": "rows a process takes at once"})
-    bf16: bool | None = field(default=None, metadata={"help": "default: where a GPU supports it"})
     max_length: int | None = field(default=None, metadata={"help": "None: frames take thousands of tokens"})
     dataset_kwargs: dict[str, Any] | str | None = field(
         default_factory=lambda: {"skip_prepare_dataset": True}, metadata={"help": "batches are made here"}
     )
     remove_unused_columns: bool = field(default=False, metadata={"help": "batches are made here"})
-    dataloader_num_workers: int = field(default=4, metadata={"help": "processes that decode videos"})
     dataloader_prefetch_factor: int | None = field(default=None, metadata={"help": "batches each is ahead (2)"})
     ddp_find_unused_parameters: bool | None = field(default=False, metadata={"help": "all that learns is used"})
     ddp_timeout: int = field(default=7 * 24 * 3600, metadata={"help": "seconds processes wait for each other"})
-    logging_steps: float = field(default=1, metadata={"help": "steps between logs"})
-    save_steps: float = field(default=20, metadata={"help": "steps between checkpoints"})
-    save_total_limit: int | None = field(default=2, metadata={"help": "checkpoints kept"})
-    report_to: list[str] | str | None = field(default="tensorboard", metadata={"help": "where logs go"})
 
     def __post_init__(self):
         if self.bf16 is None:
@@ -162,24 +117,42 @@ def check_arguments(args: SFTArguments, training_args: SFTTrainingArguments) -> 
         if unknown := [value for value in getattr(args, name) if value not in known]:
             raise ValueError(f"--{name} has {unknown[0]!r}, expected some of {', '.join(known)}.")
     if args.train_vision and not args.full:
-        raise ValueError("--train_vision is for --full true: adapters are on the language model alone.")
+        raise ValueError("--train-vision is for --full true: adapters are on the language model alone.")
     if args.full and args.train_embeddings:
-        raise ValueError("--train_embeddings is for LoRA: --full true trains them anyway.")
+        raise ValueError("--train-embeddings is for LoRA: --full true trains them anyway.")
     if args.full and args.load_in_4bit:
-        raise ValueError("--load_in_4bit freezes the language model: it is for LoRA, not for --full true.")
+        raise ValueError("--load-in-4bit freezes the language model: it is for LoRA, not for --full true.")
     if args.feature_cache and (args.train_vision or args.frame_policy == "original"):
-        raise ValueError("--feature_cache needs a frozen vision tower and the same frames each time: leave it out.")
+        raise ValueError("--feature-cache needs a frozen vision tower and the same frames each time: leave it out.")
     if not args.dry_run and not (args.annotations and args.videos):
-        raise ValueError("Pass --annotations and --videos, or --dry_run true.")
+        raise ValueError("Pass --annotations and --videos, or --dry-run true.")
+    if args.dry_run and bool(args.annotations) != bool(args.videos):
+        raise ValueError("A dry run counts rows by --annotations and --videos: pass both, or neither.")
+    if args.num_rows is not None and (args.annotations or args.num_rows < 1 or not args.dry_run):
+        raise ValueError("--num-rows is for a dry run without --annotations, and 1 or more: leave it out.")
     if args.sample_steps and is_sharded() and not args.dry_run:
-        raise ValueError("Sample answers need whole weights, which FSDP shares out: pass --sample_steps 0.")
+        raise ValueError("Sample answers need whole weights, which FSDP shares out: pass --sample-steps 0.")
     if training_args.bf16 and training_args.use_cpu and not cpu_has_bfloat16():
         logger.warning("This CPU computes in bfloat16 many times slower than in float32: pass --bf16 false.")
     if training_args.gradient_accumulation_steps != 1:
-        raise ValueError("--gradient_accumulation_steps follows from --global_batch_size: leave it out.")
+        raise ValueError("--gradient-accumulation-steps follows from --global-batch-size: leave it out.")
     training_args.gradient_accumulation_steps = accumulation_for(
         args.global_batch_size, training_args.per_device_train_batch_size, training_args.world_size
     )
+
+
+def count_rows(args: SFTArguments) -> int:
+    """Rows of the schedule of a dry run: those that are there, of which no video is opened, or `--num-rows`."""
+    if not args.annotations:
+        return DRY_RUN_ROWS if args.num_rows is None else args.num_rows
+    found, problems = read_conversations(
+        args.annotations, args.videos, args.levels, args.tasks, args.split, args.conversations
+    )
+    if problems:
+        logger.warning(f"{len(problems)} segments are left out; {len(found)} conversations remain")
+    if not found:
+        raise ValueError(f"No segment of {args.annotations} is under {args.videos}.")
+    return len(found)
 
 
 def dry_run(args: SFTArguments, training_args: SFTTrainingArguments) -> None:
@@ -189,9 +162,10 @@ def dry_run(args: SFTArguments, training_args: SFTTrainingArguments) -> None:
     lora = lora_config(args.lora_r, args.lora_alpha, args.lora_dropout, args.train_embeddings)
     for line in describe_trainable(build_on_meta(args.model), args.full, args.train_vision, lora):
         print(line)
-    schedule = Schedule.of(training_args, args.num_rows)
+    number = count_rows(args)
+    schedule = Schedule.of(training_args, number)
     print(
-        f"rows: {args.num_rows:,}; global batch {args.global_batch_size} = {training_args.per_device_train_batch_size}"
+        f"rows: {number:,}; global batch {args.global_batch_size} = {training_args.per_device_train_batch_size}"
         f" rows x {training_args.gradient_accumulation_steps} batches x {training_args.world_size} process(es)"
     )
     print(f"optimisation steps: {schedule.steps}, of which warm-up: {schedule.warmup_steps}")
@@ -236,25 +210,29 @@ def find_conversations(args: SFTArguments, processor) -> tuple[list[Conversation
     )
 
 
-def build_rows(args: SFTArguments, model, processor) -> list[dict]:
-    """Conversations with their frames; segments that are missing or can't be read are named, counted, left out."""
+def build_rows(args: SFTArguments, model, processor, output: Path | None = None) -> list[dict]:
+    """Conversations with their frames; segments that are missing or can't be read are named, counted, left out. Of
+    many, the names are in a file in `output`."""
     state = PartialState()
-    found, problems = find_conversations(args, processor)
+    found, missing = find_conversations(args, processor)
+    problems = dict(missing)
     segments = [conversation.segment for conversation in found]
     total = len(set(segments)) // state.num_processes
     chooser = FrameChooser(
         Path(args.frames_dir), frame_rule(args, model, processor), model, processor, state.process_index
     )
     chosen = chooser.choose_all(segments, state.process_index, state.num_processes)
-    for segment, problem in tqdm(chosen, "frames", total, unit="segment", disable=not state.is_main_process):
+    for segment, problem in Progress(chosen, "frames", total, unit="segment", disable=not state.is_main_process):
         if problem:
             problems[segment.name] = problem
     state.wait_for_everyone()
     problems = dict(gather_object(list(problems.items())))
     chooser.frames.load()
     rows = [row for i, talk in enumerate(found) if (row := make_row(i, talk, chooser.frames.entries))]
-    for name, problem in list(problems.items())[:NAMED_PROBLEMS]:
-        logger.warning(f"left out: {name}: {problem}")
+    names = dict.fromkeys([*missing, *(segment.name for segment in segments)])  # whichever process found it first
+    told = [f"left out: {name}: {problems[name]}" for name in names if name in problems]
+    for line in few_of(told, output if state.is_main_process else None):
+        logger.warning(line)
     if len(rows) < len(found) or problems:
         logger.warning(f"{len(problems)} segments are left out; {len(rows)} conversations remain")
     if not rows:
@@ -275,7 +253,9 @@ def make_row(number: int, conversation: Conversation, choices: dict[str, dict]) 
     return {"row": number, "video": segment.name, "path": segment.path, "key": key, "turns": turns, **choice}
 
 
-def store_features(args: SFTArguments, model, processor, rows: list[dict]) -> tuple[TowerFeatures | None, list[dict]]:
+def store_features(
+    args: SFTArguments, model, processor, rows: list[dict], output: Path | None = None
+) -> tuple[TowerFeatures | None, list[dict]]:
     """With a feature cache, encode what is missing from it; rows whose frames can't be read are left out."""
     if not args.feature_cache:
         return None, rows
@@ -283,12 +263,14 @@ def store_features(args: SFTArguments, model, processor, rows: list[dict]) -> tu
     features = TowerFeatures(args.feature_cache, tower, processor)
     problems = encode_segments(features, tower, rows, state.process_index, state.num_processes)
     problems = dict(gather_object(list(problems.items())))
-    for name, problem in list(problems.items())[:NAMED_PROBLEMS]:
-        logger.warning(f"left out: {name}: {problem}")
+    names = dict.fromkeys(row["video"] for row in rows)
+    told = [f"left out: {name}: {problems[name]}" for name in names if name in problems]
+    for line in few_of(told, output if state.is_main_process else None, UNSTORED):
+        logger.warning(line)
     state.wait_for_everyone()
     stored = [row for row in rows if features.path(row["key"], row["frames"]).is_file()]
     if not stored:
-        raise ValueError(f"--feature_cache {args.feature_cache}: none of the segments could be encoded; see above.")
+        raise ValueError(f"--feature-cache {args.feature_cache}: none of the segments could be encoded; see above.")
     if len(stored) < len(rows):
         logger.warning(f"{len(rows) - len(stored)} conversations are left out, whose frames can't be read")
     return features, stored
@@ -301,22 +283,24 @@ def take_rows(
     what can't be read any more is skipped, as it is when that happens on the way."""
     path = Path(training_args.output_dir) / ROWS
     if not goes_on:
-        features, rows = store_features(args, model, processor, build_rows(args, model, processor))
+        rows = build_rows(args, model, processor, path.parent)
+        features, rows = store_features(args, model, processor, rows, path.parent)
         if training_args.process_index == 0:
             write_rows(path, rows)
         return features, rows
     there, problems = find_conversations(args, processor)
     rows, missing = find_again(read_rows(path), there, problems)
-    for name, problem in list(missing.items())[:NAMED_PROBLEMS]:
-        logger.warning(f"skipped from here on: {name}: {problem}")
+    told = [f"skipped from here on: {name}: {problem}" for name, problem in missing.items()]
+    for line in few_of(told, path.parent if training_args.process_index == 0 else None):
+        logger.warning(line)
     if missing:
         logger.warning(
             f"{len(missing)} segments of this run can't be read now: put their videos back to train on them"
         )
-    features, stored = store_features(args, model, processor, rows)
+    features, stored = store_features(args, model, processor, rows, path.parent)
     if len(stored) < len(rows):
         raise ValueError(
-            f"--feature_cache {args.feature_cache} lacks {len(rows) - len(stored)} rows of this run, whose videos "
+            f"--feature-cache {args.feature_cache} lacks {len(rows) - len(stored)} rows of this run, whose videos "
             "can't be read now: put the videos or the cache back."
         )
     return features, rows
@@ -368,13 +352,13 @@ def settings_of(args: SFTArguments, training_args: SFTTrainingArguments, model) 
     return json.loads(json.dumps(settings, default=str))
 
 
-def save(args: SFTArguments, trainer: SegmentTrainer, processor, base_digest: str) -> Path:
+def save(args: SFTArguments, trainer: SegmentTrainer, processor, base_digest: str, on_synthetic: bool) -> Path:
     """Write the trained checkpoint, or the adapter with what merging it must know."""
     folder = Path(trainer.args.output_dir) / ("checkpoint" if args.full else "adapter")
     config = trainer.accelerator.unwrap_model(trainer.model).config
     ours = config.model_type == "holmes_vau"
     if args.full and ours:
-        config.warning = AFTER_LANGUAGE.get(config.warning, config.warning)
+        config.warning = warning_after_language(config.warning, on_synthetic)
     if not ours:
         trainer.processing_class = processor.tokenizer  # a native checkpoint has a processor of its own
     trainer.save_model(str(folder))
@@ -383,10 +367,11 @@ def save(args: SFTArguments, trainer: SegmentTrainer, processor, base_digest: st
     (folder / "training_args.bin").unlink(missing_ok=True)
     if not args.full:
         notes = {"sampler": config.sampler if ours else None, "num_frames": processor.num_frames}
-        write_adapter_notes(folder, args.model, {**notes, "base_digest": base_digest}, ours)
+        notes |= {"base_digest": base_digest, "synthetic": on_synthetic}
+        write_adapter_notes(folder, args.model, notes, ours)
     elif ours:
-        scorer = "that of the same checkpoint"
-        write_model_card(folder, f"`{args.model}`, tuned in full on instructions", processor.num_frames, scorer)
+        source, scorer = f"`{args.model}`, tuned in full on instructions", "that of the same checkpoint"
+        write_model_card(folder, source, processor.num_frames, scorer, config.warning)
     else:
         copy_companions(open_folder(args.model, weights=False)[0], folder)
     logger.info(f"wrote {folder}")
@@ -395,7 +380,8 @@ def save(args: SFTArguments, trainer: SegmentTrainer, processor, base_digest: st
 
 def main(argv: list[str] | None = None) -> dict[str, float]:
     """Choose frames, train, write the result; returns the figures of the training."""
-    args, training_args = TrlParser((SFTArguments, SFTTrainingArguments)).parse_args_and_config(argv)
+    answer_help(*OPTIONS, argv=argv)
+    args, training_args = TrainingParser((SFTArguments, SFTTrainingArguments)).parse_args_and_config(argv)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # workers are forked
     logging.basicConfig(level=logging.INFO if training_args.process_index == 0 else logging.ERROR)
     check_arguments(args, training_args)
@@ -414,7 +400,7 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
         model.to(torch.bfloat16 if half else torch.float32)
     trainer = build_trainer(args, training_args, model, processor, rows, features)
     result = trainer.train(resume_from_checkpoint=training_args.resume_from_checkpoint or last)
-    save(args, trainer, processor, base_digest)
+    save(args, trainer, processor, base_digest, is_synthetic(row["video"] for row in rows))
     if trainer.skipped:
         logger.warning(f"{trainer.skipped} samples were skipped: their videos could not be read")
     return {**result.metrics, "rows": len(rows), "skipped": trainer.skipped}

@@ -95,7 +95,13 @@ def write_original(folder: Path) -> None:
             state[name] = state[name].to(torch.bfloat16)
         save_file(state, folder / f"model-0000{number}-of-00002.safetensors")
         del state
-    config = {"llm_config": LANGUAGE, "vision_config": VISION, "downsample_ratio": 0.5, "select_layer": -1}
+    config = {
+        "model_type": "internvl_chat",
+        "llm_config": LANGUAGE,
+        "vision_config": VISION,
+        "downsample_ratio": 0.5,
+        "select_layer": -1,
+    }
     (folder / "config.json").write_text(json.dumps(config | {"ps_version": "v2"}), encoding="utf-8")
     for file in TOKENIZER.iterdir():
         if file.name != "encodings.json":

@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from tqdm import tqdm
-from transformers import AutoModel, AutoProcessor
 
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,6 +27,7 @@ import train_scorer  # noqa: E402
 from hivau70k_dataset.ground_truth import frame_labels, hivau_frame_annotations  # noqa: E402
 from hivau70k_dataset.reading import read_annotation_files  # noqa: E402
 from hivau70k_dataset.videos import VideoFolder  # noqa: E402
+from modeling_holmes_vau.checkpoint.load import load_checkpoint  # noqa: E402
 from modeling_holmes_vau.feature_cache_holmes_vau import FeatureCache  # noqa: E402
 from modeling_holmes_vau.scorer_trainer_holmes_vau import LabelledVideo, measure  # noqa: E402
 
@@ -44,8 +44,7 @@ RUNS = {
 
 def load_test(model_dir: str, folder: Path, features_dir: Path) -> list[LabelledVideo]:
     """Features and labels of the test videos."""
-    model = AutoModel.from_pretrained(model_dir, trust_remote_code=True).eval()
-    processor = AutoProcessor.from_pretrained(model_dir, trust_remote_code=True)
+    model, processor = load_checkpoint(model_dir)
     cache, videos = FeatureCache(features_dir, model, processor), []
     entries = [entry for entry in read_annotation_files(folder).annotations if entry.split == "test"]
     found = VideoFolder(folder / "videos")
@@ -93,7 +92,7 @@ def main(argv: list[str] | None = None) -> None:
             start = time.perf_counter()
             train_scorer.main([part for key, value in options.items() for part in (f"--{key}", str(value))] + training)
             seconds = time.perf_counter() - start
-            scorer = AutoModel.from_pretrained(run / "checkpoint", trust_remote_code=True).anomaly_scorer
+            scorer = load_checkpoint(run / "checkpoint")[0].anomaly_scorer
             with torch.no_grad():
                 results[f"{name} {seed}"] = {**measure(scorer, test), "seconds": seconds}
             path.write_text(json.dumps(results, indent=2) + "\n")

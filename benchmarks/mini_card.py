@@ -15,6 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from modeling_holmes_vau.checkpoint_holmes_vau import SYNTHETIC_WARNING  # noqa: E402
 from modeling_holmes_vau.files_holmes_vau import whole_folder  # noqa: E402
 
 
@@ -54,8 +55,9 @@ this project), on two CPU cores. It shows every part of the method at work in se
 and experiments.
 
 **It knows the miniature and nothing else.** Streets, car parks, shops and corridors drawn by a program, ten classes of
-anomaly with their ordinary look-alikes. On real video its scores and its answers mean nothing, and none of its figures
-is evidence about UCF-Crime or XD-Violence.
+anomaly with their ordinary look-alikes. Every analysis that it makes, and every checkpoint trained from it until both
+its scorer and its language model have seen other videos, says: "{warning}". None of its figures is evidence about
+UCF-Crime or XD-Violence.
 
 ```python
 from transformers import AutoModel, AutoProcessor
@@ -166,6 +168,7 @@ def main(argv: list[str] | None = None) -> None:
         train_videos=len(annotations.read_text(encoding="utf-8").splitlines()),
         videos=detection["videos"]["counted"],
         rows="\n".join(rows_of(detection, reasoning)),
+        warning=SYNTHETIC_WARNING,
     )
     fresh = args.output.with_name(f".{args.output.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
@@ -175,6 +178,8 @@ def main(argv: list[str] | None = None) -> None:
         for name, source in LOGS.items():
             shutil.copy(args.run / source, folder / "logs" / f"{name}.jsonl")
         (folder / "README.md").write_text(text, encoding="utf-8")
+        told = json.dumps({**config, "warning": SYNTHETIC_WARNING}, indent=2, ensure_ascii=False)
+        (folder / "config.json").write_text(f"{told}\n", encoding="utf-8")
         size_mb = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
         if size_mb > LIMIT_MB:
             raise SystemExit(f"{size_mb:.1f} MB, allowed are {LIMIT_MB}.")

@@ -22,7 +22,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
+
+from modeling_holmes_vau.base.progress import Progress
 
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for `eval` itself, and packages not installed
@@ -35,6 +36,7 @@ from hivau70k_dataset.ground_truth import (
     end_tolerance,
     frame_labels,
     hivau_frame_annotations,
+    on_clock,
     read_ucf_annotation,
     read_xd_annotation,
 )
@@ -42,9 +44,11 @@ from hivau70k_dataset.labels import canonical_class
 from hivau70k_dataset.reading import read_annotation_files
 from hivau70k_dataset.schema import SPLITS, VideoAnnotation
 from hivau70k_dataset.videos import VideoFolder
+from modeling_holmes_vau.base.commands import CommandError, first_line, output_folder, run_command
+from modeling_holmes_vau.base.parser import Parser
 from modeling_holmes_vau.base.scan import VIDEO_SUFFIXES, scan_folder
-from modeling_holmes_vau.cli import CommandError, check_checkpoint, first_line, run_command
-from modeling_holmes_vau.files_holmes_vau import write_whole
+from modeling_holmes_vau.cli import check_checkpoint
+from modeling_holmes_vau.files_holmes_vau import few_of, write_whole
 
 
 SNIPPET_FRAMES = 16  # what a score stands for where its file does not tell: I3D's, C3D's and VadCLIP's snippets
@@ -80,6 +84,8 @@ class VideoScores:
         stride (`int`): How many frames a score stands for, where there is not one a frame.
         events (`list[list[float]]`, *optional*): `[start_s, end_s, peak_score]` of each predicted event.
         event_rule (`tuple[float, ...]`, *optional*): The arguments of `find_events` that made them.
+        times_s (`np.ndarray` of shape `(n_frames,)`, *optional*): Time of each frame in seconds, where `fps` does not
+            tell it.
     """
 
     scores: np.ndarray
@@ -88,11 +94,12 @@ class VideoScores:
     stride: int
     events: list[list[float]] | None
     event_rule: tuple[float, ...] | None
+    times_s: np.ndarray | None
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """The parser of `eval/detection.py`."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "detection.py", description="Frame-level AUC and AP, event F1, and the baselines that never look at a frame."
     )
     source = parser.add_mutually_exclusive_group(required=True)
@@ -101,11 +108,12 @@ def build_parser() -> argparse.ArgumentParser:
         "--scores",
         metavar="DIR",
         help="scores made elsewhere instead: NAME.npz with an array `scores`, one a frame or one a snippet, and if "
-        "known `n_frames`, `fps`, `frame_stride` (16) and `events`, rows of start_s, end_s, score",
+        "known `n_frames`, `fps`, `frame_stride` (16), `times_s`, one a frame, where the rate varies, and `events`, "
+        "rows of start_s, end_s, score",
     )
     parser.add_argument("--annotations", required=True, metavar="PATH", help="the ground truth, see --protocol")
     parser.add_argument("--videos", metavar="DIR", help="folder of the videos, searched through; needed with --model")
-    parser.add_argument("--output", required=True, metavar="DIR", help="folder to write; what it has scored is kept")
+    parser.add_argument("-o", "--output", required=True, metavar="DIR", help="folder to write; its scores are kept")
     parser.add_argument(
         "--protocol",
         choices=PROTOCOLS,
@@ -225,7 +233,9 @@ def read_scores(path: Path) -> VideoScores:
                 wanted = "one number above 0" if field == "fps" else "one number, 1 or more"
                 raise ValueError(f"{path}: `{field}` is {value}, expected {wanted}.")
             numbers[field] = value.item()
-    events, rule = arrays.get("events"), arrays.get("event_rule")
+    events, rule, times_s = arrays.get("events"), arrays.get("event_rule"), arrays.get("times_s")
+    if times_s is not None and not (times_s.shape == (numbers.get("n_frames"),) and (np.diff(times_s) > 0).all()):
+        raise ValueError(f"{path}: `times_s` has the shape {times_s.shape}, expected `n_frames` increasing times.")
     if events is not None and (events.ndim != 2 or events.shape[1] != 3):
         raise ValueError(f"{path}: `events` has the shape {events.shape}, expected (n, 3): start_s, end_s, score.")
     if events is not None and not (_are_numbers(events) and (events[:, 0] < events[:, 1]).all()):
@@ -239,6 +249,7 @@ def read_scores(path: Path) -> VideoScores:
         stride=int(numbers.get("frame_stride", SNIPPET_FRAMES)),
         events=None if events is None else events.tolist(),
         event_rule=None if rule is None else tuple(rule.tolist()),
+        times_s=times_s,
     )
 
 
@@ -248,21 +259,23 @@ def _are_numbers(array: np.ndarray) -> bool:
 
 def score_video(path: str, model, processor) -> dict:
     """Score the dense frames of one video, keeping class tokens alone; the arrays of its file."""
-    from modeling_holmes_vau.pipeline_holmes_vau import find_events
+    from hivau70k_dataset.cutting import has_even_rate
+    from modeling_holmes_vau.pipeline_holmes_vau import event_rule, find_events
     from modeling_holmes_vau.video_processing_holmes_vau import FrameStream, dense_frame_indices
     from modeling_holmes_vau.video_reader_holmes_vau import open_video
 
     config = model.config
-    rule = (config.event_threshold, config.event_low_threshold, config.event_min_length_s)
+    rule = (*event_rule(config).values(),)
     with open_video(path, processor.video_backend) as reader:
         indices = dense_frame_indices(reader.num_frames, processor.frame_stride)
         stream = FrameStream(reader, indices, processor.image_size, config.encode_batch_size)
-        bar = tqdm(stream, desc=Path(path).name, unit="batch", leave=False, disable=None, position=1)
+        bar = Progress(stream, desc=Path(path).name, unit="batch", leave=False, position=1)
         scores = model.score_frames(bar)
         times_s = reader.timestamps_s[indices].tolist()
         events = find_events(scores, times_s, reader.duration_s, *rule, gaps_s=reader.gaps_s)
         n_frames, fps = reader.num_frames, reader.fps
-    return {
+        clock = {} if has_even_rate(reader) else {"times_s": reader.timestamps_s}
+    return clock | {
         "scores": scores.numpy(),
         "frame_indices": np.array(indices),
         "frame_stride": processor.frame_stride,
@@ -286,7 +299,7 @@ def score_missing(args: argparse.Namespace, tests: dict[str, AnnotatedVideo]) ->
     model, processor = load_checkpoint(args.model, args.device, args.dtype)
     if model.config.warning:
         print(f"warning: {model.config.warning}", file=sys.stderr)
-    for name, path in tqdm(paths.items(), desc="videos", unit="video", disable=None):
+    for name, path in Progress(paths.items(), desc="videos", unit="video"):
         try:
             arrays = score_video(path, model, processor)
         except (ValueError, OSError, RuntimeError, MemoryError) as error:
@@ -428,9 +441,12 @@ def _counted_video(test: AnnotatedVideo, scores: VideoScores, n_frames: int, arg
 
     frames = spread(scores.scores, n_frames, scores.stride, args.length)
     truth = test.truth
-    if test.fps and scores.fps:  # spans in seconds
+    if test.fps and scores.times_s is not None:  # spans in seconds
+        truth = on_clock(test.entry, scores.times_s, scores.fps or test.fps)
+    elif test.fps and scores.fps:
         (truth,) = hivau_frame_annotations([at_frame_rate(test.entry, scores.fps)]).values()
-    check_spans(truth, n_frames, test.fps and (scores.fps or test.fps))
+    if scores.times_s is None:
+        check_spans(truth, n_frames, test.fps and (scores.fps or test.fps))
     after = args.interval_end == "inclusive"
     spans = [(first, min(last + after, n_frames)) for first, last in truth.spans]
     return CountedVideo(
@@ -446,6 +462,7 @@ def _counted_video(test: AnnotatedVideo, scores: VideoScores, n_frames: int, arg
         spans=[(first, last) for first, last in spans if first < last],
         events=scores.events,
         event_rule=scores.event_rule,
+        times_s=scores.times_s,
     )
 
 
@@ -474,10 +491,7 @@ def run(args: argparse.Namespace) -> int:
         raise CommandError(f"--videos {args.videos}: no such folder; pass the one that holds the videos")
     tests = read_tests(args)
     settings = settings_of(args)
-    if Path(args.output).exists() and not Path(args.output).is_dir():
-        raise CommandError(f"--output {args.output}: is a file; pass a folder")
-    Path(args.output).mkdir(parents=True, exist_ok=True)
-    with sole_run(Path(args.output)):
+    with sole_run(output_folder(args.output)):
         return score_and_report(args, tests, settings)
 
 
@@ -486,8 +500,8 @@ def score_and_report(args: argparse.Namespace, tests: dict[str, AnnotatedVideo],
     output = claim_output(args.output, settings)
     problems = score_missing(args, tests) if args.model else {}
     videos = read_videos(args, tests, Path(args.scores or output / "scores"), problems)
-    for name, reason in problems.items():
-        print(f"error: {name}: {reason}", file=sys.stderr)
+    for line in few_of([f"{name}: {problems[name]}" for name in tests if name in problems], output):
+        print(f"error: {line}", file=sys.stderr)
     if not videos:
         raise CommandError(f"none of the {len(tests)} test videos has scores that can be counted: nothing to report")
     warn_of_lengths(tests, videos)

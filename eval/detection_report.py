@@ -52,6 +52,8 @@ class CountedVideo:
         spans (`list[tuple[int, int]]`): Annotated events, first frame and the frame after the last.
         events (`list[list[float]]`, *optional*): Predicted events, `[start_s, end_s, peak_score]`.
         event_rule (`tuple[float, ...]`, *optional*): Thresholds and least length of `find_events` that made them.
+        times_s (`np.ndarray` of shape `(n_frames,)`, *optional*): Time of each frame in seconds, where `fps` does not
+            tell it.
     """
 
     name: str
@@ -66,6 +68,7 @@ class CountedVideo:
     spans: list[tuple[int, int]]
     events: list[list[float]] | None
     event_rule: tuple[float, ...] | None
+    times_s: np.ndarray | None = None
 
 
 def centre_prior(video: CountedVideo) -> np.ndarray:
@@ -153,20 +156,36 @@ def _event_metrics(metric, name: str, videos: list[CountedVideo], scores: list[n
         if name == SCORES and video.events is not None:
             predicted.append(video.events)
         elif name == "ground truth":
-            predicted.append([[first / video.fps, last / video.fps, 1.0] for first, last in video.spans])
+            predicted.append([[*span_s, 1.0] for span_s in _spans_s(video)])
         else:
             predicted.append(_events_of_frames(video, values))
-    references = [[[first / video.fps, last / video.fps] for first, last in video.spans] for video in videos]
+    references = [_spans_s(video) for video in videos]
     return metric.compute(predictions=predicted, references=references, thresholds=THRESHOLDS)
 
 
 def _events_of_frames(video: CountedVideo, scores: np.ndarray) -> list[list[float]]:
     from modeling_holmes_vau.pipeline_holmes_vau import find_events  # brings transformers along
+    from modeling_holmes_vau.video_reader_holmes_vau import find_gaps
 
     starts = np.flatnonzero(np.diff(scores, prepend=np.nan))  # of runs of one score; the first differs from nan
-    times_s = (starts / video.fps).tolist()
-    found = find_events(scores[starts].tolist(), times_s, len(scores) / video.fps, *(video.event_rule or ()))
+    end_s, rule = float(_times_s(video, len(scores))), video.event_rule or ()
+    gaps_s = [] if video.times_s is None else find_gaps(video.times_s, float(_times_s(video, video.n_frames)))
+    # A run of one score ends at a gap too.
+    after = np.searchsorted([] if video.times_s is None else video.times_s, [gap_end_s for _, gap_end_s in gaps_s])
+    starts = np.union1d(starts, after[after < len(scores)]).astype(int)
+    found = find_events(scores[starts].tolist(), _times_s(video, starts).tolist(), end_s, *rule, gaps_s=gaps_s)
     return [list(event.values()) for event in found]
+
+
+def _times_s(video: CountedVideo, frames: np.ndarray | int) -> np.ndarray:
+    """When frames begin, in seconds; the one after the last is where the last ends."""
+    if video.times_s is None:
+        return np.asarray(frames) / video.fps
+    return np.append(video.times_s, video.times_s[-1] + 1 / video.fps)[frames]
+
+
+def _spans_s(video: CountedVideo) -> list[list[float]]:
+    return [_times_s(video, np.array(span)).tolist() for span in video.spans]
 
 
 def _class_metrics(metric, videos: list[CountedVideo]) -> dict[str, dict[str, Any]]:

@@ -21,7 +21,7 @@ ABOUT_THE_MESSAGES = (400, 413, 422)  # too long, filtered, malformed: the next 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 60.0  # before another try; the wait doubles from one to the next
 LONGEST_SAID = 300  # characters of a server's words in an error
 HINTS = {
-    401: "; pass the key, --api_key_env names its variable",
+    401: "; pass the key, --api-key-env names its variable",
     403: "; check the key",
     404: "; check the address and the name of the model",
 }
@@ -42,7 +42,7 @@ def add_server_arguments(parser: argparse.ArgumentParser, required: bool, concur
     parser.add_argument(
         "--endpoint", required=required, metavar="URL", help="of OpenAI's form, such as http://localhost:8000/v1"
     )
-    parser.add_argument("--api_key_env", metavar="VAR", help="environment variable that holds the key")
+    parser.add_argument("--api-key-env", metavar="VAR", help="environment variable that holds the key")
     parser.add_argument(
         "--concurrency", type=int, default=concurrency, metavar="N", help="requests under way at a time (%(default)s)"
     )

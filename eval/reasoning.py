@@ -6,7 +6,6 @@
 `predict --help` has other models, servers and several processes (`accelerate launch eval/reasoning.py predict ...`).
 """
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -14,7 +13,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for `eval` itself, and packages not installed
 
 from eval import reasoning_judge, reasoning_predict, reasoning_scores
-from modeling_holmes_vau.cli import run_command
+from modeling_holmes_vau.base.commands import run_command
+from modeling_holmes_vau.base.parser import Parser
 
 
 COMMANDS = {
@@ -24,9 +24,9 @@ COMMANDS = {
 }
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """The parser of `eval/reasoning.py`."""
-    parser = argparse.ArgumentParser("reasoning.py", description="Evaluation of answers in words.")
+    parser = Parser("reasoning.py", description="Evaluation of answers in words.")
     commands = parser.add_subparsers(dest="command", required=True)
     for name, (module, text) in COMMANDS.items():
         command = commands.add_parser(name, help=text, description=module.__doc__.splitlines()[0].split(": ", 1)[-1])

@@ -19,14 +19,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from eval.openai_client import ChatClient, RefusedRequest, add_server_arguments
 from eval.reasoning_lines import Answer, read_predictions
 from eval.reasoning_scores import rival_answers
 from eval.settings import sole_run
 from hivau70k_dataset.schema import LEVELS, TASKS, Instruction
-from modeling_holmes_vau.cli import CommandError
+from modeling_holmes_vau.base.commands import CommandError, check_output_folder, output_folder
+from modeling_holmes_vau.base.progress import Progress
 from modeling_holmes_vau.files_holmes_vau import write_whole
 
 
@@ -72,6 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--against", metavar="FILE", help="answers of a rival to the same rows: which are preferred?")
     parser.add_argument("--model", required=True, metavar="NAME", help="the judge's name at the endpoint")
     parser.add_argument(
+        "-o",
         "--output",
         required=True,
         metavar="DIR",
@@ -79,13 +80,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--limit", type=int, metavar="N", help="judge N rows, spread evenly over the file")
     parser.add_argument(
-        "--max_new_tokens",
+        "--max-new-tokens",
         type=int,
         default=512,
         metavar="N",
         help="longest reply; a judge that thinks needs more (512)",
     )
-    parser.add_argument("--allow_missing", action="store_true", help="leave out rows that have no answer")
+    parser.add_argument("--allow-missing", action="store_true", help="leave out rows that have no answer")
     parser.add_argument("--seed", type=int, default=0, help="of the resamples of the intervals (0)")
     add_server_arguments(parser, required=True, concurrency=4)
 
@@ -200,7 +201,7 @@ def ask(
     lock = threading.Lock()
     with (
         path.open("a", encoding="utf-8") as file,
-        tqdm(total=len(waiting), desc="judge", unit="reply", disable=None) as bar,
+        Progress(total=len(waiting), desc="judge", unit="reply") as bar,
         ThreadPoolExecutor(concurrency) as pool,
     ):
 
@@ -339,16 +340,17 @@ def check_arguments(args: argparse.Namespace) -> str | None:
     for name in ("limit", "concurrency", "max_new_tokens"):
         value = getattr(args, name)
         if value is not None and value < 1:
-            raise CommandError(f"--{name} {value}: must be 1 or more")
+            raise CommandError(f"--{name.replace('_', '-')} {value}: must be 1 or more")
     if Path(args.output).exists() and not Path(args.output).is_dir():
         raise CommandError(f"--output {args.output}: is a file; pass a folder")
     if args.api_key_env and not os.environ.get(args.api_key_env):
-        raise CommandError(f"--api_key_env {args.api_key_env}: no such environment variable, or an empty one; set it")
+        raise CommandError(f"--api-key-env {args.api_key_env}: no such environment variable, or an empty one; set it")
     return os.environ[args.api_key_env] if args.api_key_env else None
 
 
 def run(args: argparse.Namespace) -> int:
     """Judge, print the tables, write the report."""
+    check_output_folder(args.output)
     client = ChatClient(args.endpoint, args.model, check_arguments(args), args.timeout, args.retries)
     answers = choose(read_predictions(args.predictions), args.limit)
     rival, without = rival_answers(args.against, answers) if args.against else (None, [])
@@ -357,14 +359,13 @@ def run(args: argparse.Namespace) -> int:
         raise CommandError(
             f"--predictions {args.predictions}: {len(unanswered)} of {len(answers)} rows have no answer there or in "
             f"--against, the first is row {min(unanswered)}; run `predict` again, which goes on where it stopped, or "
-            "leave them out with --allow_missing"
+            "leave them out with --allow-missing"
         )
     answers = [answer for answer in answers if answer.row not in unanswered]
     if not answers:
         raise CommandError(f"--predictions {args.predictions}: no row is answered there and in --against")
     questions = list(questions_of(answers, rival, args.model, args.max_new_tokens))
-    folder = Path(args.output)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = output_folder(args.output)
     with sole_run(folder):
         replies = ask(questions, client, folder / REPLIES, args.concurrency, args.max_new_tokens)
         return report_replies(args, questions, replies, len(unanswered))
@@ -392,5 +393,5 @@ def report_replies(args: argparse.Namespace, questions: list[Question], replies:
     if len(refusals) == len(entries):
         raise CommandError(f"{refusals[0]}; all {len(entries)} requests were refused")
     if all(row["grade"] is None and row.get("outcome") is None for row in said):
-        raise CommandError(f"no reply could be read; see {REPLIES}; a judge that thinks needs more --max_new_tokens")
+        raise CommandError(f"no reply could be read; see {REPLIES}; a judge that thinks needs more --max-new-tokens")
     return 0

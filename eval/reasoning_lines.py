@@ -13,7 +13,7 @@ from typing import Any
 
 from hivau70k_dataset.records import instructions_from_json
 from hivau70k_dataset.schema import Instruction
-from modeling_holmes_vau.cli import CommandError
+from modeling_holmes_vau.base.commands import CommandError
 
 
 logger = logging.getLogger(__name__)

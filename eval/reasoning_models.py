@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from eval.openai_client import ChatClient, EndpointError, RefusedRequest
 from hivau70k_dataset.ground_truth import check_segment
 from hivau70k_dataset.videos import Segment
-from modeling_holmes_vau.cli import CommandError, first_line
+from modeling_holmes_vau.base.commands import CommandError, first_line
 
 
 RIVAL_FRAMES = 16  # as Holmes-VAU sees (paper, section 5.1)
@@ -41,7 +41,7 @@ def middle_frames(segment: Segment, num_frames: int) -> list:
         first, count = 0, reader.num_frames
         if segment.span_s is not None:
             first, count = segment_frame_range(reader.timestamps_s, *segment.span_s)
-            check_segment(segment.span_s, reader.num_frames, reader.fps)
+            check_segment(segment.span_s, reader.duration_s, reader.fps)
         frames = reader.read(middle_frame_indices(count, num_frames, first))
     return [Image.fromarray(frame) for frame in frames]
 
@@ -79,7 +79,7 @@ class HolmesVAUAnswerer:
 
         with open_video(segment.path, self.processor.video_backend) as reader:
             plan = plan_frames(reader, self.num_frames, self.processor.frame_stride, segment.span_s)
-            check_segment(segment.span_s, reader.num_frames, reader.fps)
+            check_segment(segment.span_s, reader.duration_s, reader.fps)
             encoded, _ = encode_file(reader, plan, self.model, self.processor, self.sampler)
         return encoded
 
@@ -303,7 +303,7 @@ def load_answerer(args: argparse.Namespace, device: str):
     except CommandError:
         raise
     except Exception as error:  # whatever transformers, safetensors or the device say, it is about this checkpoint
-        hint = "; --trust_remote_code runs it" if "trust_remote_code=True" in str(error) else ""
+        hint = "; --trust-remote-code runs it" if "trust_remote_code=True" in str(error) else ""
         raise CommandError(f"--model {args.model}: cannot be used on {device}: {first_line(error)}{hint}") from error
     _check_template(args.model, processor)
     from PIL import Image
@@ -313,7 +313,7 @@ def load_answerer(args: argparse.Namespace, device: str):
     except Exception as error:  # of processor and image library, which know their own arguments
         raise CommandError(
             f"--model {args.model}: its processor cannot take a picture and a question: {first_line(error)}; "
-            "see --processor_kwargs"
+            "see --processor-kwargs"
         ) from error
     return answerer
 

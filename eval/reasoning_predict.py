@@ -25,8 +25,6 @@ from dataclasses import astuple, dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from tqdm import tqdm
-
 from eval.openai_client import RefusedRequest, add_server_arguments
 from eval.reasoning_lines import Answer, check_rows, read_lines
 from eval.reasoning_models import load_answerer, model_type
@@ -35,8 +33,9 @@ from eval.settings import check_settings, checkpoint_digest, sole_run
 from hivau70k_dataset.reading import read_annotation_files
 from hivau70k_dataset.schema import LEVELS, SPLITS, TASKS, Instruction
 from hivau70k_dataset.videos import Segment, VideoFolder
-from modeling_holmes_vau.cli import CommandError, first_line
-from modeling_holmes_vau.files_holmes_vau import write_whole
+from modeling_holmes_vau.base.commands import CommandError, first_line
+from modeling_holmes_vau.base.progress import Progress
+from modeling_holmes_vau.files_holmes_vau import PROBLEMS, few_of, write_whole
 
 
 SAMPLERS = ("ats", "uniform", "top_k", "nearest")
@@ -45,7 +44,6 @@ FIRST_REFUSALS = 16  # requests a server may refuse before it has answered any, 
 CHUNK_BATCHES = 4  # batches of a chunk: what it saw of its segments is in memory at a time
 # What of a checkpoint decides its answers, tokenizer and templates included.
 DIGESTED = ("*.json", "*.jinja", "*.txt", "*.model", "*.safetensors", "*.bin")
-NAMED_PROBLEMS = 5  # of rows without an answer
 LONGEST_WAIT = timedelta(days=7)  # of processes for each other: one may have far longer videos
 
 
@@ -57,21 +55,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--annotations", required=True, metavar="DIR", help="folder of annotations and instructions")
     parser.add_argument("--videos", required=True, metavar="DIR", help="folder of the videos, whole or cut")
     parser.add_argument(
-        "--output", required=True, metavar="FILE", help="predictions.jsonl to write; a begun one goes on"
+        "-o", "--output", required=True, metavar="FILE", help="predictions.jsonl to write; a begun one goes on"
     )
     parser.add_argument("--split", choices=SPLITS, default="test", help="of the instructions (test)")
     parser.add_argument("--levels", nargs="+", choices=LEVELS, help="default: all")
     parser.add_argument("--tasks", nargs="+", choices=TASKS, help="default: all")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N rows")
     parser.add_argument(
-        "--num_frames", type=int, metavar="N", help="frames the model sees (Holmes-VAU: the checkpoint's; others: 16)"
+        "--num-frames", type=int, metavar="N", help="frames the model sees (Holmes-VAU: the checkpoint's; others: 16)"
     )
     parser.add_argument("--sampler", choices=SAMPLERS, help="how Holmes-VAU chooses them (the checkpoint's)")
     parser.add_argument(
-        "--max_new_tokens", type=int, metavar="N", help="longest answer (Holmes-VAU: the checkpoint's; others: 1024)"
+        "--max-new-tokens", type=int, metavar="N", help="longest answer (Holmes-VAU: the checkpoint's; others: 1024)"
     )
     parser.add_argument(
-        "--batch_size",
+        "--batch-size",
         type=int,
         metavar="N",
         help=f"questions at a time ({BATCH_SIZE}; servers: 4 x --concurrency)",
@@ -82,9 +80,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     rival = parser.add_argument_group("other models than Holmes-VAU")
     rival.add_argument(
-        "--processor_kwargs", type=json.loads, metavar="JSON", help='for the processor: {"max_pixels": 200704}'
+        "--processor-kwargs", type=json.loads, metavar="JSON", help='for the processor: {"max_pixels": 200704}'
     )
-    rival.add_argument("--trust_remote_code", action="store_true", help="run code that comes with the checkpoint")
+    rival.add_argument("--trust-remote-code", action="store_true", help="run code that comes with the checkpoint")
     server = parser.add_argument_group("models behind a server")
     add_server_arguments(server, required=False, concurrency=8)
 
@@ -297,7 +295,7 @@ class Answers:
         self._refused: set[tuple] | None = None if done else set()  # requests, while nothing has been answered
         self._seen: dict[Segment, object] = {}  # of the present chunk; an error where a video could not be read
 
-    def run(self, chunks: list[list[Row]], bar: tqdm) -> None:
+    def run(self, chunks: list[list[Row]], bar: Progress) -> None:
         """Answer the chunks' rows that have no line."""
         with self.part.open("ab") as file:
             # What a killed process left of a last line goes away before anything is put behind it.
@@ -357,20 +355,20 @@ def check_arguments(args: argparse.Namespace) -> None:
     """Mistakes that show before anything is read."""
     for name in ("num_frames", "max_new_tokens", "batch_size", "limit", "concurrency"):
         if (value := vars(args)[name]) is not None and value < 1:
-            raise CommandError(f"--{name} must be at least 1, got {value}")
+            raise CommandError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
     if not os.path.isdir(args.videos):
         raise CommandError(f"--videos {args.videos}: no such folder; pass the one that holds the videos")
     if args.processor_kwargs is not None and not isinstance(args.processor_kwargs, dict):
-        raise CommandError(f"--processor_kwargs must be a JSON object, got {json.dumps(args.processor_kwargs)}")
+        raise CommandError(f"--processor-kwargs must be a JSON object, got {json.dumps(args.processor_kwargs)}")
     if args.api_key_env and not args.endpoint:
-        raise CommandError("--api_key_env is for --endpoint: pass both or none")
+        raise CommandError("--api-key-env is for --endpoint: pass both or none")
     if args.api_key_env and not os.environ.get(args.api_key_env):
-        raise CommandError(f"--api_key_env {args.api_key_env}: no such environment variable, or an empty one")
+        raise CommandError(f"--api-key-env {args.api_key_env}: no such environment variable, or an empty one")
     is_ours = not args.endpoint and model_type(args.model) == "holmes_vau"
     if args.sampler and not is_ours:
         raise CommandError(f"--sampler is for Holmes-VAU; {args.model} sees frames evenly spread: leave it out")
     if args.processor_kwargs and (is_ours or args.endpoint):
-        raise CommandError("--processor_kwargs is for other checkpoints of transformers: leave it out")
+        raise CommandError("--processor-kwargs is for other checkpoints of transformers: leave it out")
 
 
 def settings_of(args: argparse.Namespace, rows: list[Row]) -> dict:
@@ -417,12 +415,11 @@ def from_main(state, make: Callable[[], Job]) -> Job | None:
 def load_main_first(args: argparse.Namespace, state):
     """The answerer, loaded in the main process before the others, so that the code of a checkpoint is copied once;
     `None` in the others where that failed."""
-    import torch
     from accelerate.utils import broadcast_object_list
 
-    mps = "mps" if torch.backends.mps.is_available() else "cpu"
-    device = args.device or ("cuda" if torch.cuda.is_available() else mps)
-    device = str(state.device) if state.num_processes > 1 else device
+    from modeling_holmes_vau.checkpoint.load import check_device
+
+    device = str(state.device) if state.num_processes > 1 else check_device(args.device)
     answerer, is_loaded = None, [False]
     try:
         if state.is_main_process:
@@ -464,10 +461,10 @@ def answer_all(args: argparse.Namespace, alone: ExitStack) -> int:
         answers = Answers(answerer, output.part(state.process_index), job.done, batch_size)
         quiet = None if state.is_main_process else True  # None: where there is no terminal
         try:
-            with tqdm(total=sum(map(len, chunks)), desc="rows", unit="row", disable=quiet) as bar:
+            with Progress(total=sum(map(len, chunks)), desc="rows", unit="row", disable=quiet) as bar:
                 answers.run(chunks, bar)
         except torch.OutOfMemoryError as error:
-            raise CommandError(f"out of memory: {first_line(error)}; run again with a smaller --batch_size") from error
+            raise CommandError(f"out of memory: {first_line(error)}; run again with a smaller --batch-size") from error
         problems |= answers.problems
     problems = dict(gather_object(list(problems.items())))
     return finish(output, job.rows, problems) if state.is_main_process else 0
@@ -477,11 +474,11 @@ def finish(output: Output, rows: list[Row], problems: dict[int, str]) -> int:
     """Write the output and say what is missing from it."""
     lines = output.merge()
     missing = [row for row in rows if row.row not in lines]
-    for row in missing[:NAMED_PROBLEMS]:
-        print(f"error: row {row.row}, {row.entry.video}: {problems.get(row.row, 'no answer')}", file=sys.stderr)
+    told = [f"row {row.row}, {row.entry.video}: {problems.get(row.row, 'no answer')}" for row in missing]
+    for line in few_of(told, output.path.parent, f"{output.path.stem}.{PROBLEMS}"):
+        print(f"error: {line}", file=sys.stderr)
     if missing:
-        more = f", {len(missing) - NAMED_PROBLEMS} more than named" if len(missing) > NAMED_PROBLEMS else ""
-        print(f"warning: {len(missing)} of {len(rows)} rows have no prediction{more}", file=sys.stderr)
+        print(f"warning: {len(missing)} of {len(rows)} rows have no prediction", file=sys.stderr)
     if not lines:
         raise CommandError(f"none of the {len(rows)} rows could be answered")
     print(f"wrote {len(lines)} predictions to {output.path}")

@@ -25,7 +25,7 @@ from matplotlib.figure import Figure
 
 from eval.reasoning_baselines import FREQUENT, MEANING, MODEL, RIVAL, SHUFFLED, Pairs, pools_and_pairs
 from hivau70k_dataset.schema import LEVELS, Instruction
-from modeling_holmes_vau.cli import CommandError, first_line
+from modeling_holmes_vau.base.commands import CommandError, first_line
 from modeling_holmes_vau.files_holmes_vau import write_whole
 
 

@@ -13,7 +13,7 @@ from eval.reasoning_lines import Answer, check_rows, read_predictions
 from hivau70k_dataset.instructions import instructions_of_split
 from hivau70k_dataset.reading import read_annotation_files
 from hivau70k_dataset.schema import SPLITS, Instruction
-from modeling_holmes_vau.cli import CommandError, first_line
+from modeling_holmes_vau.base.commands import CommandError, check_output_folder, first_line, output_folder
 
 
 METRICS = ("bleu", "cider", "meteor", "rouge", "judgement")
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--predictions", metavar="FILE", help="answers, as `predict` writes them")
     source.add_argument(
-        "--baselines_only", action="store_true", help="no answers: what the blind baselines reach on --annotations"
+        "--baselines-only", action="store_true", help="no answers: what the blind baselines reach on --annotations"
     )
     parser.add_argument("--against", metavar="FILE", help="answers of a rival to the same rows, scored beside them")
     parser.add_argument(
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--split", choices=SPLITS, default="test", help="of the annotations (test)")
     parser.add_argument(
-        "--output", metavar="DIR", help="folder to write report.json, report.md and reasoning.png into"
+        "-o", "--output", metavar="DIR", help="folder to write report.json, report.md and reasoning.png into"
     )
     parser.add_argument(
         "--tokenizer",
@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--bootstrap", type=int, default=1000, metavar="N", help="resamples of the intervals; 0: no intervals (1000)"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the resamples and of the shuffled baseline (0)")
-    parser.add_argument("--allow_missing", action="store_true", help="score missing answers as empty ones")
+    parser.add_argument("--allow-missing", action="store_true", help="score missing answers as empty ones")
 
 
 # ---- reading --------------------------------------------------------------------------------------------------------
@@ -82,7 +82,7 @@ def check_missing(answers: list[Answer], path: str, allowed: bool) -> int:
         raise CommandError(
             f"--predictions {path}: {len(missing)} of {len(answers)} answers are missing, the first of row "
             f"{missing[0]}; run `predict` again, which goes on where it stopped, score them as empty answers with "
-            "--allow_missing, or leave out --annotations to score what is there"
+            "--allow-missing, or leave out --annotations to score what is there"
         )
     return len(missing)
 
@@ -125,7 +125,7 @@ def check_java(metrics: list[str], tokenizer: str) -> None:
 def check_arguments(args: argparse.Namespace) -> None:
     """Refuses what does not go together."""
     if args.baselines_only and not args.annotations:
-        raise CommandError("--baselines_only: pass --annotations, whose answers it takes")
+        raise CommandError("--baselines-only: pass --annotations, whose answers it takes")
     if args.against and not args.predictions:
         raise CommandError("--against: pass --predictions, which it is compared with")
     if args.predictions and not args.output:
@@ -137,7 +137,7 @@ def check_arguments(args: argparse.Namespace) -> None:
 
 
 def gather(args: argparse.Namespace) -> list[Answer]:
-    """The answers to score, or with `--baselines_only` the instructions alone."""
+    """The answers to score, or with `--baselines-only` the instructions alone."""
     instructions = read_instructions(args.annotations, args.split) if args.annotations else None
     if args.baselines_only:
         return [Answer(row, instruction, None) for row, instruction in enumerate(instructions)]
@@ -163,6 +163,8 @@ def run(args: argparse.Namespace) -> int:
     """Score, print the tables, write the report."""
     check_arguments(args)
     check_java(args.metrics, args.tokenizer)
+    if args.output:
+        check_output_folder(args.output)
     answers = gather(args)
     missing = 0 if args.baselines_only else check_missing(answers, args.predictions, args.allow_missing)
     if args.metrics == ["judgement"] and all(answer.instruction.task != "judgement" for answer in answers):
@@ -178,7 +180,7 @@ def run(args: argparse.Namespace) -> int:
         if without and not args.allow_missing:
             raise CommandError(
                 f"--against {args.against}: {len(without)} of {len(answers)} rows have no answer there, the first is "
-                f"row {without[0]}; score them as empty answers with --allow_missing"
+                f"row {without[0]}; score them as empty answers with --allow-missing"
             )
         answered[RIVAL] = [rival.get(answer.row, "") for answer in answers]
         options["missing of the rival"] = len(without)
@@ -188,8 +190,7 @@ def run(args: argparse.Namespace) -> int:
         raise CommandError(first_line(error)) from error
     print(markdown(report))
     if args.output:
-        folder = Path(args.output)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = output_folder(args.output)
         write_report(report, folder)
         print(f"{folder / 'report.md'}")
     return 0

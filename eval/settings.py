@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from modeling_holmes_vau.cli import CommandError, first_line
+from modeling_holmes_vau.base.commands import CommandError, first_line
 
 
 try:

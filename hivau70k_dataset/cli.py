@@ -7,8 +7,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from modeling_holmes_vau.cli import run_command
-from modeling_holmes_vau.files_holmes_vau import check_new_folder, whole_folder, write_whole
+from modeling_holmes_vau.base.commands import check_output_folder, output_folder, run_command
+from modeling_holmes_vau.base.parser import Parser
+from modeling_holmes_vau.files_holmes_vau import check_new_folder, few_of, whole_folder, write_whole
 
 from .miniature import add_arguments as add_miniature_arguments
 from .miniature import run as render
@@ -16,16 +17,16 @@ from .reading import read_annotation_files
 from .schema import SPLITS
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """The parser of `python -m hivau70k_dataset`."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "python -m hivau70k_dataset",
         description="HIVAU-70k: check, count, export and cut it, and render a miniature of it.",
     )
     commands = parser.add_subparsers(dest="command", required=True)
 
     export = _add_command(commands, "export", "write a folder for load_dataset and the Hub")
-    export.add_argument("--output", required=True, metavar="DIR", help="folder to write; new or empty")
+    export.add_argument("-o", "--output", required=True, metavar="DIR", help="folder to write; new or empty")
     export.add_argument("--videos", metavar="DIR", help="folder of the videos; adds a Video column")
     export.add_argument("--embed-videos", action="store_true", help="put the videos themselves into Parquet files")
 
@@ -36,15 +37,15 @@ def build_parser() -> argparse.ArgumentParser:
     validate.add_argument(
         "--ground-truth", metavar="FILE", help="UCF-Crime test annotation to compare the events with"
     )
-    validate.add_argument("--output", metavar="DIR", help="write report.txt and report.json there")
+    validate.add_argument("-o", "--output", metavar="DIR", help="write report.txt and report.json there")
     validate.add_argument("--fix", metavar="DIR", help="write a cleaned copy and changes.json there; new or empty")
 
     stats = _add_command(commands, "stats", "count rows, durations and words (the paper's Figure 3)")
-    stats.add_argument("--output", metavar="DIR", help="write stats.md, stats.json and stats.png there")
+    stats.add_argument("-o", "--output", metavar="DIR", help="write stats.md, stats.json and stats.png there")
 
     cut = _add_command(commands, "cut", "write events and clips as files of their own, in the layout of the release")
     cut.add_argument("--videos", required=True, metavar="DIR", help="folder of the whole videos")
-    cut.add_argument("--output", required=True, metavar="DIR", help="folder to write; files there are kept")
+    cut.add_argument("-o", "--output", required=True, metavar="DIR", help="folder to write; files there are kept")
     cut.add_argument("--levels", nargs="+", choices=("clip", "event"), default=["event", "clip"], help="(both)")
     cut.add_argument(
         "--mode",
@@ -55,7 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
     cut.add_argument("--workers", type=int, metavar="N", help="processes (one a core)")
 
     build = _add_command(commands, "instructions", "build instruction rows from annotations (paper, appendix A.3)")
-    build.add_argument("--output", required=True, metavar="FILE", help="the .jsonl file to write")
+    build.add_argument("-o", "--output", required=True, metavar="FILE", help="the .jsonl file to write")
     build.add_argument("--seed", type=int, default=0, help="chooses the prompts (0)")
     table = commands.add_parser(
         "from-csv",
@@ -65,7 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     table.add_argument("--csv", required=True, metavar="FILE", help="columns video,start_s,end_s,label")
     table.add_argument("--videos", required=True, metavar="DIR", help="folder of the videos")
-    table.add_argument("--output", required=True, metavar="DIR", help="folder to write; new or empty")
+    table.add_argument("-o", "--output", required=True, metavar="DIR", help="folder to write; new or empty")
     table.add_argument("--source", default="mine", metavar="NAME", help="what to call the collection (mine)")
     table.add_argument("--split", choices=SPLITS, default="train", help="which split it is (train)")
 
@@ -115,13 +116,14 @@ def run_validate(args: argparse.Namespace) -> int:
 
     if args.fix:
         check_new_folder(Path(args.fix))
+    if args.output:
+        check_output_folder(args.output)
     truth = read_ucf_annotation(args.ground_truth) if args.ground_truth else None
     report = validate(args.annotations, args.videos, truth, progress=True)
     text = report.to_text()
     print(text)
     if args.output:
-        folder = Path(args.output)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = output_folder(args.output)
         write_whole(folder / "report.txt", text + "\n")
         print(f"wrote {write_whole(folder / 'report.json', _json(report.to_dict())).parent}")
     if args.fix:
@@ -147,6 +149,8 @@ def run_stats(args: argparse.Namespace) -> int:
     from .release import compare_with_release
     from .stats import compute_statistics, markdown_table, summarise
 
+    if args.output:
+        check_output_folder(args.output)
     files = read_annotation_files(args.annotations)
     statistics, release = compute_statistics(files), compare_with_release(files)
     table = markdown_table(statistics)
@@ -157,8 +161,7 @@ def run_stats(args: argparse.Namespace) -> int:
         from .stats_picture import draw_statistics
 
         contents = {"md": table + "\n", "json": _json(summarise(statistics)), "png": draw_statistics(statistics)}
-        folder = Path(args.output)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = output_folder(args.output)
         for suffix, content in contents.items():
             write_whole(folder / f"stats.{suffix}", content)
         print(f"\nwrote {folder}")
@@ -170,6 +173,7 @@ def run_cut(args: argparse.Namespace) -> int:
     from .segments import Cut, cut_segments
     from .videos import VideoFolder
 
+    check_output_folder(args.output)
     files, folder, missing = read_annotation_files(args.annotations), VideoFolder(args.videos), []
 
     def cuts() -> Iterator[Cut]:
@@ -189,10 +193,9 @@ def run_cut(args: argparse.Namespace) -> int:
     for note in folder.notes:
         print(f"note: {note}", file=sys.stderr)
     report = cut_segments(list(cuts()), workers=args.workers, mode=args.mode, progress=True)
-    for path in missing:
-        print(f"missing: {path}", file=sys.stderr)
-    for _, reason in report.failures:
-        print(f"failed: {reason}", file=sys.stderr)
+    problems = [f"missing: {path}" for path in missing] + [f"failed: {reason}" for _, reason in report.failures]
+    for line in few_of(problems, Path(args.output)):
+        print(line, file=sys.stderr)
     print(f"{report}, {len(missing)} videos missing")
     return 1 if missing or report.failures else 0
 

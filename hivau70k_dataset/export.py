@@ -12,8 +12,8 @@ import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
-from tqdm import tqdm
 
+from modeling_holmes_vau.base.progress import Progress
 from modeling_holmes_vau.files_holmes_vau import check_new_folder, whole_folder
 
 from .builder import CITATION, CONFIGS, HIVAU70k
@@ -125,7 +125,7 @@ def export(
         embedded = find_embedded(read_annotation_files(annotations), videos_there)
         said.append(f"will embed {embedded.summary()}")
     for line in said if progress else ():
-        tqdm.write(line, file=sys.stderr)
+        Progress.write(line, file=sys.stderr)
     layout: dict[str, list[str]] = {}
     missing: dict[str, None] = {}
     with whole_folder(Path(output)) as folder, tempfile.TemporaryDirectory() as cache:
@@ -140,11 +140,11 @@ def export(
             for split, table in tables.items():
                 table = _with_video_column(table, video_root, embedded and embedded.names[split])
                 count = -(-len(table) // ROWS_AT_A_TIME)
-                shown = tqdm(_batches(table), f"{name} {split}", count, unit="batch", disable=not progress)
+                shown = Progress(_batches(table), f"{name} {split}", count, unit="batch", disable=not progress)
                 _write_shards(shown, table.features, folder / name, split)
         for split, files in embedded.files.items() if embedded else ():
             layout.setdefault(VIDEOS, []).append(split)
-            shown = tqdm(files.items(), f"{VIDEOS} {split}", unit="video", disable=not progress)
+            shown = Progress(files.items(), f"{VIDEOS} {split}", unit="video", disable=not progress)
             _write_shards(_video_rows(shown), VIDEO_FEATURES, folder / VIDEOS, split)
         (folder / "README.md").write_text(
             _card(builder, layout, None if video_root is None else list(missing)), encoding="utf-8"

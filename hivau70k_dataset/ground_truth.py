@@ -154,10 +154,44 @@ def check_spans(annotation: FrameAnnotation, n_frames: int, fps: float | None = 
             )
 
 
-def check_segment(span_s: tuple[float, float] | None, n_frames: int, fps: float) -> None:
-    """Check that a span in seconds, if there is one, lies within a video, as [`check_spans`] does."""
-    if span_s is not None:
-        check_spans(FrameAnnotation("", (frame_span(*span_s, fps),)), n_frames, fps)
+def check_segment(span_s: tuple[float, float] | None, duration_s: float, fps: float) -> None:
+    """Check that a span in seconds, if there is one, lies within a video, as [`check_spans`] does.
+
+    Args:
+        span_s (`tuple[float, float]`, *optional*): Start and end in seconds.
+        duration_s (`float`): When the video ends, on its own clock.
+        fps (`float`): Its frames per second.
+
+    Raises:
+        `ValueError`: One line, if it does not.
+    """
+    if span_s is None:
+        return
+    start_s, end_s = span_s
+    if start_s >= duration_s or end_s > duration_s + end_tolerance(fps) / fps:
+        raise ValueError(
+            f"the span {start_s:.1f} to {end_s:.1f} s is past the end of the video ({duration_s:.1f} s): another copy "
+            "than the annotated one, or another video"
+        )
+
+
+def on_clock(entry: VideoAnnotation, times_s: np.ndarray, fps: float) -> FrameAnnotation:
+    """The events, in frames, of a video whose frame numbers are no clock: its rate varies, or it stood still.
+
+    Args:
+        entry (`VideoAnnotation`): Events in seconds.
+        times_s (`np.ndarray` of shape `(n_frames,)`): Time of each frame in seconds.
+        fps (`float`): Frames per second where it runs.
+
+    Raises:
+        `ValueError`: One line, if an event is past the end, see [`check_segment`].
+    """
+    spans = []
+    for event in entry.events if entry.labels else ():
+        check_segment((event.start_s, event.end_s), float(times_s[-1]) + 1 / fps, fps)
+        first, stop = np.searchsorted(times_s, (event.start_s, event.end_s)).tolist()
+        spans.append((first, max(stop, first + 1)))
+    return FrameAnnotation(entry.video, tuple(spans), entry.labels, entry.n_frames)
 
 
 def at_frame_rate(annotation: VideoAnnotation, fps: float) -> VideoAnnotation:

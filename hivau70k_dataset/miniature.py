@@ -10,14 +10,14 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 import av
-from tqdm import tqdm
 
+from modeling_holmes_vau.base.progress import Progress
 from modeling_holmes_vau.files_holmes_vau import write_whole
 
 from .instructions import build_instructions
 from .miniature_plan import SPLITS, VideoPlan, build_plan, build_stage
-from .miniature_text import SOURCE, annotate
-from .schema import VideoAnnotation
+from .miniature_text import annotate
+from .schema import SYNTHETIC_SOURCE, VideoAnnotation
 from .video_writing import write_video
 from .writing import write_annotations, write_instructions
 
@@ -66,12 +66,12 @@ def render_miniature(
     output = Path(output)
     _check_arguments(split, videos, seed, size, workers)
     _claim_folder(output, split, videos, {"drawing": DRAWING_VERSION, "seed": seed, "size": size})
-    folder = output / "videos" / SOURCE / "videos" / split
+    folder = output / "videos" / SYNTHETIC_SOURCE / "videos" / split
     folder.mkdir(parents=True, exist_ok=True)
     plans = [build_plan(seed, split, index) for index in range(videos)]
     missing = [plan.index for plan in plans if not _finished(folder, plan, size)]
     jobs = [(str(folder), seed, split, index, size) for index in missing]
-    bar = tqdm(_rendered(jobs, workers), f"rendering {split}", len(jobs), unit="video", disable=not progress)
+    bar = Progress(_rendered(jobs, workers), f"rendering {split}", len(jobs), unit="video", disable=not progress)
     for _ in bar:
         pass
     for left in folder.glob(".*.partial.mp4"):  # of a run that was killed; all videos are there by now
@@ -80,13 +80,15 @@ def render_miniature(
     for name in ("instruction", "raw_annotations"):
         (output / name).mkdir(exist_ok=True)
     # The annotations come last: where they are, the split is complete.
-    write_instructions(output / "instruction" / f"{SOURCE}_{split}.jsonl", build_instructions(annotations, seed))
+    write_instructions(
+        output / "instruction" / f"{SYNTHETIC_SOURCE}_{split}.jsonl", build_instructions(annotations, seed)
+    )
     write_annotations(_annotation_file(output, split), annotations)
     return annotations
 
 
 def _annotation_file(output: Path, split: str) -> Path:
-    return output / "raw_annotations" / f"{SOURCE}_{split}.jsonl"
+    return output / "raw_annotations" / f"{SYNTHETIC_SOURCE}_{split}.jsonl"
 
 
 def _check_arguments(split: str, videos: int, seed: int, size: int, workers: int | None) -> None:
@@ -179,7 +181,7 @@ def _render(job: tuple[str, int, str, int, int]) -> None:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `python -m hivau70k_dataset miniature`."""
-    parser.add_argument("--output", required=True, metavar="DIR", help="folder to write; a begun one is completed")
+    parser.add_argument("-o", "--output", required=True, metavar="DIR", help="folder to write; a begun one goes on")
     parser.add_argument("--split", choices=SPLITS, help="which split (train)")
     parser.add_argument("--videos", type=int, metavar="N", help="how many videos (24)")
     parser.add_argument("--seed", type=int, help="another seed, another set (0)")

@@ -23,10 +23,9 @@ from .miniature_words import (
     ROLES,
     STEPS,
 )
-from .schema import Clip, Event, SummaryParts, VideoAnnotation
+from .schema import SYNTHETIC_SOURCE, Clip, Event, SummaryParts, VideoAnnotation
 
 
-SOURCE = "miniature"
 _CHOICE = re.compile(r"\[([^\[\]]*)\]")  # an innermost [x|y|z]
 _ARTICLE = re.compile(r"\b([Aa]) (?=[aeiou])", re.IGNORECASE)
 _CLASS_ARTICLE = re.compile(r"\ba (?=Ar|Ex)")
@@ -162,7 +161,7 @@ def annotate(plan: VideoPlan, draw: int = 0) -> VideoAnnotation:
         events, description = _normal(plan, rng)
     summary, parts = _parts(plan.labels, description, rng)
     return VideoAnnotation(
-        plan.name, SOURCE, plan.split, plan.n_frames, plan.fps, plan.labels, tuple(events), summary, parts
+        plan.name, SYNTHETIC_SOURCE, plan.split, plan.n_frames, plan.fps, plan.labels, tuple(events), summary, parts
     )
 
 

@@ -5,7 +5,7 @@ in three parts (judgement, description, analysis).
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -14,12 +14,25 @@ SPLITS = ("train", "validation", "test")
 LEVELS = ("clip", "event", "video")
 TASKS = ("caption", "judgement", "description", "analysis")
 SUMMARY_TASKS = TASKS[1:]
+SYNTHETIC_SOURCE = "miniature"  # the source of videos that this package rendered
 
 SEGMENT_NAME = {
     "clip": re.compile(r"(?P<name>.+)_E(?P<event>\d+)C(?P<clip>\d+)"),
     "event": re.compile(r"(?P<name>.+)_E(?P<event>\d+)"),
     "video": re.compile(r"(?P<name>.+)"),
 }
+
+
+def is_synthetic(paths: Iterable[str]) -> bool:
+    """Whether all of these segments, paths in the layout of the release, are of rendered videos.
+
+    Example:
+
+    >>> from hivau70k_dataset.schema import is_synthetic
+    >>> is_synthetic(["miniature/clips/train/a_E0C0.mp4"]), is_synthetic(["ucf-crime/videos/train/Arson016_x264.mp4"])
+    (True, False)
+    """
+    return all(PurePosixPath(path).parts[0] == SYNTHETIC_SOURCE for path in paths)
 
 
 class AnnotationError(ValueError):

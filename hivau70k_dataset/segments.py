@@ -16,8 +16,8 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 
 import numpy as np
-from tqdm import tqdm
 
+from modeling_holmes_vau.base.progress import Progress
 from modeling_holmes_vau.video_reader_holmes_vau import open_video
 
 from .cutting import MODES, Cut, check_whole, cut_group, span_frame_range, temporary_prefix
@@ -39,6 +39,7 @@ def read_segment(
     stride: int = 1,
     chunk_frames: int = CHUNK_FRAMES,
     backend: str = "auto",
+    fps: float | None = None,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """
     Read the frames of a span of a video, a chunk at a time, from the keyframe before it.
@@ -51,6 +52,7 @@ def read_segment(
         stride (`int`, *optional*, defaults to 1): Read every `stride`-th frame of the span.
         chunk_frames (`int`, *optional*, defaults to 16): Most frames in memory at a time.
         backend (`str`, *optional*, defaults to `"auto"`): `"pyav"`, `"decord"` or `"auto"`.
+        fps (`float`, *optional*): Frame rate of a video in memory, which needs one.
 
     Returns:
         Iterator of `(frames, times_s)`: uint8 RGB `(T, height, width, 3)` with T <= `chunk_frames`, and the time of
@@ -62,8 +64,8 @@ def read_segment(
     Example:
 
     ```python
-    >>> video = np.zeros((50, 32, 48, 3), dtype=np.uint8)  # or "street.mp4"; arrays are taken at 30 frames per second
-    >>> for frames, times_s in read_segment(video, 0.5, 1.2):
+    >>> video = np.zeros((50, 32, 48, 3), dtype=np.uint8)  # or "street.mp4", without fps
+    >>> for frames, times_s in read_segment(video, 0.5, 1.2, fps=30):
     ...     print(frames.shape, times_s[[0, -1]].round(3))
     (16, 32, 48, 3) [0.5 1. ]
     (5, 32, 48, 3) [1.033 1.167]
@@ -72,7 +74,7 @@ def read_segment(
     """
     if stride < 1 or chunk_frames < 1:
         raise ValueError(f"`stride` and `chunk_frames` must be at least 1, got {stride} and {chunk_frames}.")
-    opened = open_video(video, backend, strict=False)
+    opened = open_video(video, backend, fps, strict=False)
     first, stop = span_frame_range(opened, start_s, end_s)
     check_whole(opened, first, end_s)
     return _read_chunks(opened, range(first, stop, stride), chunk_frames)
@@ -152,7 +154,7 @@ def cut_segments(
     try:
         with (
             closing(_run(groups, mode, min(workers, len(groups)))) as results,
-            tqdm(total=len(cuts), unit="file", desc="cut", disable=not progress) as bar,
+            Progress(total=len(cuts), unit="file", desc="cut", disable=not progress) as bar,
         ):
             for group, outcomes in results:
                 for cut, (outcome, reason) in zip(group, outcomes, strict=True):

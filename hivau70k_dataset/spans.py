@@ -2,11 +2,10 @@
 
 import math
 import os
-import re
 from dataclasses import dataclass, replace
 
-from tqdm import tqdm
-
+from modeling_holmes_vau.base.clock import parse_clock
+from modeling_holmes_vau.base.progress import Progress
 from modeling_holmes_vau.video_reader_holmes_vau import open_video
 
 from .ground_truth import frame_span, is_past_end
@@ -16,7 +15,6 @@ from .videos import VideoFolder
 
 
 COLUMNS = ("video", "start_s", "end_s", "label")
-TIME = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)")  # seconds, m:ss.s or h:mm:ss.s
 
 
 @dataclass
@@ -59,7 +57,7 @@ def annotations_from_csv(
         `VideoReadError`: If a video can't be read.
     """
     found = _read_videos(path, VideoFolder(videos), source, split)
-    with tqdm(found.items(), "videos", unit="video", disable=not progress) as shown:
+    with Progress(found.items(), "videos", unit="video", disable=not progress) as shown:
         return [_annotate(file, video, source, split) for file, video in shown]
 
 
@@ -127,7 +125,8 @@ def _read_event(row: Row) -> Event | None:
         return None
     if label and not (start or end):
         return Event(0.0, math.inf, (), label)
-    start_s, end_s = (_seconds(text, row.has_decimal_commas) for text in (start, end))
+    texts = (text.replace(",", ".") if row.has_decimal_commas else text for text in (start, end))
+    start_s, end_s = map(parse_clock, texts)
     if start_s is None or end_s is None:
         raise AnnotationError(
             f"{row.place}: got {start!r} and {end!r}, expected start and end in seconds, as 62.5 or 1:02.5."
@@ -135,16 +134,6 @@ def _read_event(row: Row) -> Event | None:
     if not start_s < end_s or not label:
         raise AnnotationError(f"{row.place}: got {start}, {end}, {label!r}, expected 0 <= start < end and a label.")
     return Event(start_s, end_s, (), label)
-
-
-def _seconds(text: str, has_decimal_commas: bool) -> float | None:
-    found = TIME.fullmatch(text.replace(",", ".") if has_decimal_commas else text)
-    if found is None:
-        return None
-    hours, minutes, seconds = found.groups()
-    if (minutes and float(seconds) >= 60) or (hours and int(minutes) >= 60):
-        return None
-    return 3600 * int(hours or 0) + 60 * int(minutes or 0) + float(seconds)
 
 
 def _annotate(file: str, video: _TableVideo, source: str, split: str) -> VideoAnnotation:

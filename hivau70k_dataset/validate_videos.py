@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator
 
-from tqdm import tqdm
-
+from modeling_holmes_vau.base.progress import Progress
 from modeling_holmes_vau.video_reader_holmes_vau import VideoReadError, open_video
 
 from .findings import LOW_IOU, Finding
@@ -33,7 +32,7 @@ def check_videos(everything: Entries, folder: VideoFolder, progress: bool) -> It
         else:
             segments.setdefault(entry.video, (file, None))
     present = {path: of for path, of in segments.items() if (folder.root / path).is_file()}
-    with tqdm(total=len(whole) + len(present), desc="videos", unit="file", disable=not progress) as shown:
+    with Progress(total=len(whole) + len(present), desc="videos", unit="file", disable=not progress) as shown:
         for path, (file, entry) in whole.items():
             yield from _check_whole(file, path, entry, folder, path in needed)
             shown.update()

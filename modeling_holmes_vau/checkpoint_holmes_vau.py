@@ -18,9 +18,27 @@ else:
 UNTRAINED_SCORER_WARNING = "untrained anomaly scorer: scores, events and the choice of frames mean nothing"
 UNTRAINED_LANGUAGE_WARNING = "untrained language model: answers mean nothing"
 UNTRAINED_BUT_VISION_WARNING = "untrained anomaly scorer and language model: scores, events and answers mean nothing"
-# The warning of a checkpoint before its scorer, or its language model, is trained -> after.
-AFTER_SCORER = {UNTRAINED_SCORER_WARNING: None, UNTRAINED_BUT_VISION_WARNING: UNTRAINED_LANGUAGE_WARNING}
-AFTER_LANGUAGE = {UNTRAINED_LANGUAGE_WARNING: None, UNTRAINED_BUT_VISION_WARNING: UNTRAINED_SCORER_WARNING}
+SYNTHETIC_SCORER_WARNING = (
+    "anomaly scorer trained on synthetic videos alone: scores, events and the choice of frames mean nothing about "
+    "real video"
+)
+SYNTHETIC_LANGUAGE_WARNING = "language model trained on synthetic videos alone: answers mean nothing about real video"
+SYNTHETIC_WARNING = "trained on synthetic videos alone: scores, events and answers mean nothing about real video"
+
+UNTRAINED, SYNTHETIC, TRAINED = "untrained", "synthetic", "trained"
+# The warning of a checkpoint by what its scorer and its language model have learned from. Saved checkpoints hold these
+# texts, and are known by them: one that is reworded must stay readable.
+WARNINGS = {
+    (UNTRAINED, UNTRAINED): UNTRAINED_BUT_VISION_WARNING,
+    (UNTRAINED, SYNTHETIC): f"{UNTRAINED_SCORER_WARNING} | {SYNTHETIC_LANGUAGE_WARNING}",
+    (UNTRAINED, TRAINED): UNTRAINED_SCORER_WARNING,
+    (SYNTHETIC, UNTRAINED): f"{SYNTHETIC_SCORER_WARNING} | {UNTRAINED_LANGUAGE_WARNING}",
+    (SYNTHETIC, SYNTHETIC): SYNTHETIC_WARNING,
+    (SYNTHETIC, TRAINED): SYNTHETIC_SCORER_WARNING,
+    (TRAINED, UNTRAINED): UNTRAINED_LANGUAGE_WARNING,
+    (TRAINED, SYNTHETIC): SYNTHETIC_LANGUAGE_WARNING,
+    (TRAINED, TRAINED): None,
+}
 # Longest answer of the original notebook's generation settings.
 MAX_NEW_TOKENS = 1024
 
@@ -61,8 +79,37 @@ def generation_config_for(tokenizer) -> GenerationConfig:
     )
 
 
-def write_model_card(folder: Path, source: str, num_frames: int, scorer: str) -> None:
-    """README.md of a checkpoint folder: what it is, where it comes from, how to load it."""
+def warning_after_scorer(warning: str | None, on_synthetic: bool, from_scratch: bool = True) -> str | None:
+    """
+    What is left of a checkpoint's warning when its scorer has been trained.
+
+    Args:
+        warning (`str`, *optional*): The warning before; a text that is none of `WARNINGS` stays.
+        on_synthetic (`bool`): Whether it was trained on synthetic videos alone.
+        from_scratch (`bool`, *optional*, defaults to `True`): Whether what it knew before was dropped.
+    """
+    return _narrow(warning, 0, on_synthetic, from_scratch)
+
+
+def warning_after_language(warning: str | None, on_synthetic: bool) -> str | None:
+    """What is left of a checkpoint's warning when its language model has been trained further; see
+    [`warning_after_scorer`]."""
+    return _narrow(warning, 1, on_synthetic, from_scratch=False)
+
+
+def _narrow(warning: str | None, part: int, on_synthetic: bool, from_scratch: bool) -> str | None:
+    learned_from = next((key for key, text in WARNINGS.items() if text == warning), None)
+    if learned_from is None:
+        return warning
+    # Synthetic videos add nothing about real ones, and take nothing away from what was learned before.
+    before = UNTRAINED if from_scratch else learned_from[part]
+    after = TRAINED if not on_synthetic else SYNTHETIC if before == UNTRAINED else before
+    return WARNINGS[(after, learned_from[1]) if part == 0 else (learned_from[0], after)]
+
+
+def write_model_card(folder: Path, source: str, num_frames: int, scorer: str, warning: str | None = None) -> None:
+    """README.md of a checkpoint folder: what it is, where it comes from, what its warning is, how to load it."""
+    warned = f"\n**Warning**: {warning}.\n" if warning else ""
     text = f"""---
 library_name: transformers
 pipeline_tag: video-text-to-text
@@ -73,7 +120,7 @@ tags:
 # Holmes-VAU checkpoint
 
 Language model and vision tower: {source}. Anomaly scorer: {scorer}. The language model sees {num_frames} frames.
-
+{warned}
 ```python
 from transformers import AutoModel, AutoProcessor, pipeline
 

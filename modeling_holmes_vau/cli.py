@@ -7,23 +7,28 @@ import importlib.util
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from .base.commands import CommandError, first_line
-from .base.errors import write_problem
-from .base.names import folded, safe_name
+from . import __version__
+from .base.clock import clock, parse_clock
+from .base.commands import CommandError, first_line, output_folder, run_command
+from .base.names import address_problem, folded, safe_name
+from .base.parser import Parser
 from .base.scan import VIDEO_SUFFIXES, scan_folder
+from .files_holmes_vau import NAMED_PROBLEMS, few_of
+from .judgement_holmes_vau import describe_verdict
 
 
 MINI = "holmes-vau-mini"
 REPORT_FILES = ("analysis.json", "timeline.png", "report.html")
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """The parser of `holmes-vau`."""
-    parser = argparse.ArgumentParser(prog="holmes-vau", description="Video anomaly understanding at any granularity.")
+    parser = Parser(prog="holmes-vau", description="Video anomaly understanding at any granularity.")
+    parser.add_argument("--version", action="version", version=f"holmes-vau {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
     add_analyze(commands.add_parser("analyze", help="scores, events and an answer for each video"))
     convert = commands.add_parser("convert", help="original Holmes-VAU weights -> a folder for the Auto classes")
@@ -33,7 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
     convert.add_argument(
         "--scorer", metavar="FILE", help="anomaly_scorer.pth or .safetensors, a file or URL; default: an untrained one"
     )
-    convert.add_argument("--output", required=True, metavar="DIR", help="folder to write; new or empty")
+    convert.add_argument("-o", "--output", required=True, metavar="DIR", help="folder to write; new or empty")
     convert.add_argument(
         "--num-frames", type=int, default=12, metavar="N", help="frames the language model sees (12 for HolmesVAU-2B)"
     )
@@ -42,12 +47,12 @@ def build_parser() -> argparse.ArgumentParser:
     init.add_argument(
         "--base", required=True, metavar="DIR", help="folder or Hub name of an InternVL, of transformers or InternVL2"
     )
-    init.add_argument("--output", required=True, metavar="DIR", help="folder to write; new or empty")
+    init.add_argument("-o", "--output", required=True, metavar="DIR", help="folder to write; new or empty")
     init.add_argument("--num-frames", type=int, default=16, metavar="N", help="frames the language model sees (16)")
     init.add_argument("--seed", type=int, default=0, help="seed of the scorer's weights (0)")
     merge = commands.add_parser("merge", help="an adapter of train_sft.py and its base -> one checkpoint")
     merge.add_argument("--adapter", required=True, metavar="DIR", help="folder or Hub name of the adapter")
-    merge.add_argument("--output", required=True, metavar="DIR", help="folder to write; new or empty")
+    merge.add_argument("-o", "--output", required=True, metavar="DIR", help="folder to write; new or empty")
     merge.add_argument("--base", metavar="DIR", help="folder or Hub name; default: the one the adapter names")
     merge.add_argument("--half", action="store_true", help="store float32 weights in 16 bits: half the file")
     return parser
@@ -61,17 +66,31 @@ def add_analyze(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="checkpoint folder or Hub name; default: holmes-vau-mini, which knows the miniature",
     )
-    parser.add_argument("--prompt", help="the question; default: which anomaly events the video holds")
+    parser.add_argument("--prompt", action="append", help="the question; default: which anomaly events there are")
     parser.add_argument("--num-frames", type=int, metavar="N", help="frames the language model sees")
     parser.add_argument("--sampler", choices=("ats", "uniform", "top_k", "nearest"), help="how they are chosen")
     parser.add_argument("--stride", type=int, metavar="K", help="score every K-th frame")
-    parser.add_argument("--segment", type=float, nargs=2, metavar=("START", "END"), help="this span only, in seconds")
+    parser.add_argument(
+        "--segment",
+        type=_time,
+        nargs=2,
+        metavar=("START", "END"),
+        help="this span only: times in seconds, m:ss.s or h:mm:ss.s",
+    )
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        metavar="SCORE",
+        help="score that makes an event (the checkpoint's: 0.5); the one that keeps it going, 0.3, is scaled with it",
+    )
     parser.add_argument("--max-new-tokens", type=int, metavar="N", help="longest answer, in tokens")
     parser.add_argument("--device", help="cpu, cuda, cuda:1, mps; default: the fastest there is")
     parser.add_argument(
         "--dtype", default="auto", choices=("auto", "float32", "bfloat16", "float16"), help="default: the checkpoint's"
     )
-    parser.add_argument("--output", metavar="DIR", help="write DIR/NAME/{analysis.json,timeline.png,report.html}")
+    parser.add_argument(
+        "-o", "--output", metavar="DIR", help="write analysis.json, timeline.png and report.html to DIR/NAME"
+    )
     parser.add_argument(
         "--resume", action="store_true", help="skip videos that have a report in --output, made with the same options"
     )
@@ -81,6 +100,12 @@ def add_analyze(parser: argparse.ArgumentParser) -> None:
         help="refuse videos that are damaged or cut short; default: read the rest",
     )
     parser.add_argument("--json", action="store_true", help="print each analysis as one line of JSON")
+
+
+def _time(text: str) -> float:
+    if (time_s := parse_clock(text)) is None:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a time, as 62.5, 1:02.5 or 0:01:02.5")
+    return time_s
 
 
 class FoundVideos(NamedTuple):
@@ -102,6 +127,9 @@ def find_videos(arguments: Iterable[str]) -> FoundVideos:
     pattern, is taken whatever its suffix."""
     found = FoundVideos([], [], [])
     for argument in arguments:
+        if problem := address_problem(argument):
+            found.problems.append(f"{argument}: {problem}")
+            continue
         matches = [argument]
         if not os.path.exists(argument) and glob.has_magic(argument):
             matches = sorted(glob.glob(argument, recursive=True))
@@ -192,18 +220,12 @@ def check_checkpoint(name: str) -> None:
         raise CommandError(str(error)) from error
 
 
-def clock(seconds: float) -> str:
-    """Seconds as h:mm:ss.s, without empty hours."""
-    minutes, rest = divmod(round(seconds, 1), 60)
-    hours, minutes = divmod(int(minutes), 60)
-    return f"{hours}:{minutes:02d}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"
-
-
-def summary(analysis: dict) -> str:
-    """What a person wants to read of one analysis."""
+def summary(analysis: dict, video: str) -> str:
+    """What a person wants to read of one analysis; `video` is what the file is called."""
+    frames = f"{analysis['num_frames']} frame{'' if analysis['num_frames'] == 1 else 's'}"
     lines = [
-        f"{analysis['video']}",
-        f"  video    {clock(analysis['duration_s'])}, {analysis['num_frames']} frames at {analysis['fps']:.2f} fps; "
+        video,
+        f"  video    {clock(analysis['duration_s'])}, {frames} at {analysis['fps']:.2f} fps; "
         f"{len(analysis['scores'])} scored, {len(analysis['sampled_frame_indices'])} shown to the language model "
         f"({analysis['sampler']})",
         f"  question {analysis['prompt']}",
@@ -214,13 +236,17 @@ def summary(analysis: dict) -> str:
         for event in analysis["events"]
     ]
     lines += [f"  {'events' if i == 0 else '':8} {event}" for i, event in enumerate(events or ["none"])]
+    lines.append(f"  verdict  {describe_verdict(analysis['verdict'])}")
+    if "warning" in analysis:
+        lines.append("  warning  " + analysis["warning"].replace(" | ", "\n           "))
     seconds = ", ".join(f"{name} {value:.1f}" for name, value in analysis["seconds"].items())
     return "\n".join([*lines, f"  seconds  {seconds}"])
 
 
 def options_of(args: argparse.Namespace) -> dict:
     """The options that decide what an analysis says; kept in it, so that `--resume` knows what is done."""
-    names = ("model", "prompt", "num_frames", "sampler", "stride", "segment", "max_new_tokens", "dtype", "strict")
+    names = ("model", "prompt", "num_frames", "sampler", "stride", "segment", "threshold", "max_new_tokens", "dtype")
+    names += ("strict",)
     return {name: getattr(args, name) for name in names}
 
 
@@ -247,8 +273,7 @@ def is_done(folder: Path, options: dict) -> bool:
 
 def analyze_one(video: str, model, processor, args) -> dict:
     """Analyse one video, with a progress bar."""
-    from tqdm import tqdm
-
+    from .base.progress import Progress
     from .pipeline_holmes_vau import DEFAULT_PROMPT, analyze_video
 
     limit = {} if args.max_new_tokens is None else {"max_new_tokens": args.max_new_tokens}
@@ -256,7 +281,7 @@ def analyze_one(video: str, model, processor, args) -> dict:
 
     def show(done: int, total: int) -> None:
         nonlocal bar
-        bar = bar or tqdm(desc=Path(video).name, total=total, unit="frame", leave=False, disable=None)
+        bar = bar or Progress(desc=Path(video).name, total=total, unit="frame", leave=False)
         bar.update(done - bar.n)
 
     try:
@@ -270,13 +295,14 @@ def analyze_one(video: str, model, processor, args) -> dict:
             segment_s=args.segment and tuple(args.segment),
             sampler=args.sampler,
             on_progress=show,
+            event_threshold=args.threshold,
             strict=args.strict,
             **limit,
         )
     finally:
         if bar is not None:
             bar.close()
-    analysis |= {"video": os.path.abspath(video), "options": options_of(args)}
+    analysis |= {"video": os.path.abspath(video), "model": args.model or MINI, "options": options_of(args)}
     return analysis
 
 
@@ -294,82 +320,112 @@ def report_one(video: str, analysis: dict, processor, folder: Path) -> Path:
         frames = read_what_is_there(
             reader, lambda: reader.read(np.searchsorted(reader.timestamps_s, times_s - TIME_EPS_S)), strict=False
         )
-    return write_report(analysis, frames, folder)["report"]
+    return write_report(analysis, frames, folder, video)["report"]
 
 
-def run_one(video: str, model, processor, args, folder: Path | None) -> bool:
-    """Analyse one video, print it and write its report; `False` if that failed, after one line that says why."""
+def run_one(video: str, model, processor, args, folder: Path | None) -> str | None:
+    """Analyse one video, print it and write its report; one line that says why if that failed."""
     try:
         analysis = analyze_one(video, model, processor, args)
     except (ValueError, OSError, RuntimeError, MemoryError) as error:
         said = first_line(error)
-        print(f"error: {said if video in said else f'{video}: {said}'}", file=sys.stderr)
-        return False
+        return said if video in said else f"{video}: {said}"
     said = analysis.get("warning", "").removeprefix(model.config.warning or "").lstrip(" |")
     if said:
         print(f"warning: {video}: {said}", file=sys.stderr)
-    print(json.dumps(analysis, ensure_ascii=False) if args.json else summary(analysis), flush=True)
+    print(json.dumps(analysis, ensure_ascii=False) if args.json else summary(analysis, video), flush=True)
     if folder is None:
-        return True
+        return None
     try:
         page = report_one(video, analysis, processor, folder)
     except (ValueError, OSError) as error:
-        print(f"error: {video}: analysed, but the report could not be written: {first_line(error)}", file=sys.stderr)
-        return False
+        return f"{video}: analysed, but the report could not be written: {first_line(error)}"
     if not args.json:
         print(f"  report   {page}", flush=True)
-    return True
+    return None
+
+
+def tell(problems: list[str]) -> None:
+    """Print the last of the problems that there are by now, while they are few: see `few_of`."""
+    if len(problems) <= NAMED_PROBLEMS:
+        print(f"error: {problems[-1]}", file=sys.stderr)
+
+
+def tell_rest(problems: list[str], output: str | None) -> None:
+    """Print, at the end, what `tell` left out of many problems, or the name of the file that has it."""
+    for line in few_of(problems, Path(output) if output else None)[NAMED_PROBLEMS:]:
+        print(f"error: {line}", file=sys.stderr)
+
+
+def load_for(args: argparse.Namespace):
+    """Model and processor of `analyze`, and what is to be said of them on stderr."""
+    model, processor = load_checkpoint(args.model, args.device, args.dtype)
+    check_prompt(args.prompt, processor)
+    if model.config.warning:
+        print(f"warning: {model.config.warning}", file=sys.stderr)
+    if args.model is None:
+        print(f"note: {MINI} is used; for real video pass --model", file=sys.stderr)
+    return model, processor
+
+
+def run_all(videos: list[str], model, processor, args, folders: dict[str, Path], problems: list[str]) -> None:
+    """Analyse videos one after another; what fails is told and added to the problems."""
+    for number, video in enumerate(videos, start=1):
+        if len(videos) > 1:
+            print(f"{number} of {len(videos)}: {video}", file=sys.stderr)
+        if problem := run_one(video, model, processor, args, folders.get(video)):
+            problems.append(problem)
+            tell(problems)
+
+
+def check_options(args: argparse.Namespace) -> None:
+    """Mistakes in the options of `analyze` that show before anything is read; `prompt` becomes the one question."""
+    prompts = args.prompt or []
+    if len(prompts) > 1:
+        raise CommandError(f"--prompt is there {len(prompts)} times: pass one question a call")
+    if prompts and not prompts[0].strip():
+        raise CommandError("--prompt is empty: pass a question, or leave it out for the usual one")
+    args.prompt = prompts[0] if prompts else None
+    if args.threshold is not None and not 0 < args.threshold <= 1:
+        raise CommandError(f"--threshold must be a score above 0 and at most 1, got {args.threshold:g}")
+    if args.segment and not args.segment[0] < args.segment[1]:
+        start, end = map(clock, args.segment)
+        raise CommandError(f"--segment {start} {end}: the end must lie behind the start")
+
+
+def check_prompt(prompt: str | None, processor) -> None:
+    """What stands for pictures can be no part of a question."""
+    for token in (processor.video_token, processor.image_token):
+        if token in (prompt or ""):
+            raise CommandError(f"--prompt holds {token}, which stands for pictures: leave it out")
 
 
 def run_analyze(args: argparse.Namespace) -> int:
     """`holmes-vau analyze`: 0 if every video was analysed, 1 if one was not."""
     if args.output and importlib.util.find_spec("matplotlib") is None:
         raise CommandError('--output draws with matplotlib, which is missing: pip install "holmes-vau[demo]"')
+    check_options(args)
     if args.resume and not args.output:
         raise CommandError("--resume looks for reports in --output: pass both")
     if args.output:
-        os.makedirs(args.output, exist_ok=True)
+        output_folder(args.output)
     videos, problems, notes = find_videos(args.videos)
-    for line in (*(f"note: {note}" for note in notes), *(f"error: {problem}" for problem in problems)):
-        print(line, file=sys.stderr)
-    failed = len(problems)
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+    for count in range(len(problems)):
+        tell(problems[: count + 1])
     folders = report_folders(videos, args.output, options_of(args)) if args.output else {}
     if args.resume:
         done = [video for video in videos if is_done(folders[video], options_of(args))]
         for video in done:
             print(f"done before: {video} ({folders[video] / 'report.html'})", file=sys.stderr)
         videos = [video for video in videos if video not in done]
-    if videos:
-        model, processor = load_checkpoint(args.model, args.device, args.dtype)
-        if model.config.warning:
-            print(f"warning: {model.config.warning}", file=sys.stderr)
-        if args.model is None:
-            print(f"note: {MINI} knows synthetic videos alone; for real video pass --model", file=sys.stderr)
-    for video in videos:
-        failed += not run_one(video, model, processor, args, folders.get(video))
-    return 1 if failed else 0
-
-
-def run_command(run: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
-    """Run a command; the caller's mistakes become a line on stderr and status 1."""
-    # A name that the terminal cannot show is no reason to lose an analysis.
-    sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        return run(args)
-    except CommandError as error:
-        print(f"error: {error}", file=sys.stderr)
-    except BrokenPipeError:  # the reader of our output went away, as in `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except Exception as error:
-        problem = write_problem(error)
-        if problem is None and not isinstance(error, (ValueError, OSError, ImportError)):
-            raise
-        # The converter's messages list every key that does not fit, a line each.
-        print(f"error: {problem or error}", file=sys.stderr)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    return 1
+        if videos:
+            run_all(videos, *load_for(args), args, folders, problems)
+    finally:  # also of a run that is interrupted
+        tell_rest(problems, args.output)
+    return 1 if problems else 0
 
 
 def _run(args: argparse.Namespace) -> int:

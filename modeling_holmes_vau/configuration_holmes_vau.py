@@ -89,7 +89,8 @@ class HolmesVAUConfig(InternVLConfig):
         event_min_length_s (`float`, *optional*, defaults to 1.0):
             Shorter events are dropped, in seconds.
         warning (`str`, *optional*):
-            What every analysis made with this checkpoint must say: set where a part of it is untrained.
+            What every analysis made with this checkpoint must say: set where a part of it is untrained, or has learned
+            from synthetic videos alone. Training hands on what is left of it.
 
     Example:
 
@@ -124,6 +125,12 @@ class HolmesVAUConfig(InternVLConfig):
         if isinstance(self.scorer_config, dict):
             width = self.vision_config.hidden_size
             self.scorer_config = AnomalyScorerConfig(**{"feature_size": width, **self.scorer_config})
+
+    def frames_warning(self, num_frames: int) -> str:
+        """What is to be said of showing the language model this many frames of a video; empty if nothing."""
+        if num_frames <= self.num_frames:
+            return ""
+        return f"{num_frames} frames shown, but trained with {self.num_frames}: answers may be worse"
 
     def validate_sampler(self):
         if self.sampler not in SAMPLERS:

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
-from tqdm import tqdm
 from transformers import AutoConfig, InternVLVisionConfig, LlamaConfig
 from transformers.dynamic_module_utils import custom_object_save
 
+from .base.progress import Progress
 from .checkpoint.folder import ORIGINAL, part_of, read_object, told_in_a_line
 from .checkpoint.hub import fetch_file
 from .checkpoint.load import check_vocabulary, open_folder
@@ -298,9 +298,7 @@ def write_weights(pieces: list[Piece], output: Path) -> None:
         shards[-1].append(piece)
         size += piece.num_bytes
     weight_map, total = {}, 0
-    progress = tqdm(
-        total=sum(piece.num_bytes for piece in pieces), unit="B", unit_scale=True, desc="weights", disable=None
-    )
+    progress = Progress(total=sum(piece.num_bytes for piece in pieces), unit="B", unit_scale=True, desc="weights")
     for number, shard in enumerate(shards):
         name = "model.safetensors" if len(shards) == 1 else f"model-{number + 1:05d}-of-{len(shards):05d}.safetensors"
         tensors = {}
@@ -402,8 +400,7 @@ def convert(
     config.warning = UNTRAINED_SCORER_WARNING
     with tempfile.TemporaryDirectory() as temporary:
         fresh = write_fresh_scorer(config, seed, Path(temporary, "anomaly_scorer.safetensors"))
-        said = f"untrained (seed {seed}); its scores mean nothing yet"
-        _write(source, fresh, output, config, processor, (*card, said))
+        _write(source, fresh, output, config, processor, (*card, f"untrained (seed {seed})"))
     return output
 
 
@@ -414,7 +411,7 @@ def _write(source: Path, scorer: Path, output: Path, config, processor, card: tu
     with whole_folder(output) as folder:
         write_weights(pieces, folder)
         write_code_and_configs(folder, config, processor)
-        write_model_card(folder, *card)
+        write_model_card(folder, *card, config.warning)
 
 
 def stored_dtype(pieces: list[Piece]) -> torch.dtype:

@@ -12,9 +12,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
+
+from hivau70k_dataset.cutting import has_even_rate
 
 from .base.names import fitting_name
 from .files_holmes_vau import write_whole
@@ -23,6 +26,7 @@ from .video_reader_holmes_vau import VideoReadError, open_video
 
 
 FORMAT = 1
+TIMES = "times_s"  # in a file of features, where there are any
 HASH_CHUNK_BYTES = 2**20
 
 
@@ -39,11 +43,14 @@ class VideoFeatures:
         features (`torch.FloatTensor` of shape `(num_dense, feature_size)`): Class tokens, float32.
         num_frames (`int`): Frames of the video.
         fps (`float`): Frames per second.
+        times_s (`torch.DoubleTensor` of shape `(num_frames,)`, *optional*): Time of each frame in seconds, where frame
+            numbers are no clock: the rate varies, or the recording stood still.
     """
 
     features: torch.Tensor
     num_frames: int
     fps: float
+    times_s: torch.Tensor | None = None
 
 
 def file_digest(path: str | os.PathLike) -> str:
@@ -150,11 +157,12 @@ class FeatureCache:
                 "num_frames": str(reader.num_frames),
                 "fps": repr(float(reader.fps)),
             }
+            clock = clock_of(reader)
         if not torch.isfinite(features).all():
             raise ValueError(f"{video}: the vision tower gives features that are not finite in {self.model.dtype}.")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(target, save({"features": features.contiguous()}, metadata))
+            write_whole(target, save({"features": features.contiguous(), **clock}, metadata))
         except OSError as error:  # a full disk is no fault of the video
             raise ValueError(f"{target} cannot be written: {error.strerror}. Choose another folder.") from error
         return True
@@ -188,6 +196,7 @@ class FeatureCache:
             raise FileNotFoundError(f"{target} is not there. Extract the features of {name} first.")
         with open_features(target) as file:
             features, metadata = file.get_tensor("features"), file.metadata()
+            times_s = file.get_tensor(TIMES) if TIMES in file.keys() else None
         num_frames = int(metadata["num_frames"])
         expected = (len(dense_frame_indices(num_frames, self.processor.frame_stride)), self.settings["feature_size"])
         if tuple(features.shape) != expected or not torch.isfinite(features).all():
@@ -195,7 +204,13 @@ class FeatureCache:
                 f"{target} holds features {tuple(features.shape)}, expected finite {expected}. Delete it to make it "
                 "anew."
             )
-        return VideoFeatures(features, num_frames, float(metadata["fps"]))
+        return VideoFeatures(features, num_frames, float(metadata["fps"]), times_s)
+
+
+def clock_of(video) -> dict[str, torch.Tensor]:
+    """The times of an opened video's frames under their name in a file, where they are not those of its rate."""
+    times_s = np.ascontiguousarray(video.timestamps_s, dtype=np.float64)
+    return {} if has_even_rate(video) else {TIMES: torch.from_numpy(times_s)}
 
 
 @contextmanager

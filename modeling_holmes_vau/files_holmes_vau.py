@@ -3,11 +3,15 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from .base.names import FOLDER_BYTES, shorten
+
+
+NAMED_PROBLEMS = 5  # of many; the others are in a file
+PROBLEMS = "errors.txt"
 
 
 def write_whole(path: Path, content: bytes | str) -> Path:
@@ -26,10 +30,33 @@ def write_whole(path: Path, content: bytes | str) -> Path:
             os.fsync(file.fileno())
         os.replace(partial, path)
     except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
     finally:
         partial.unlink(missing_ok=True)
     return path
+
+
+def few_of(problems: Sequence[str], folder: Path | None, name: str = PROBLEMS) -> list[str]:
+    """
+    What to print of the problems of a run, a line each.
+
+    Args:
+        problems (`Sequence[str]`): A line each, in the order of what they are about.
+        folder (`Path`, *optional*): Output folder of the run. If there are more than 5 problems, or the list of an
+            earlier run is there, all are written to a file in it.
+        name (`str`, *optional*, defaults to `"errors.txt"`): Of that file.
+
+    Returns:
+        `list[str]`: All, if there are at most 5 or there is no folder; else the first 5 and where the others are.
+    """
+    if folder is None:
+        return list(problems)
+    file = folder / name
+    if len(problems) > NAMED_PROBLEMS or file.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(file, "".join(f"{line}\n" for line in problems).encode("utf-8", "backslashreplace"))
+    more = len(problems) - NAMED_PROBLEMS
+    return [*problems[:NAMED_PROBLEMS], f"{more} more: see {file}"] if more > 0 else list(problems)
 
 
 def check_new_folder(output: Path) -> None:

@@ -23,7 +23,7 @@ from .checkpoint.folder import (
 from .checkpoint.hub import fetch_folder
 from .checkpoint.load import errors_alone, load_checkpoint, load_native, load_tokenizer, open_folder
 from .checkpoint.weights import language_digest
-from .checkpoint_holmes_vau import AFTER_LANGUAGE, write_model_card
+from .checkpoint_holmes_vau import warning_after_language, write_model_card
 from .files_holmes_vau import check_new_folder, whole_folder, write_whole
 from .processing_holmes_vau import HolmesVAUProcessor
 
@@ -191,7 +191,8 @@ def _save_ours(model, adapter: Path, processor: HolmesVAUProcessor, base: str, f
             processor = HolmesVAUProcessor.from_pretrained(adapter)
     model.config.num_frames = processor.num_frames
     model.config.sampler = settings.get("sampler") or model.config.sampler
-    model.config.warning = AFTER_LANGUAGE.get(model.config.warning, model.config.warning)
+    warning = model.config.warning = warning_after_language(model.config.warning, settings.get("synthetic", False))
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
-    write_model_card(folder, f"`{base}`, tuned on instructions (LoRA)", processor.num_frames, f"that of `{base}`")
+    source, scorer = f"`{base}`, tuned on instructions (LoRA)", f"that of `{base}`"
+    write_model_card(folder, source, processor.num_frames, scorer, warning)

@@ -8,7 +8,7 @@ import torch
 from transformers import GenerationMixin, InternVLForConditionalGeneration
 
 from .configuration_holmes_vau import HolmesVAUConfig
-from .decoding_holmes_vau import FrameDecodingMixin, PromptFeatures, frames_per_video
+from .decoding_holmes_vau import FrameDecodingMixin, PromptFeatures, check_prompt, frames_per_video
 from .sampler_holmes_vau import sample_frames
 from .scorer_holmes_vau import AnomalyScorer
 from .vision_tower_holmes_vau import ResNetVisionTower
@@ -454,6 +454,7 @@ class HolmesVAUForConditionalGeneration(FrameDecodingMixin, InternVLForCondition
         input_ids = kwargs.pop("input_ids", None) if inputs is None else inputs
         videos = None
         if pixel_values_videos is not None or encoded_videos is not None:
+            check_prompt(input_ids, self.config, generation_config or self.generation_config, kwargs)
             videos = self._videos(
                 input_ids,
                 pixel_values_videos,

@@ -21,14 +21,16 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
-from tqdm import tqdm
 
-from hivau70k_dataset.ground_truth import frame_span, is_past_end
+from hivau70k_dataset.cutting import has_even_rate
+from hivau70k_dataset.ground_truth import check_segment, frame_span
 from hivau70k_dataset.instructions import build_instructions
 from hivau70k_dataset.reading import read_annotation_files
 from hivau70k_dataset.schema import VideoAnnotation
 from hivau70k_dataset.videos import VideoFolder
 
+from .base.parser import Parser
+from .base.progress import Progress
 from .checkpoint_holmes_vau import (
     UNTRAINED_BUT_VISION_WARNING,
     build_processor,
@@ -135,7 +137,7 @@ def read_frames(
         )
     pixels, clips, held_out, number = [], [], [], 0
     held_out_every = min(held_out_every, len(videos))
-    for place, entry in enumerate(tqdm(videos, "reading", unit="video")):
+    for place, entry in enumerate(Progress(videos, "reading", unit="video")):
         found = folder.find(entry)
         spans = [clip for event in entry.events for clip in event.clips]
         if found is None:
@@ -143,9 +145,13 @@ def read_frames(
         with open_video(found.path) as reader:
             of_frame = np.full(reader.num_frames, -1)
             for i, span in enumerate(spans):
+                try:
+                    check_segment((span.start_s, span.end_s), reader.duration_s, reader.fps)
+                except ValueError as error:
+                    raise ValueError(f"{found.path}: {error}") from None
                 first, stop = frame_span(span.start_s, span.end_s, reader.fps)
-                if is_past_end((first, stop), reader.num_frames, reader.fps):
-                    raise ValueError(f"{found.path}: its clip {span.start_s:g} to {span.end_s:g} s is past its end.")
+                if not has_even_rate(reader):
+                    first, stop = np.searchsorted(reader.timestamps_s, (span.start_s, span.end_s))
                 of_frame[first:stop] = number + i
             index = np.arange(reader.num_frames)
             kept = index[np.where(of_frame >= 0, index % clip_stride == 0, index % other_stride == 0)]
@@ -254,7 +260,7 @@ def train(
     rows = np.flatnonzero(~frames.held_out)
     steps = len(rows) // args.batch_size
     if not steps:
-        raise ValueError(f"There are {len(rows)} frames to train on, fewer than --batch_size {args.batch_size}.")
+        raise ValueError(f"There are {len(rows)} frames to train on, fewer than --batch-size {args.batch_size}.")
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.learning_rate, weight_decay=0.05)
     warmup = max(1, steps * args.epochs // 20)
     schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -282,7 +288,7 @@ def train(
         generator = torch.Generator().manual_seed(args.seed * 1000 + epoch)
         total = 0.0
         model.train()
-        for step in tqdm(range(steps), f"epoch {epoch + 1}/{args.epochs}", unit="step"):
+        for step in Progress(range(steps), f"epoch {epoch + 1}/{args.epochs}", unit="step"):
             chosen = np.sort(order[step * args.batch_size : (step + 1) * args.batch_size])
             loss = word_loss(model, frames, chosen, targets, is_abnormal, weight, generator)
             optimizer.zero_grad()
@@ -293,7 +299,7 @@ def train(
             total += loss.item()
         line = {"epoch": epoch + 1, "loss": total / steps, "held_out_ap": held_out_precision(model, frames, targets)}
         line["seconds"] = round(time.perf_counter() - start, 1)
-        tqdm.write(json.dumps(line))
+        Progress.write(json.dumps(line))
         lines.append(line)
         saved = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}
         content = io.BytesIO()
@@ -343,17 +349,17 @@ def held_out_precision(model: WordModel, frames: Frames, targets: np.ndarray, ba
     return average_precision(np.concatenate(scores), targets[frames.clips[rows]])
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> Parser:
     """The parser of `python -m modeling_holmes_vau.pretrain_vision_holmes_vau`."""
-    parser = argparse.ArgumentParser("pretrain_vision", description="Pretrain a small vision tower on caption words.")
+    parser = Parser("pretrain_vision", description="Pretrain a small vision tower on caption words.")
     parser.add_argument("--annotations", required=True, metavar="DIR", help="folder of annotation files")
     parser.add_argument("--videos", required=True, metavar="DIR", help="folder of the videos")
-    parser.add_argument("--output", required=True, metavar="DIR", help="checkpoint to write; new or empty")
+    parser.add_argument("-o", "--output", required=True, metavar="DIR", help="checkpoint to write; new or empty")
     parser.add_argument("--epochs", type=int, default=8, help="passes over the frames (%(default)s)")
-    parser.add_argument("--clip_stride", type=int, default=4, help="read every so many frames of a clip (%(default)s)")
-    parser.add_argument("--other_stride", type=int, default=16, help="and of what no clip describes (%(default)s)")
-    parser.add_argument("--batch_size", type=int, default=128, help="frames a step (%(default)s)")
-    parser.add_argument("--learning_rate", type=float, default=1e-3, help="at its highest (%(default)s)")
+    parser.add_argument("--clip-stride", type=int, default=4, help="read every so many frames of a clip (%(default)s)")
+    parser.add_argument("--other-stride", type=int, default=16, help="and of what no clip describes (%(default)s)")
+    parser.add_argument("--batch-size", type=int, default=128, help="frames a step (%(default)s)")
+    parser.add_argument("--learning-rate", type=float, default=1e-3, help="at its highest (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of weights, order and augmentation (%(default)s)")
     return parser
 
@@ -380,7 +386,8 @@ def main(argv: list[str] | None = None) -> None:
         model.eval().save_pretrained(folder)
         template = CHAT_TEMPLATE.replace(SYSTEM_MESSAGE, SYSTEM)
         build_processor(tokenizer, model.config, template).save_pretrained(folder)
-        write_model_card(folder, "a vision tower pretrained on caption words", model.config.num_frames, "from scratch")
+        source, config = "a vision tower pretrained on caption words", model.config
+        write_model_card(folder, source, config.num_frames, "from scratch", config.warning)
         (work / "log.jsonl").rename(folder / "pretraining.jsonl")
     (work / "state.pt").unlink(missing_ok=True)
     work.rmdir()

@@ -156,9 +156,11 @@ class HolmesVAUProcessor(ProcessorMixin):
             "video_selected",
         ]
 
-    def frame_placeholders(self, num_frames: int) -> str:
-        """The prompt's part for one video: `Frame1: <img>...</img>` and so on, a line a frame."""
-        image = f"{self.image_start}{self.image_token * self.image_seq_length}{self.image_end}"
+    def frame_placeholders(self, num_frames: int, tokens_per_frame: int | None = None) -> str:
+        """The prompt's part for one video: `Frame1: <img>...</img>` and so on, a line a frame, each with
+        `image_seq_length` frame tokens by default."""
+        tokens = self.image_seq_length if tokens_per_frame is None else tokens_per_frame
+        image = f"{self.image_start}{self.image_token * tokens}{self.image_end}"
         return "\n".join(f"Frame{i + 1}: {image}" for i in range(num_frames))
 
     def user_prompt(self, text: str, num_videos: int = 0, num_images: int = 0) -> str:
@@ -275,14 +277,14 @@ class HolmesVAUProcessor(ProcessorMixin):
                 `video_token` and no `videos` get the frame placeholders alone: a further question about a video that
                 the model has encoded before.
             videos (*optional*):
-                A path, a `(T, H, W, 3)` uint8 array or a list of frames; or a list of these, one a prompt (all in one
-                prompt if there is one); or a list of lists.
+                A path, a `(T, H, W, 3)` uint8 RGB array or a list of frames; or a list of these, one a prompt (all in
+                one prompt if there is one); or a list of lists. OpenCV's frames are BGR: pass `frame[..., ::-1]`.
             num_frames (`int`, *optional*), frame_stride (`int`, *optional*):
                 Override those of the processor.
             segment_s (`tuple[float, float]`, *optional*):
                 Read only this span of each video, in seconds; an end of `None` is the end of the video.
-            fps (`float`, *optional*, defaults to 30.0):
-                Frame rate of videos given as arrays.
+            fps (`float`, *optional*):
+                Frame rate of videos given as arrays; needed with `segment_s` alone.
             kwargs:
                 Arguments of the tokenizer (`return_tensors`, `padding`, ...); `images_kwargs`, those of the image
                 processor.

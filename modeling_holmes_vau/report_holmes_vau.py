@@ -29,10 +29,12 @@ REQUIRED_FIELDS = (
     "model",
     "seconds",
 )
-OPTIONAL_FIELDS = ("dense_times_s", "segment_s", "gaps_s", "damaged_s", "warning")
+OPTIONAL_FIELDS = ("verdict", "dense_times_s", "event_rule", "segment_s", "gaps_s", "damaged_s", "warning")
 
 
-def write_report(analysis: dict[str, Any], frames: np.ndarray, output_dir: str | os.PathLike) -> dict[str, Path]:
+def write_report(
+    analysis: dict[str, Any], frames: np.ndarray, output_dir: str | os.PathLike, shown_path: str | None = None
+) -> dict[str, Path]:
     """Write `analysis.json`, `timeline.png` and `report.html` for one analysed video.
 
     Nothing is written unless all three could be made, and each file appears whole: a reader never sees half of one.
@@ -41,11 +43,14 @@ def write_report(analysis: dict[str, Any], frames: np.ndarray, output_dir: str |
         analysis (`dict[str, Any]`):
             What `analyze_video` returns. Times are in seconds and frame indices count from the start of the file, also
             when only `segment_s` of it was analysed; `scores` are probabilities in [0, 1], one per entry of
-            `dense_frame_indices` (ascending). `warning` (`str`), when there, is shown as a banner in picture and page.
+            `dense_frame_indices` (ascending). `warning` (`str`), when there, is shown as a banner in picture and page,
+            and so is a `verdict` in which scores and answer contradict each other.
         frames (`np.ndarray` of shape `(num_sampled, height, width, 3)` and dtype `uint8`):
             The chosen frames in RGB as the camera saw them, one per entry of `sampled_times_s`.
         output_dir (`str` or `os.PathLike`):
             Folder to write into; created when missing. Files of the same names are replaced.
+        shown_path (`str`, *optional*):
+            What the page calls the video's file; defaults to `video` of the analysis.
 
     Returns:
         `dict[str, Path]`: The paths of the files, as `analysis`, `timeline` and `report`.
@@ -63,7 +68,9 @@ def write_report(analysis: dict[str, Any], frames: np.ndarray, output_dir: str |
     contents = {
         "analysis.json": _encode(_to_json(analysis)),
         "timeline.png": picture,
-        "report.html": _encode(build_page(analysis, picture)),  # last: where it is, the others are
+        "report.html": _encode(
+            build_page({**analysis, "video": shown_path or analysis["video"]}, picture)
+        ),  # last: where it is, the others are
     }
     folder.mkdir(parents=True, exist_ok=True)
     return {Path(name).stem: write_whole(folder / name, content) for name, content in contents.items()}

@@ -4,7 +4,15 @@ import base64
 import html
 from typing import Any
 
-from .report_picture_holmes_vau import choose_decimals, format_clock, format_span, list_facts, name_file
+from .judgement_holmes_vau import describe_verdict
+from .report_picture_holmes_vau import (
+    choose_decimals,
+    format_clock,
+    format_span,
+    list_facts,
+    list_warnings,
+    name_file,
+)
 
 
 STYLE = """
@@ -20,6 +28,8 @@ p { margin: 0; }
 .facts, .note { color: #6b7785; }
 .warning { margin: 1rem 0 0; padding: .6rem .9rem; background: #fff3d6; border-left: 4px solid #8a5a00;
   color: #6f4900; font-weight: 600; }
+.warning + .warning { margin-top: .3rem; }
+.answer + .note { margin-top: .6rem; }
 .text { white-space: pre-wrap; }
 .answer { font-size: 1.08rem; padding: .9rem 1.1rem; background: #f5f7f9; border-left: 4px solid #2f5d8a; }
 .question { color: #4a5663; margin: 0 0 .6rem; }
@@ -53,8 +63,8 @@ def build_page(analysis: dict[str, Any], picture: bytes) -> str:
     """
     name = html.escape(name_file(analysis))
     facts = html.escape(" \u00b7 ".join(list_facts(analysis)))
-    warning = analysis.get("warning")
-    banner = f'<p class="warning" role="alert">{html.escape(warning)}</p>\n' if warning else ""
+    warnings = [f'<p class="warning" role="alert">{html.escape(line)}</p>\n' for line in list_warnings(analysis)]
+    said = f'<p class="note">Verdict: {describe_verdict(analysis["verdict"])}.</p>\n' if "verdict" in analysis else ""
     source = "data:image/png;base64," + base64.b64encode(picture).decode("ascii")
     alternative = f"Anomaly score of {name} over time, and the {len(analysis['sampled_times_s'])} chosen frames"
     return f"""<!DOCTYPE html>
@@ -70,10 +80,10 @@ def build_page(analysis: dict[str, Any], picture: bytes) -> str:
 <main>
 <h1>{name}</h1>
 <p class="facts">{facts}</p>
-{banner}<h2>Answer</h2>
+{"".join(warnings)}<h2>Answer</h2>
 <p class="question text">{html.escape(analysis["prompt"])}</p>
 <p class="answer text">{html.escape(analysis["answer"])}</p>
-<h2>Timeline</h2>
+{said}<h2>Timeline</h2>
 <figure><img src="{source}" alt="{alternative}"></figure>
 <h2>Abnormal events</h2>
 {_events_table(analysis)}

@@ -9,12 +9,16 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from .base.clock import clock as format_clock
+from .judgement_holmes_vau import describe_verdict
+
 
 # Lengths of the picture are in pixels. A power of two as dots per inch keeps pixel -> inch -> pixel exact.
 WIDTH, DPI = 1400, 128
 LEFT, RIGHT = 48, WIDTH - 48
 PLOT_LEFT = LEFT + 40
 PLOT_HEIGHT = 220
+SCALE_GAP = 18  # between numbers of the scale
 LABEL_GAP, MAX_LABEL_SHIFT = 18, 160  # between event labels; how far one may stand from its event
 BADGE_RADIUS, BADGE_GAP = 12, 28
 SHEET_HEIGHT = 640  # the contact sheet takes the number of columns that brings it near this height
@@ -33,28 +37,6 @@ FALLBACK_HINTS = ("CJK SC", "PingFang SC", "YaHei", "Hiragino", "Heiti", "WenQua
 UNUSABLE_FONTS = ("Last Resort", "LastResort", "Emoji")  # boxes for every character; colour bitmaps
 
 
-def format_clock(time_s: float, decimals: int = 1) -> str:
-    """Write a time as m:ss or, from one hour on, h:mm:ss.
-
-    Args:
-        time_s (`float`): Time in seconds, not negative.
-        decimals (`int`, *optional*, defaults to 1): Digits after the decimal point of the seconds.
-
-    Returns:
-        `str`: The time, rounded once so that 59.96 is a minute and never 60 seconds.
-
-    Examples:
-        >>> format_clock(17.3), format_clock(59.96), format_clock(3723, decimals=0)
-        ('0:17.3', '1:00.0', '1:02:03')
-    """
-    units = 10**decimals
-    seconds, fraction = divmod(round(time_s * units), units)
-    minutes, seconds = divmod(seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    whole = f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
-    return f"{whole}.{fraction:0{decimals}d}" if decimals else whole
-
-
 def format_span(start_s: float, end_s: float, decimals: int = 1) -> str:
     return f"{format_clock(start_s, decimals)}\u2013{format_clock(end_s, decimals)}"
 
@@ -62,6 +44,11 @@ def format_span(start_s: float, end_s: float, decimals: int = 1) -> str:
 def choose_decimals(analysis: dict[str, Any]) -> int:
     """Digits after the point of a second that the length of the video deserves."""
     return 2 if analysis["duration_s"] < 10 else 1 if analysis["duration_s"] < 3600 else 0
+
+
+def threshold_of(analysis: dict[str, Any]) -> float:
+    """The score that made an event; analyses that do not tell it are of the default."""
+    return analysis["event_rule"]["threshold"] if "event_rule" in analysis else 0.5
 
 
 def name_file(analysis: dict[str, Any]) -> str:
@@ -78,6 +65,13 @@ def list_facts(analysis: dict[str, Any]) -> list[str]:
     if analysis.get("segment_s"):
         facts.append(f"analysed {format_span(*analysis['segment_s'], choose_decimals(analysis))}")
     return facts
+
+
+def list_warnings(analysis: dict[str, Any]) -> list[str]:
+    """What stands against an analysis: the parts of its `warning`, and an answer that its scores contradict."""
+    verdict = analysis.get("verdict")
+    doubt = [describe_verdict(verdict)] if verdict and verdict["agree"] is False else []
+    return [*(part for part in analysis.get("warning", "").split(" | ") if part), *doubt]
 
 
 def _count(number: int, noun: str) -> str:
@@ -99,7 +93,7 @@ def draw_timeline(analysis: dict[str, Any], frames: np.ndarray) -> bytes:
     """
     canvas = _Canvas()
     in_event = [
-        any(event["start_s"] <= time_s <= event["end_s"] for event in analysis["events"])
+        any(event["start_s"] <= time_s < event["end_s"] for event in analysis["events"])
         for time_s in analysis["sampled_times_s"]
     ]
     bottom = _draw_header(canvas, analysis)
@@ -278,8 +272,8 @@ def _draw_header(canvas: _Canvas, analysis: dict[str, Any]) -> float:
     canvas.text(LEFT, 66, title, 32, weight="bold")
     canvas.text(LEFT, 98, "   \u00b7   ".join(list_facts(analysis)), 18, MUTED)
     bottom = 118
-    if analysis.get("warning"):
-        lines = _wrap(canvas, analysis["warning"], RIGHT - LEFT - 48, 19)
+    if warnings := list_warnings(analysis):
+        lines = [line for warning in warnings for line in _wrap(canvas, warning, RIGHT - LEFT - 48, 19)]
         height = 26 * len(lines) + 22
         canvas.box(LEFT, bottom + 4, RIGHT, bottom + 4 + height, WARNING_GROUND)
         canvas.box(LEFT, bottom + 4, LEFT + 6, bottom + 4 + height, WARNING)
@@ -307,6 +301,7 @@ def _draw_plot(canvas: _Canvas, analysis: dict[str, Any], in_event: list[bool], 
     plot_top = top + (98 if labels else 56)
     plot_bottom = plot_top + PLOT_HEIGHT
     axis_y = plot_bottom + 62  # below the badges
+    _draw_scale(canvas, threshold_of(analysis), plot_bottom)
     _draw_grid(canvas, start_s, end_s, to_x, plot_top, plot_bottom, axis_y)
     _draw_events(canvas, spans, labels, plot_top, plot_bottom)
 
@@ -335,18 +330,12 @@ def _dense_times_s(analysis: dict[str, Any]) -> np.ndarray:
     return np.interp(analysis["dense_frame_indices"], indices, [known[index] for index in indices])
 
 
-def _split_at_gaps(
-    times_s: np.ndarray, scores: np.ndarray, gaps_s: list[tuple[float, float]]
-) -> list[tuple[np.ndarray, np.ndarray]]:
+def _split_at_gaps(times_s: np.ndarray, scores: np.ndarray, gaps_s: list) -> list[tuple[np.ndarray, np.ndarray]]:
     """Pieces of the curve that no gap of the recording parts. The score before a gap stands until it begins."""
-    pieces, first = [], 0
-    for start_s, _ in gaps_s:
-        after = int(np.searchsorted(times_s, start_s))
-        if first < after:
-            piece = np.append(times_s[first:after], start_s), np.append(scores[first:after], scores[after - 1])
-            pieces.append(piece)
-            first = after
-    return [*pieces, (times_s[first:], scores[first:])] if first < len(times_s) else pieces
+    starts_s = [start_s for start_s, _ in gaps_s]
+    after = np.searchsorted(times_s, starts_s).astype(int)
+    pieces = list(zip(np.split(times_s, after), np.split(scores, after), [[start_s] for start_s in starts_s] + [[]]))
+    return [(np.append(x, end), np.append(y, y[-1:].repeat(len(end)))) for x, y, end in pieces if len(x)]
 
 
 def _envelope(times_s: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -401,11 +390,16 @@ def _place_event_labels(
     return placed
 
 
-def _draw_grid(canvas: _Canvas, start_s: float, end_s: float, to_x, top: float, bottom: float, axis_y: float) -> None:
-    for score in (0.0, 0.5, 1.0):
+def _draw_scale(canvas: _Canvas, threshold: float, bottom: float) -> None:
+    """Lines of the scores 0 and 1, and of the one that makes an event."""
+    for score in {0.0, threshold, 1.0}:
         y = bottom - PLOT_HEIGHT * score
         canvas.line((PLOT_LEFT, RIGHT), (y, y), MUTED if score == 0 else RULE, 1.5, zorder=1.5)
-        canvas.text(PLOT_LEFT - 10, y + 6, f"{score:.3g}", 17, MUTED, ha="right")
+        if score == threshold or abs(score - threshold) * PLOT_HEIGHT >= SCALE_GAP:
+            canvas.text(PLOT_LEFT - 10, y + 6, f"{score:.3g}", 17, MUTED, ha="right")
+
+
+def _draw_grid(canvas: _Canvas, start_s: float, end_s: float, to_x, top: float, bottom: float, axis_y: float) -> None:
     step_s = next((step for step in TICK_STEPS_S if (end_s - start_s) / step <= MAX_TICKS), None)
     if step_s is None:  # days long
         step_s = 86400 * math.ceil((end_s - start_s) / 86400 / MAX_TICKS)

@@ -76,7 +76,7 @@ class TowerFeatures:
         ]
         features = torch.cat(encoded).cpu()  # (unique frames, 1 + patches, vision_hidden_size)
         if not torch.isfinite(features).all():
-            raise StaleFeaturesError(f"{video}: features are not finite in {self.dtype}. Leave --feature_cache out.")
+            raise StaleFeaturesError(f"{video}: features are not finite in {self.dtype}. Leave --feature-cache out.")
         target.parent.mkdir(parents=True, exist_ok=True)
         write_whole(target, save({"features": features.contiguous()}))
 

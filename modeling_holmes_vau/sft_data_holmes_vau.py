@@ -19,7 +19,7 @@ from hivau70k_dataset.reading import read_annotation_files
 from hivau70k_dataset.schema import TASKS, AnnotationError, Instruction
 from hivau70k_dataset.videos import Segment, VideoFolder
 
-from .cli import first_line
+from .base.commands import first_line
 from .feature_cache_holmes_vau import module_digest
 from .files_holmes_vau import write_whole
 from .sampler_holmes_vau import sample_frames
@@ -155,7 +155,7 @@ def read_rows(path: Path) -> list[dict]:
     except (ValueError, OSError) as error:
         raise ValueError(
             f"{path} is missing or damaged: nothing tells the rows of this run and their order. Choose another "
-            "--output_dir."
+            "--output-dir."
         ) from error
 
 
@@ -245,7 +245,7 @@ class FrameRule:
         Raises:
             `ValueError`: If the segment is past the end of the video.
         """
-        check_segment(segment.span_s, reader.num_frames, reader.fps)
+        check_segment(segment.span_s, reader.duration_s, reader.fps)
         plan = plan_frames(reader, self.num_frames, self.frame_stride, segment.span_s)
         whole = (0, reader.num_frames)
         first, count = segment_frame_range(reader.timestamps_s, *segment.span_s) if segment.span_s else whole

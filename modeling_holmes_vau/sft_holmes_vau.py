@@ -13,11 +13,11 @@ from pathlib import Path
 import torch
 from peft import LoraConfig, get_peft_model
 from peft.utils import ModulesToSaveWrapper
-from tqdm import tqdm
 from transformers import BitsAndBytesConfig, InternVLConfig, InternVLForConditionalGeneration, get_scheduler
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from trl import SFTTrainer
 
+from .base.progress import Progress
 from .checkpoint.folder import NATIVE, OURS, readable, told_in_a_line
 from .checkpoint.load import open_folder
 from .configuration_holmes_vau import HolmesVAUConfig
@@ -87,7 +87,7 @@ def four_bits() -> BitsAndBytesConfig:
         `ImportError`: without bitsandbytes.
     """
     if importlib.util.find_spec("bitsandbytes") is None:
-        raise ImportError("--load_in_4bit needs bitsandbytes: pip install bitsandbytes (and a GPU it supports)")
+        raise ImportError("--load-in-4bit needs bitsandbytes: pip install bitsandbytes (and a GPU it supports)")
     return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
@@ -260,7 +260,7 @@ def encode_segments(features, tower, rows: Sequence[dict], process: int = 0, num
     problems = {}
     unique = list({(row["key"], *row["frames"]): row for row in rows}.values())
     quiet = process != 0
-    for row in tqdm(unique[process::num_processes], "features", unit="segment", disable=quiet):
+    for row in Progress(unique[process::num_processes], "features", unit="segment", disable=quiet):
         try:
             features.make(tower, row["path"], row["key"], row["frames"])
         except StaleFeaturesError:  # about the cache, not about a video
@@ -360,7 +360,7 @@ def accumulation_for(global_batch_size: int, per_device: int, processes: int) ->
     at_once = per_device * processes
     if global_batch_size < 1 or global_batch_size % at_once:
         raise ValueError(
-            f"--global_batch_size {global_batch_size} is no multiple of {at_once} (--per_device_train_batch_size "
+            f"--global-batch-size {global_batch_size} is no multiple of {at_once} (--per-device-train-batch-size "
             f"{per_device} in {processes} process(es)). Choose sizes that divide it."
         )
     return global_batch_size // at_once

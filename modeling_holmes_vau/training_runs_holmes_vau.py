@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import shutil
+import sys
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,10 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from safetensors import SafetensorError, safe_open
 from transformers import TrainerCallback
+from trl import TrlParser
 
-from .cli import run_command
+from .base.commands import check_output_folder, first_line, run_command
+from .base.parser import Parser
 from .files_holmes_vau import write_whole
 
 
@@ -24,6 +28,37 @@ logger = logging.getLogger(__name__)
 SETTINGS = "settings.json"
 STATE = "trainer_state.json"
 RESULTS = ("checkpoint", "adapter")  # what a finished run leaves
+
+
+class TrainingParser(Parser, TrlParser):
+    """TRL's parser of dataclasses and `--config`, with mistakes told as our other programs do."""
+
+    def __init__(self, kinds: tuple[type, ...]):
+        super().__init__(kinds)
+        self.add_argument("--help-all", action="help", help="show all options and end")
+
+    def parse_args_and_config(self, args: list[str] | None = None) -> tuple[Any, ...]:
+        """As that of TRL; a configuration that cannot be read is one line."""
+        words = list(sys.argv[1:] if args is None else args)
+        words = [part for word in words for part in (word.split("=", 1) if word.startswith("--config=") else [word])]
+        if words[-1:] == ["--config"]:
+            self.error("argument --config: expected the name of a YAML file")
+        try:
+            return super().parse_args_and_config(words)
+        except yaml.YAMLError as error:
+            file = words[words.index("--config") + 1]
+            raise ValueError(
+                f"--config {file}: not YAML of options, a line each as `seed: 0`: {first_line(error)}"
+            ) from error
+
+
+class TrainerBars:
+    """A base of training arguments: outside a terminal `Trainer` prints its logs and draws no bars."""
+
+    def __post_init__(self):
+        if self.disable_tqdm is None:
+            self.disable_tqdm = not sys.stderr.isatty()
+        super().__post_init__()
 
 
 def run_script(main: Callable[[], Any]) -> int:
@@ -116,7 +151,9 @@ def check_run(output: str | os.PathLike, settings: dict) -> None:
 
     Raises:
         `ValueError`: if the folder holds a run of other settings.
+        [`CommandError`]: if it is a file.
     """
+    check_output_folder(output, "--output-dir")
     output = Path(output)
     held = [*_checkpoints(output), *(output / name for name in RESULTS if (output / name).exists())]
     if not held:
@@ -124,13 +161,13 @@ def check_run(output: str | os.PathLike, settings: dict) -> None:
     if (found := _read_settings(output)) is None:
         problem = f"a damaged {SETTINGS}" if (output / SETTINGS).exists() else f"no {SETTINGS}"
         raise ValueError(
-            f"{output} holds {held[-1].name} but {problem} to tell of what run. Choose another --output_dir."
+            f"{output} holds {held[-1].name} but {problem} to tell of what run. Choose another --output-dir."
         )
     for name, value in json.loads(json.dumps(settings)).items():
         if found.get(name) != value:
             raise ValueError(
                 f"{output} holds a run with {name} {found.get(name)!r}, this one has {value!r}. "
-                "Choose another --output_dir, or delete it."
+                "Choose another --output-dir, or delete it."
             )
 
 

@@ -166,7 +166,7 @@ def holds_idr(packet: bytes, extradata: bytes) -> bool:
 
 class HeaderCheck:
     """Whether the headers in packets of a stream can be read. That of a sound packet always can; that of one
-    overwritten with zeros never, with random bytes hardly ever. It takes a hundredth of the time of decoding."""
+    overwritten with zeros never, with random bytes hardly ever. It takes a few hundredths of the time of decoding."""
 
     def __init__(self, stream):
         name = HEADER_READERS.get(stream.codec_context.name)

@@ -44,7 +44,7 @@ except ImportError:
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_FPS = 30.0  # frames per second of an array that states none
+DEFAULT_FPS = 30.0  # frames per second of a file that states none
 SEEK_GAP_FRAMES = 48  # a jump that saves fewer frames is decoded through
 MAX_THREADS = 8  # more gain little: a frame waits for the frames it refers to
 USUAL = (0.45, 1.9)  # medians; longer intervals between frames are pauses, or a frame is missing
@@ -420,16 +420,18 @@ class ArrayVideo(_Video):
     Args:
         video (`np.ndarray`, `torch.Tensor` or `list`): uint8 RGB of shape `(num_frames, height, width, 3)` or
             `(num_frames, 3, height, width)`; or a list of RGB PIL images or `(height, width, 3)` arrays of one size.
-        fps (`float`, *optional*, defaults to 30.0): Frame rate; frame `i` is at `i / fps` seconds.
+            OpenCV's frames are BGR: pass `frame[..., ::-1]`.
+        fps (`float`, *optional*): Frame rate; frame `i` is at `i / fps` seconds. Without it frames have no times.
 
-    Raises `TypeError` if pixels are not uint8, `ValueError` for no frames or a wrong shape.
+    Raises `TypeError` if pixels are not uint8, `ValueError` for no frames or a wrong shape, and where times are asked
+    for that nothing tells.
     """
 
     path = "<array>"
     backend = "array"
 
-    def __init__(self, video: np.ndarray | torch.Tensor | Sequence, fps: float = DEFAULT_FPS):
-        if not fps > 0:
+    def __init__(self, video: np.ndarray | torch.Tensor | Sequence, fps: float | None = None):
+        if fps is not None and not fps > 0:
             raise ValueError(f"`fps` must be greater than 0 frames per second, got {fps}.")
         if not len(video):
             raise ValueError("`video` has no frames, pass at least one.")
@@ -440,8 +442,25 @@ class ArrayVideo(_Video):
         self.height, self.width = (*np.shape(video[0]), 0, 0)[:2]
         for i in range(1 if isinstance(video, np.ndarray) else len(video)):
             self._frame(i)
-        self.num_frames, self.fps, self.duration_s = len(video), float(fps), len(video) / float(fps)
-        self.timestamps_s = np.arange(self.num_frames) / self.fps
+        self.num_frames, self.fps = len(video), None if fps is None else float(fps)
+
+    def _known_fps(self) -> float:
+        if self.fps is None:
+            raise ValueError(
+                f"The frame rate of these {self.num_frames} frames in memory is not known, so neither are times in "
+                "seconds: pass `fps`, their frames per second."
+            )
+        return self.fps
+
+    @property
+    def duration_s(self) -> float:
+        """When the last frame ends, in seconds."""
+        return self.num_frames / self._known_fps()
+
+    @property
+    def timestamps_s(self) -> np.ndarray:
+        """Time of each frame in seconds, `(num_frames,)`."""
+        return np.arange(self.num_frames) / self._known_fps()
 
     def _frame(self, i: int) -> np.ndarray:
         frame = np.asarray(self._video[i])
@@ -461,8 +480,8 @@ class ArrayVideo(_Video):
 def open_video(
     video, backend: str = "auto", fps: float | None = None, strict: bool = True
 ) -> VideoReader | ArrayVideo:
-    """Open a path ([`VideoReader`], `strict` or not) or a video in memory ([`ArrayVideo`], with `fps`, by default 30.0
-    frames per second); an opened video is returned as it is."""
+    """Open a path ([`VideoReader`], `strict` or not) or a video in memory ([`ArrayVideo`], with `fps`, else without
+    times); an opened video is returned as it is."""
     if isinstance(video, (VideoReader, ArrayVideo)):
         if strict:
             check_sound(video)
@@ -474,5 +493,5 @@ def open_video(
             raise ValueError(f"{video}: got fps={fps}, but a file states its own frame rate. Leave `fps` out.")
         return VideoReader(video, backend, strict=strict)
     if isinstance(video, (np.ndarray, torch.Tensor, list, tuple)):
-        return ArrayVideo(video, DEFAULT_FPS if fps is None else fps)
+        return ArrayVideo(video, fps)
     raise TypeError(f"`video` must be a path, an array or a list of frames, got {type(video).__name__}.")

@@ -1,3 +1,4 @@
+import io
 import json
 import os
 import shutil
@@ -10,7 +11,9 @@ from types import SimpleNamespace
 import pytest
 from safetensors.torch import load_file, save_file
 
+import modeling_holmes_vau
 from modeling_holmes_vau import cli, report_holmes_vau
+from modeling_holmes_vau.checkpoint_holmes_vau import SYNTHETIC_WARNING
 from modeling_holmes_vau.files_holmes_vau import write_whole
 from tests.folders import refuse
 from tests.videos import write_video
@@ -83,7 +86,7 @@ def test_many_videos_and_bad_ones(analyze, clip, tmp_path):
     for bad in ("empty.mp4", "text.mp4", "cut.mp4", "missing.mp4", "folder", "*.nothing"):
         assert sum(bad in line for line in lines) == 1, bad
     assert len(lines) == 6
-    assert all(str(tmp_path / name) in out for name in names) and out.count("answer") == 2
+    assert all(str(tmp_path / name) in out for name in names) and out.count("  answer ") == 2
 
 
 def test_equal_names_get_folders_of_their_own(tmp_path):
@@ -272,7 +275,7 @@ def test_broken_checkpoints_are_one_line(clip, tmp_path, capsys, checkpoint56, k
         device = "nonsense"
     assert cli.main(["analyze", str(clip), "--model", str(folder), "--device", device]) == 1
     (line,) = errors(capsys.readouterr().err)
-    assert str(folder) in line
+    assert (str(folder) if kind != "device" else "--device nonsense") in line
 
 
 @pytest.mark.parametrize(
@@ -302,10 +305,12 @@ def test_bad_models_are_one_line(clip, tmp_path, capsys, kind):
 
 def test_without_model_the_one_in_the_box_is_used(clip, tmp_path, capsys):
     assert cli.main(["analyze", str(clip), "--output", str(tmp_path), "--device", "cpu"]) == 0
-    said = capsys.readouterr().err
-    assert "warning" not in said and "knows synthetic videos alone" in said
+    out, err = capsys.readouterr()
+    assert err.splitlines()[0] == f"warning: {SYNTHETIC_WARNING}" and "for real video pass --model" in err
+    assert f"  warning  {SYNTHETIC_WARNING}\n" in out and out.startswith(f"{clip}\n")
     analysis = json.loads((tmp_path / "clip" / "analysis.json").read_text(encoding="utf-8"))
-    assert analysis["model"] == str(cli.default_checkpoint()) and analysis["answer"]
+    assert analysis["model"] == cli.MINI and analysis["answer"] and analysis["warning"] == SYNTHETIC_WARNING
+    assert SYNTHETIC_WARNING in (tmp_path / "clip" / "report.html").read_text(encoding="utf-8")
 
 
 def test_the_one_in_the_box_is_found_where_it_was_installed(tmp_path, monkeypatch):
@@ -334,11 +339,85 @@ def test_module_runs_as_a_program(clip):
     assert done.returncode == 1 and "Traceback" not in done.stderr and "/nowhere.mp4" in done.stderr
 
 
-def test_clock():
-    assert [cli.clock(s) for s in (0, 5.04, 65.5, 59.99, 3725.2)] == [
-        "0:00.0",
-        "0:05.0",
-        "1:05.5",
-        "1:00.0",
-        "1:02:05.2",
+def test_a_span_may_be_written_as_it_is_printed(analyze, clip):
+    analyses = [
+        json.loads(analyze(clip, "--json", "--segment", *span)[1]) for span in (("2", "6.5"), ("0:02.0", "0:06.5"))
     ]
+    assert analyses[0]["segment_s"] == analyses[1]["segment_s"] == pytest.approx([2.0, 6.5], abs=0.04)
+
+
+def test_the_threshold_makes_the_events(analyze, clip, tmp_path):
+    """The one that keeps an event going is scaled with it, and a report of another threshold is kept."""
+    scores = json.loads(analyze(clip, "--json")[1])["scores"]
+    low = round(0.9 * min(scores), 4)
+    _, out, _ = analyze(clip, "--json", "--threshold", low, "--output", tmp_path)
+    analysis = json.loads(out)
+    rule = analysis["event_rule"]
+    assert rule["threshold"] == low and rule["low_threshold"] == pytest.approx(0.6 * low)
+    assert [[event["start_s"], event["end_s"]] for event in analysis["events"]] == [[0.0, 10.0]]
+    _, out, _ = analyze(clip, "--json", "--threshold", "1", "--output", tmp_path)
+    assert json.loads(out)["events"] == [] and (tmp_path / "clip-2" / "report.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--prompt", ""], "--prompt is empty"),
+        (["--prompt", " \n"], "--prompt is empty"),
+        (["--prompt", "a", "--prompt", "b"], "--prompt is there 2 times"),
+        (["--prompt", "What is in <video>?"], "--prompt holds <video>, which stands for pictures"),
+        (["--threshold", "1.5"], "--threshold must be a score above 0 and at most 1, got 1.5"),
+        (["--threshold", "nan"], "--threshold must be a score"),
+        (["--segment", "6", "0:05"], "--segment 0:06.0 0:05.0: the end must lie behind the start"),
+        (["--device", "cuda:7"], "--device cuda:7: "),
+        (["--output", "{clip}"], "--output {clip}: is a file; pass a folder"),
+        (["--output", "{clip}/below"], "--output {clip}/below: {clip} is a file; pass a folder"),
+    ],
+)
+def test_what_an_option_cannot_be_is_one_line(clip, checkpoint56, capsys, arguments, said):
+    given = ["analyze", str(clip), "--model", str(checkpoint56), *(word.format(clip=clip) for word in arguments)]
+    assert cli.main(given) == 1
+    (line,) = errors(capsys.readouterr().err)
+    assert line.startswith(f"error: {said.format(clip=clip)}")
+
+
+def test_addresses_are_told_from_files(analyze, clip):
+    status, out, err = analyze("rtsp://camera/1", "https://host/a*.mp4", clip)
+    assert status == 1 and str(clip) in out
+    assert errors(err) == [
+        "error: rtsp://camera/1: a live stream: record some of it to a file first and pass that",
+        "error: https://host/a*.mp4: a URL: download it first and pass the path of the file",
+    ]
+
+
+@pytest.mark.parametrize("with_output", [True, False])
+def test_many_failures_are_five_lines_and_a_file(analyze, clip, tmp_path, with_output):
+    folder, output = tmp_path / "videos", tmp_path / "out"
+    folder.mkdir()
+    bad = [folder / f"{number}.mp4" for number in range(8)]
+    for path in bad:
+        path.touch()
+    shutil.copy(clip, folder / "3b.mp4")
+    status, out, err = analyze(folder, *(["--output", output] if with_output else []))
+    assert status == 1 and "3b.mp4" in out and "4 of 9: " in err and "9 of 9: " in err
+    lines = errors(err)
+    told = bad[:5] if with_output else bad
+    assert all(str(path) in line for path, line in zip(told, lines, strict=False))
+    if with_output:
+        assert lines[5:] == [f"error: 3 more: see {output / 'errors.txt'}"]
+        listed = (output / "errors.txt").read_text(encoding="utf-8").splitlines()
+        assert len(listed) == 8 and all(str(path) in line for path, line in zip(bad, listed, strict=True))
+    else:
+        assert len(lines) == 8
+
+
+def test_it_runs_where_stdout_is_no_file(clip, monkeypatch):
+    """As in a notebook."""
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    assert cli.main(["convert", "--checkpoint", "/nowhere", "--output", "/nowhere"]) == 1
+
+
+def test_the_version(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(["--version"])
+    assert capsys.readouterr().out == f"holmes-vau {modeling_holmes_vau.__version__}\n"

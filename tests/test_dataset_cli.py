@@ -139,3 +139,20 @@ def test_it_runs_as_a_module(tmp_path):
     argv = [sys.executable, "-m", "hivau70k_dataset", "stats", "--annotations", str(write_release(tmp_path))]
     run = subprocess.run(argv, capture_output=True, text=True, cwd=Path(__file__).parents[1])
     assert run.returncode == 0 and "2 annotated videos" in run.stdout
+
+
+def test_of_many_missing_videos_cut_names_five_and_a_file(to_cut, tmp_path, capsys):
+    source, videos = to_cut
+    path = source / "raw_annotations" / "ucf_database_test.json"
+    records = json.loads(path.read_text(encoding="utf-8"))
+    write_json(path, {f"Arson10{number}_x264": records["Arson101_x264"] for number in range(2, 9)})
+    output = tmp_path / "out"
+    given = ["--annotations", str(source), "--videos", str(videos), "--output", str(output)]
+    assert main(["cut", *given, "--workers", "1"]) == 1
+    captured = capsys.readouterr()
+    names = [f"missing: ucf-crime/videos/test/Arson10{number}_x264.mp4" for number in range(2, 9)]
+    assert captured.err.splitlines() == [*names[:5], f"2 more: see {output / 'errors.txt'}"]
+    assert (output / "errors.txt").read_text(encoding="utf-8").splitlines() == names
+    assert "7 videos missing" in captured.out
+    assert main(["cut", *given[:-1], str(path)]) == 1
+    assert capsys.readouterr().err == f"error: --output {path}: is a file; pass a folder\n"

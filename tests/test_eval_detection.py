@@ -9,18 +9,20 @@ import subprocess
 import sys
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from eval import detection
+from eval import detection, detection_report
 from eval.settings import sole_run
 from hivau70k_dataset.ground_truth import FrameAnnotation, read_ucf_annotation
 from modeling_holmes_vau import find_events
 from modeling_holmes_vau.video_processing_holmes_vau import resize_frames
 from modeling_holmes_vau.video_reader_holmes_vau import open_video
 from tests.annotations import write_json
+from tests.numbered_videos import write
 from tests.videos import write_video
 
 
@@ -262,6 +264,28 @@ def filmed(tmp_path) -> dict[str, Path]:
 def run_model(model: Path, filmed: dict[str, Path], *options: str) -> int:
     pairs = [(f"--{name}", str(value)) for name, value in {"model": model, "device": "cpu", **filmed}.items()]
     return detection.main([*(arg for pair in pairs for arg in pair), *options])
+
+
+def test_events_of_a_recording_with_a_gap_are_on_its_clock(filmed, checkpoint56):
+    """100 frames, the second half an hour after the first, the event in it."""
+    path = filmed["videos"] / "ucf-crime" / "videos" / "test" / "Arson1_x264.mp4"
+    write(path, 100, ticks=[*range(0, 200, 4), *range(324_000, 324_200, 4)])
+    annotations = hivau(Arson1_x264=(100, 22.5, ["Arson"], [[3600.0, 3601.0]]), Normal_1_x264=(40, 25.0, [], []))
+    write_json(filmed["annotations"] / "raw_annotations" / "ucf_database_test.json", annotations)
+    assert run_model(checkpoint56, filmed) == 0
+    tests = detection._read_hivau(str(filmed["annotations"]), "test")
+    scores = detection.read_scores(filmed["output"] / "scores" / "Arson1_x264.npz")
+    assert scores.times_s[49:51].tolist() == pytest.approx([196 / 90, 3600.0])
+    args = SimpleNamespace(length="frames", interval_end="exclusive")
+    video = detection._counted_video(tests["Arson1_x264"], scores, 100, args)
+    assert np.flatnonzero(video.labels).tolist() == [*range(50, 73)] and video.spans == [(50, 73)]
+    (span_s,) = detection_report._spans_s(video)
+    assert span_s == pytest.approx([3600.0, 3601.0], abs=0.03)
+    events = detection_report._events_of_frames(video, np.ones(100))
+    assert [event[:2] for event in events] == [
+        [0.0, pytest.approx(200 / 90, abs=0.01)],
+        [pytest.approx(3600), pytest.approx(3600 + 200 / 90, abs=0.01)],
+    ]
 
 
 def test_scores_of_a_model(filmed, checkpoint56, model56, processor56, capsys):

@@ -16,6 +16,7 @@ from tests.videos import write_video
 SHIPPED = {
     "configuration_holmes_vau.py",
     "decoding_holmes_vau.py",
+    "judgement_holmes_vau.py",
     "modeling_holmes_vau.py",
     "pipeline_holmes_vau.py",
     "processing_holmes_vau.py",

@@ -7,9 +7,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save
 
+from hivau70k_dataset.schema import Event, VideoAnnotation
 from modeling_holmes_vau import VideoReadError
 from modeling_holmes_vau.feature_cache_holmes_vau import FeatureCache, StaleFeaturesError
+from tests.numbered_videos import write
 from tests.videos import write_video
+from train_scorer import label_frames
 
 
 NAME = "mine/videos/train/a.mp4"
@@ -34,6 +37,20 @@ def test_features_are_the_class_tokens_the_scorer_sees(cache, video, model56, pr
     with torch.no_grad():
         expected = model56.encode_frames(dense)[:, 0]
     torch.testing.assert_close(loaded.features, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_times_are_kept_where_frame_numbers_are_no_clock(cache, video, tmp_path):
+    cache.extract(NAME, video)
+    assert cache.load(NAME).times_s is None
+    ticks = [*range(0, 160, 4)] + [*range(324_000, 324_160, 4)]  # stands still for an hour
+    cache.extract("mine/videos/train/gap.mp4", write(tmp_path / "gap.mp4", 80, ticks=ticks))
+    loaded = cache.load("mine/videos/train/gap.mp4")
+    assert loaded.times_s.shape == (80,) and loaded.times_s[40] == 3600 and loaded.fps == pytest.approx(22.5)
+    event = Event(3600.5, 3601.0, (), "Fire")
+    entry = VideoAnnotation("gap", "mine", "train", 80, loaded.fps, ("Fire",), (event,), "Fire")
+    labels = label_frames(entry, loaded, "frame")
+    first, stop = (loaded.times_s < time_s for time_s in (3600.5, 3601.0))
+    assert labels.nonzero()[0].tolist() == list(range(int(first.sum()), int(stop.sum()))) and labels.sum() == 11
 
 
 def test_what_is_there_is_not_made_again(cache, video, monkeypatch):

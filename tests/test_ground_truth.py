@@ -1,4 +1,5 @@
 import doctest
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,12 +12,13 @@ from hivau70k_dataset.ground_truth import (
     frame_labels,
     frame_span,
     hivau_frame_annotations,
+    on_clock,
     read_ucf_annotation,
     read_xd_annotation,
     temporal_iou,
 )
 from hivau70k_dataset.reading import read_annotation_files
-from hivau70k_dataset.schema import AnnotationError
+from hivau70k_dataset.schema import AnnotationError, Event, VideoAnnotation
 from tests.annotations import write_release
 
 
@@ -118,7 +120,7 @@ def test_spans_past_the_end(span, fps, fits):
     if fps:
         said = f"{span[0] / fps:.1f} to {span[1] / fps:.1f} s is past the end of the video .10.0 s, 100 frames;"
         with pytest.raises(ValueError, match="is past the end of the video"):
-            check_segment((span[0] / fps, span[1] / fps), 100, fps)
+            check_segment((span[0] / fps, span[1] / fps), 100 / fps, fps)
     with pytest.raises(ValueError, match=said):
         check_spans(annotation, 100, fps)
 
@@ -152,6 +154,18 @@ def test_hivau_events_in_frames(tmp_path):
     assert normal.spans == ()  # its ordinary stretches are no anomaly
 
 
+def test_events_on_the_clock_of_a_recording_with_a_gap():
+    times_s = np.append(np.arange(100) / 10, 3600 + np.arange(100) / 10)  # stood still from 10 s on
+    event = Event(5.0, 8.0, (), "Fire")
+    entry = VideoAnnotation("gate", "mine", "train", 200, 10.0, ("Fire",), (event,), "Fire")
+    late = replace(entry, events=(event, Event(3601.0, 3604.5, (), "Fire"), Event(3609.95, 3610.5, (), "Fire")))
+    assert on_clock(late, times_s, 10.0).spans == ((50, 80), (110, 145), (200, 201))
+    for past in ((3610.0, 3611.0), (3605.0, 3612.0)):
+        with pytest.raises(ValueError, match="is past the end of the video .3610.0 s"):
+            on_clock(replace(entry, events=(Event(*past, (), "Fire"),)), times_s, 10.0)
+    assert on_clock(replace(entry, labels=()), times_s, 10.0).spans == ()
+
+
 def test_released_spans_fit_their_videos(ground_truth, released):
     late = []
     for entry in read_ucf_annotation(ground_truth / "ucf_annotation_with_frames.txt").values():
@@ -162,7 +176,7 @@ def test_released_spans_fit_their_videos(ground_truth, released):
     for entry in entries:
         late += sum(event.end_s > entry.duration_s for event in entry.events)
         for _, _, _, span_s in entry.segments():
-            check_segment(span_s, entry.n_frames, entry.fps)
+            check_segment(span_s, entry.duration_s, entry.fps)
     assert late == 6
 
 

@@ -162,7 +162,7 @@ def test_code_is_not_asked_about_before_the_format_is_known(original56, native, 
     for folder, of_training, of_evaluation in (
         (original, "holmes-vau convert --checkpoint", "holmes-vau convert --checkpoint"),
         (own, "expected a checkpoint of type holmes_vau, got 'internvl'", "cannot be used"),
-        (strange, "expected a checkpoint of type holmes_vau, got 'strange'", "--trust_remote_code runs it"),
+        (strange, "expected a checkpoint of type holmes_vau, got 'strange'", "--trust-remote-code runs it"),
     ):
         with pytest.raises(ValueError, match=of_training):
             train_scorer.main(small_training(folder, tmp_path, output_dir=tmp_path / "out"))

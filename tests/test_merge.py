@@ -11,7 +11,12 @@ from transformers import AutoModel, AutoProcessor, InternVLConfig, InternVLForCo
 
 from modeling_holmes_vau import HolmesVAUForConditionalGeneration, cli
 from modeling_holmes_vau.checkpoint.weights import language_digest
-from modeling_holmes_vau.checkpoint_holmes_vau import UNTRAINED_LANGUAGE_WARNING
+from modeling_holmes_vau.checkpoint_holmes_vau import (
+    SYNTHETIC_LANGUAGE_WARNING,
+    SYNTHETIC_SCORER_WARNING,
+    SYNTHETIC_WARNING,
+    UNTRAINED_LANGUAGE_WARNING,
+)
 from modeling_holmes_vau.merge_holmes_vau import _store_half, copy_companions, write_adapter_notes
 from modeling_holmes_vau.sft_holmes_vau import lora_config
 
@@ -84,7 +89,21 @@ def test_values_beyond_16_bits_are_not_halved(tmp_path):
         _store_half(tmp_path)
 
 
-def test_the_language_model_is_trained_then(adapter, checkpoint56, tmp_path):
+@pytest.mark.parametrize(
+    ("before", "on_synthetic", "after"),
+    [
+        (UNTRAINED_LANGUAGE_WARNING, False, None),
+        (UNTRAINED_LANGUAGE_WARNING, True, SYNTHETIC_LANGUAGE_WARNING),
+        (SYNTHETIC_WARNING, False, SYNTHETIC_SCORER_WARNING),
+        (SYNTHETIC_WARNING, True, SYNTHETIC_WARNING),
+        (None, True, None),
+    ],
+)
+def test_the_language_model_is_trained_then(adapter, checkpoint56, tmp_path, before, on_synthetic, after):
+    tuned = tmp_path / "adapter"
+    shutil.copytree(adapter, tuned)
+    notes = json.loads((tuned / "training.json").read_text())
+    (tuned / "training.json").write_text(json.dumps({**notes, "synthetic": on_synthetic}))
     base = tmp_path / "base"
     base.mkdir()
     for path in checkpoint56.iterdir():
@@ -92,10 +111,11 @@ def test_the_language_model_is_trained_then(adapter, checkpoint56, tmp_path):
             (base / path.name).symlink_to(path)
     config = json.loads((base / "config.json").read_text())
     (base / "config.json").unlink()
-    (base / "config.json").write_text(json.dumps({**config, "warning": UNTRAINED_LANGUAGE_WARNING}))
+    (base / "config.json").write_text(json.dumps({**config, "warning": before}))
     output = tmp_path / "merged"
-    assert cli.main(["merge", "--adapter", str(adapter), "--base", str(base), "--output", str(output)]) == 0
-    assert json.loads((output / "config.json").read_text()).get("warning") is None
+    assert cli.main(["merge", "--adapter", str(tuned), "--base", str(base), "--output", str(output)]) == 0
+    assert json.loads((output / "config.json").read_text()).get("warning") == after
+    assert (f"**Warning**: {after}." in (output / "README.md").read_text()) == (after is not None)
 
 
 def test_a_native_base_stays_native(model56, processor56, tmp_path):

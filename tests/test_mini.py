@@ -15,6 +15,7 @@ from hivau70k_dataset import render_miniature
 from hivau70k_dataset.labels import parse_judgement
 from hivau70k_dataset.videos import VideoFolder
 from modeling_holmes_vau import cli
+from modeling_holmes_vau.checkpoint_holmes_vau import SYNTHETIC_WARNING
 from modeling_holmes_vau.cli import default_checkpoint
 from modeling_holmes_vau.pipeline_holmes_vau import analyze_video
 from tests.annotations import write_json
@@ -40,7 +41,7 @@ def demo(tmp_path_factory):
 def test_it_is_small_and_complete():
     folder = default_checkpoint()
     assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 15e6
-    assert json.loads((folder / "config.json").read_text()).get("warning") is None
+    assert json.loads((folder / "config.json").read_text())["warning"] == SYNTHETIC_WARNING
     assert {path.stem for path in (folder / "logs").iterdir()} >= {"vision", "scorer", "captions", "sft"}
     model, loaded = AutoModel.from_pretrained(folder, trust_remote_code=True, output_loading_info=True)
     assert not loaded["missing_keys"] and not loaded["unexpected_keys"] and model.dtype == torch.float32
@@ -61,8 +62,9 @@ def test_the_card_is_made_of_the_run(tmp_path, capsys):
     run, output = tmp_path / "run", tmp_path / "checkpoints" / "mini"
     merged, box = run / "merged", default_checkpoint()
     merged.mkdir(parents=True)
-    for name in ("config.json", "processor_config.json"):
-        shutil.copy(box / name, merged / name)
+    shutil.copy(box / "processor_config.json", merged)
+    config = json.loads((box / "config.json").read_text())
+    write_json(merged / "config.json", {**config, "warning": None})  # of a run begun before there was one
     save_file({"weight": torch.zeros(500_000, dtype=torch.float16)}, merged / "model.safetensors")
     for log in mini_card.LOGS.values():
         (run / log).parent.mkdir(exist_ok=True)
@@ -100,6 +102,8 @@ def test_the_card_is_made_of_the_run(tmp_path, capsys):
     assert "| event analysis, CIDEr | 1.500 [1.400, 1.600] | 0.250 [0.150, 0.350] |" in card
     assert "0.5 million weights" in card and "7 train videos" in card and "On the 5 test videos" in card
     assert {path.stem for path in (output / "logs").iterdir()} == set(mini_card.LOGS)
+    assert f'"{SYNTHETIC_WARNING}"' in card
+    assert json.loads((output / "config.json").read_text())["warning"] == SYNTHETIC_WARNING
     assert not (output / "old.txt").exists()
     save_file({"weight": torch.zeros(8_000_000, dtype=torch.float16)}, merged / "model.safetensors")
     with pytest.raises(SystemExit, match="MB, allowed are 15"):

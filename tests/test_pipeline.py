@@ -110,7 +110,8 @@ def test_fields(model56, processor56, video):
     )
     assert list(analysis) == [
         "video", "fps", "num_frames", "duration_s", "dense_frame_indices", "dense_times_s", "scores", "events",
-        "sampled_frame_indices", "sampled_times_s", "sampler", "prompt", "answer", "model", "seconds",
+        "event_rule", "sampled_frame_indices", "sampled_times_s", "sampler", "prompt", "answer", "verdict", "model",
+        "seconds",
     ]  # fmt: skip
     assert (analysis["video"], analysis["num_frames"]) == (str(video), 700)
     assert analysis["fps"] == pytest.approx(25) and analysis["duration_s"] == pytest.approx(28)
@@ -163,14 +164,14 @@ def test_a_calm_video(checkpoint56, processor56):
     """Scores near zero, where the original raises TypeError."""
     model = HolmesVAUForConditionalGeneration.from_pretrained(checkpoint56)
     model.anomaly_scorer.classifier[2].bias.data.fill_(-99.0)
-    calm = analyze_video(moving_square(600), model, processor56, max_new_tokens=2)
+    calm = analyze_video(moving_square(600), model, processor56, fps=30, max_new_tokens=2)
     assert max(calm["scores"]) < 1e-3 and calm["events"] == []
     assert calm["sampled_frame_indices"][0] == 0 and calm["sampled_frame_indices"][-1] == 592
 
 
 @pytest.mark.parametrize("length", [1, 3])
 def test_a_tiny_video(model56, processor56, length):
-    tiny = analyze_video(moving_square(length), model56, processor56, max_new_tokens=2)
+    tiny = analyze_video(moving_square(length), model56, processor56, fps=30, max_new_tokens=2)
     assert len(tiny["scores"]) == 1 and len(tiny["sampled_frame_indices"]) == 12
     assert set(tiny["sampled_frame_indices"]) <= set(range(length)) and tiny["sampler"] == "middle"
 

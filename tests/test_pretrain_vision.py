@@ -66,7 +66,7 @@ def test_targets_and_frames(mini, monkeypatch):
 def test_clips_past_the_end_are_refused(mini):
     folder, videos = mini
     late = replace(videos[0].events[0], clips=(replace(videos[0].events[0].clips[0], end_s=4000.0),))
-    with pytest.raises(ValueError, match="to 4000 s is past its end"):
+    with pytest.raises(ValueError, match="to 4000.0 s is past the end of the video"):
         pretraining.read_frames([replace(videos[0], events=(late,)), *videos[1:]], VideoFolder(folder), 4, 16)
 
 

@@ -6,7 +6,6 @@ import shlex
 from pathlib import Path
 
 import pytest
-from trl import TrlParser
 
 import train_scorer
 import train_sft
@@ -15,6 +14,7 @@ from eval.reasoning import build_parser as reasoning_parser
 from hivau70k_dataset.cli import build_parser as dataset_parser
 from modeling_holmes_vau.cli import build_parser as model_parser
 from modeling_holmes_vau.pretrain_vision_holmes_vau import build_parser as pretraining_parser
+from modeling_holmes_vau.training_runs_holmes_vau import TrainingParser
 
 
 ROOT = Path(__file__).parents[1]
@@ -70,14 +70,14 @@ def test_commands_of_the_scripts(program, line, tmp_path):
         return
     if "..." in words:  # what is as before
         words.remove("...")
-        words += ["--model", "base", "--annotations", "a", "--videos", "v", "--output_dir", str(tmp_path)]
-    if "--output_dir" not in words:
-        words += ["--output_dir", str(tmp_path)]
+        words += ["--model", "base", "--annotations", "a", "--videos", "v", "--output-dir", str(tmp_path)]
+    if "--output-dir" not in words:
+        words += ["--output-dir", str(tmp_path)]
     if "--config" in words:
         words[words.index("--config") + 1] = str(ROOT / words[words.index("--config") + 1])
-    if "--use_cpu" not in words:
-        words += ["--use_cpu", "true"]
-    args, _ = TrlParser(TRAINING[program]).parse_args_and_config(words)
+    if "--use-cpu" not in words:
+        words += ["--use-cpu", "true"]
+    args, _ = TrainingParser(TRAINING[program]).parse_args_and_config(words)
     assert args.model == given.get("--model", "base")
 
 

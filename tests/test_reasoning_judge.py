@@ -341,7 +341,7 @@ def test_key_of_the_endpoint(judge, tmp_path, monkeypatch):
         (["--limit", "0"], "--limit 0: must be 1 or more"),
         (["--concurrency", "0"], "--concurrency 0: must be 1 or more"),
         (["--timeout", "0"], "`timeout_s` must be above 0"),
-        (["--api_key_env", "NO_SUCH_KEY"], "--api_key_env NO_SUCH_KEY: no such environment variable"),
+        (["--api_key_env", "NO_SUCH_KEY"], "--api-key-env NO_SUCH_KEY: no such environment variable"),
         (["--output", "{tmp}/a.jsonl"], "is a file; pass a folder"),
         (["--endpoint", "nowhere"], "got 'nowhere'"),
     ],

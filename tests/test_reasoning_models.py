@@ -155,7 +155,7 @@ def test_a_question_that_a_rival_takes_for_a_picture_has_an_error(rivals, segmen
 
 
 def test_what_a_processor_does_not_take_is_told_at_once(rivals):
-    with pytest.raises(CommandError, match="cannot take a picture and a question.*--processor_kwargs"):
+    with pytest.raises(CommandError, match="cannot take a picture and a question.*--processor-kwargs"):
         load(rivals["llava"], processor_kwargs={"size": "big"})
 
 

@@ -346,7 +346,7 @@ def test_predictions_that_cannot_be_scored(tmp_path, annotations, content, messa
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--baselines_only", "--output", "{tmp}/o"], "--baselines_only: pass --annotations"),
+        (["--baselines_only", "--output", "{tmp}/o"], "--baselines-only: pass --annotations"),
         (["--predictions", "p"], "--predictions: pass --output"),
         (["--baselines_only", "--annotations", "{annotations}", "--against", "p"], "--against: pass --predictions"),
         (["--predictions", "p", "--output", "{file}"], "is a file; pass a folder"),

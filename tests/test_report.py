@@ -6,6 +6,7 @@ import re
 import sys
 import warnings
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import matplotlib
 import numpy as np
@@ -191,6 +192,17 @@ def test_frames_inside_an_event_are_marked():
     assert count_close(open_png(inside), drawing.EVENT) > count_close(open_png(outside), drawing.EVENT) + 5000
 
 
+def test_a_frame_at_which_an_event_is_over_is_outside_it():
+    last = make_analysis()["sampled_times_s"][-1]
+
+    def marked(end_s: float) -> int:
+        return count_close(
+            open_png(draw_timeline(make_analysis(events=((1.0, end_s, 0.9),)), make_frames())), drawing.EVENT
+        )
+
+    assert marked(last + 1e-6) > marked(last) + 1000
+
+
 def test_nothing_found_one_frame_and_repeats(tmp_path):
     calm = make_analysis(events=())
     source = write_report(calm, make_frames(), tmp_path)["report"].read_text(encoding="utf-8")
@@ -367,3 +379,22 @@ def test_bad_arguments_are_refused(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(NotADirectoryError, match="must be a folder"):
         write_report(make_analysis(), make_frames(), tmp_path / "file")
+
+
+def test_the_line_of_the_threshold_is_that_of_the_analysis():
+    """Rows of the plot that are a line from left to right: 0, 1 and the score that makes an event."""
+
+    def scale_rows(analysis) -> list[int]:
+        texts = []
+        canvas = SimpleNamespace(
+            line=lambda xs, ys, *args, **kwargs: texts.append(ys[0]), text=lambda *args, **kwargs: None
+        )
+        drawing._draw_scale(canvas, drawing.threshold_of(analysis), 1000.0)
+        return sorted(texts)
+
+    rule = {"threshold": 0.25, "low_threshold": 0.15, "min_length_s": 1.0}
+    height = drawing.PLOT_HEIGHT
+    assert scale_rows(make_analysis()) == [1000 - height, 1000 - height / 2, 1000]
+    assert scale_rows(make_analysis(event_rule=rule)) == [1000 - height, 1000 - height / 4, 1000]
+    drawn, usual = (draw_timeline(make_analysis(**given), make_frames()) for given in ({"event_rule": rule}, {}))
+    assert drawn != usual

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from trl import TrlParser
 
 import train_scorer
 from eval import detection
+from hivau70k_dataset import schema
 from hivau70k_dataset.cli import main as run_dataset
 from modeling_holmes_vau import (
     AnomalyScorer,
@@ -25,6 +25,9 @@ from modeling_holmes_vau import (
     feature_cache_holmes_vau,
 )
 from modeling_holmes_vau.checkpoint_holmes_vau import (
+    SYNTHETIC_LANGUAGE_WARNING,
+    SYNTHETIC_SCORER_WARNING,
+    SYNTHETIC_WARNING,
     UNTRAINED_BUT_VISION_WARNING,
     UNTRAINED_LANGUAGE_WARNING,
     UNTRAINED_SCORER_WARNING,
@@ -330,18 +333,50 @@ def test_missing_videos_are_named_and_left_out(argv, data, tmp_path, caplog):
     assert "1 of 8 videos are left out" in caplog.text
 
 
+def test_of_many_missing_videos_a_file_has_the_names(argv, data, tmp_path, caplog):
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos" / "other.mp4").touch()
+    args, training_args = train_scorer.TrainingParser(
+        (train_scorer.ScorerArguments, train_scorer.ScorerTrainingArguments)
+    ).parse_args_and_config(argv("out", videos=tmp_path / "videos", features_dir=tmp_path / "features"))
+    parts = train_scorer.load_checkpoint(args, training_args)
+    assert train_scorer.read_videos(args, *parts, output=tmp_path) == ([], [])
+    lines = (tmp_path / "errors.txt").read_text(encoding="utf-8").splitlines()
+    annotated = [entry.whole_path for entry in train_scorer.read_annotation_files(args.annotations).annotations]
+    assert lines == [f"left out: {path}: not under the folder of videos" for path in annotated] and len(lines) == 8
+    assert [record.getMessage() for record in caplog.records][-7:] == [
+        *lines[:5],
+        f"3 more: see {tmp_path / 'errors.txt'}",
+        "8 of 8 videos are left out",
+    ]
+
+
 @pytest.mark.parametrize(
-    ("before", "after"),
+    ("before", "on_synthetic", "after"),
     [
-        (UNTRAINED_SCORER_WARNING, None),
-        (UNTRAINED_BUT_VISION_WARNING, UNTRAINED_LANGUAGE_WARNING),
-        ("random weights", "random weights"),
+        (UNTRAINED_SCORER_WARNING, False, None),
+        (UNTRAINED_BUT_VISION_WARNING, False, UNTRAINED_LANGUAGE_WARNING),
+        (SYNTHETIC_WARNING, False, SYNTHETIC_LANGUAGE_WARNING),
+        (SYNTHETIC_WARNING, True, SYNTHETIC_WARNING),
+        (None, True, SYNTHETIC_SCORER_WARNING),
+        ("random weights", False, "random weights"),
     ],
 )
-def test_the_warning_says_what_is_still_untrained(model56, processor56, tmp_path, monkeypatch, before, after):
+def test_the_warning_says_what_is_still_untrained(
+    model56, processor56, tmp_path, monkeypatch, before, on_synthetic, after
+):
     monkeypatch.setattr(model56.config, "warning", before)
-    train_scorer.save(model56, processor56, tmp_path)
+    train_scorer.save(model56, processor56, tmp_path, on_synthetic, from_scratch=True)
     assert json.loads((tmp_path / "checkpoint" / "config.json").read_text()).get("warning") == after
+
+
+def test_what_was_trained_on_tells_the_warning(argv, model56, tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(train_scorer, "save", lambda model, processor, output, *told_of: told.append(told_of))
+    train_scorer.main(argv("out", max_steps=1))
+    monkeypatch.setattr(schema, "SYNTHETIC_SOURCE", "ucf-crime")
+    train_scorer.main(argv("other", max_steps=1))
+    assert told == [(False, True), (True, True)]
 
 
 def test_spans_lie_where_their_seconds_are(argv, data, checkpoint56, tmp_path, caplog):
@@ -352,7 +387,7 @@ def test_spans_lie_where_their_seconds_are(argv, data, checkpoint56, tmp_path, c
     labels = []
     for annotations in (data / "annotations", tmp_path / "annotations"):
         given = argv("out", annotations=annotations)
-        args, training_args = TrlParser(
+        args, training_args = train_scorer.TrainingParser(
             (train_scorer.ScorerArguments, train_scorer.ScorerTrainingArguments)
         ).parse_args_and_config(given)
         videos, _ = train_scorer.read_videos(args, *train_scorer.load_checkpoint(args, training_args))
@@ -362,7 +397,7 @@ def test_spans_lie_where_their_seconds_are(argv, data, checkpoint56, tmp_path, c
 
 
 def read_videos(given: list[str]):
-    args, training_args = TrlParser(
+    args, training_args = train_scorer.TrainingParser(
         (train_scorer.ScorerArguments, train_scorer.ScorerTrainingArguments)
     ).parse_args_and_config(given)
     return train_scorer.read_videos(args, *train_scorer.load_checkpoint(args, training_args))
@@ -440,7 +475,7 @@ def evaluate_with(aucs):
     [
         ({"loss_weights": "5"}, "must be a JSON object of numbers, got 5"),
         ({"loss_weights": '{"kl": "x"}'}, "must be a JSON object of numbers"),
-        ({"max_snippets": 0}, "--max_snippets 0 .* expected at least 1"),
+        ({"max_snippets": 0}, "--max-snippets 0 .* expected at least 1"),
         ({"validation_share": 1.5}, "a share between 0 and 1"),
         ({"eval_strategy": "no", "load_best_model_at_end": False, "patience": 1}, "pass --patience 0, or leave"),
         ({"model": "{llama}"}, "expected a checkpoint of type holmes_vau, got 'llama'"),
@@ -463,7 +498,7 @@ def test_a_full_disk_is_no_fault_of_the_video(argv, tmp_path, monkeypatch):
 
     monkeypatch.setattr(feature_cache_holmes_vau, "write_whole", write_whole)
     given = argv("out", features_dir=tmp_path / "features")
-    args, training_args = TrlParser(
+    args, training_args = train_scorer.TrainingParser(
         (train_scorer.ScorerArguments, train_scorer.ScorerTrainingArguments)
     ).parse_args_and_config(given)
     with pytest.raises(ValueError, match="cannot be written: No space left on device. Choose another folder"):
@@ -471,7 +506,9 @@ def test_a_full_disk_is_no_fault_of_the_video(argv, tmp_path, monkeypatch):
 
 
 def test_the_weight_of_video_labels_can_be_given(argv):
-    parse = TrlParser((train_scorer.ScorerArguments, train_scorer.ScorerTrainingArguments)).parse_args_and_config
+    parse = train_scorer.TrainingParser(
+        (train_scorer.ScorerArguments, train_scorer.ScorerTrainingArguments)
+    ).parse_args_and_config
     for given, expected in ((None, train_scorer.PRESETS["default"].frame), ('{"video": 0.25}', 0.25)):
         changes = {"supervision": "video"} | ({"loss_weights": given} if given else {})
         args, _ = parse(argv("out", **changes))

@@ -77,7 +77,7 @@ def losses(folder: Path) -> dict[int, float]:
 
 
 def parse(words: list[str]):
-    args, training_args = train_sft.TrlParser(
+    args, training_args = train_sft.TrainingParser(
         (train_sft.SFTArguments, train_sft.SFTTrainingArguments)
     ).parse_args_and_config(words)
     train_sft.check_arguments(args, training_args)
@@ -230,6 +230,7 @@ def test_lora_learns_a_batch_by_heart_and_moves_nothing_else(argv, checkpoint56,
     # The base in the merged checkpoint is what it was, but for the seven projections.
     from modeling_holmes_vau.merge_holmes_vau import merge
 
+    assert json.loads((out / "adapter" / "training.json").read_text())["synthetic"] is False
     merged = load_file(merge(out / "adapter", tmp_path / "merged") / "model.safetensors")
     base = load_file(checkpoint56 / "model.safetensors")
     moved = {name for name in base if not torch.equal(base[name], merged[name])}
@@ -268,6 +269,7 @@ def test_full_training_learns_a_batch_by_heart_and_leaves_tower_and_scorer(argv,
     parts = ("model.language_model.", "model.multi_modal_projector.", "lm_head.")
     assert moved == {name for name in before if name.startswith(parts)}
     assert trained.config.warning == UNTRAINED_SCORER_WARNING and trained.config.num_frames == 2
+    assert f"**Warning**: {UNTRAINED_SCORER_WARNING}." in (out / "checkpoint" / "README.md").read_text()
     assert trained.generation_config.eos_token_id == model56.generation_config.eos_token_id
     assert trained.config.text_config.eos_token_id == model56.config.text_config.eos_token_id
     assert (out / "checkpoint" / "modeling_holmes_vau.py").is_file()
@@ -411,6 +413,20 @@ def test_dry_run_of_a_folder(checkpoint56, tmp_path, capsys):
     assert "optimisation steps: 1, of which warm-up: 1" in text
 
 
+def test_dry_run_counts_the_rows_that_are_there(argv, trained_parts, tmp_path, capsys):
+    rows = len(trained_parts[-1])
+    train_sft.main(argv(tmp_path, dry_run=True))
+    assert f"rows: {rows:,}; " in capsys.readouterr().out and rows > 9
+    words = ["--model=2b", "--dry-run", "--use-cpu"]
+    for given, said in (
+        (["--annotations=a"], "pass both, or neither"),
+        (["--annotations=a", "--videos=v", "--num-rows=9"], "--num-rows is for a dry run without --annotations"),
+        (["--num-rows=0"], "--num-rows is for a dry run"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            train_sft.main([*words, *given])
+
+
 def test_dry_run_of_the_2b_configuration(capsys):
     train_sft.main(["--dry_run=true", "--model=2b", "--num_rows=70000", "--use_cpu=true"])
     text = capsys.readouterr().out
@@ -433,7 +449,7 @@ def test_dry_run_of_the_2b_configuration(capsys):
         ({"full": True, "load_in_4bit": True}, "it is for LoRA"),
         ({"full": True, "train_embeddings": True}, "trains them anyway"),
         ({"feature_cache": "x", "frame_policy": "original"}, "needs a frozen vision tower"),
-        ({"gradient_accumulation_steps": 2}, "follows from --global_batch_size"),
+        ({"gradient_accumulation_steps": 2}, "follows from --global-batch-size"),
         ({"model": "/nowhere"}, "--model /nowhere: no such folder"),
     ],
 )

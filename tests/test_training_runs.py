@@ -10,11 +10,17 @@ from types import SimpleNamespace
 import pytest
 import yaml
 from transformers import TrainerControl, TrainerState
-from trl import TrlParser
 
 import train_scorer
 import train_sft
-from modeling_holmes_vau.training_runs_holmes_vau import JsonLinesLog, check_devices, check_run, find_checkpoint
+from modeling_holmes_vau.base.commands import CommandError
+from modeling_holmes_vau.training_runs_holmes_vau import (
+    JsonLinesLog,
+    TrainingParser,
+    check_devices,
+    check_run,
+    find_checkpoint,
+)
 
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -101,8 +107,44 @@ def test_every_configuration_is_read(path, tmp_path):
     )
     given = {"model": "base", "annotations": "a", "videos": "v", "output_dir": tmp_path, "use_cpu": True}
     argv = ["--config", str(path), *(part for name, value in given.items() for part in (f"--{name}", str(value)))]
-    args, training_args = TrlParser(kinds).parse_args_and_config(argv)
+    args, training_args = TrainingParser(kinds).parse_args_and_config(argv)
     named = yaml.safe_load(path.read_text())
     assert training_args.learning_rate == named["learning_rate"] and training_args.seed == named["seed"]
     own = {name: value for name, value in named.items() if hasattr(args, name)}
     assert own and {name: getattr(args, name) for name in own} == own
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--modle", "x"], "error: --modle: no such option. Did you mean --model?"),
+        (["--max_step_s", "3"], "error: --max_step_s: no such option. Did you mean --max-steps?"),
+        (["--config"], "error: argument --config: expected the name of a YAML file"),
+    ],
+)
+def test_a_misspelt_option_of_a_training(words, said, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        train_scorer.main([*words])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(said)
+
+
+def test_a_configuration_that_is_no_yaml(tmp_path):
+    (tmp_path / "c.yaml").write_text("seed: [1")
+    with pytest.raises(ValueError, match="--config .*c.yaml: not YAML"):
+        train_scorer.main([f"--config={tmp_path / 'c.yaml'}"])
+
+
+@pytest.mark.parametrize("script", [train_scorer, train_sft])
+def test_all_options_are_behind_help_all(script, capsys):
+    for words, least, most in (["--help"], 20, 100), (["--help-all"], 200, 5000):
+        with pytest.raises(SystemExit, match="0"):
+            script.main(words)
+        out = capsys.readouterr().out
+        assert least < len(out.splitlines()) < most and "--output-dir" in out
+
+
+def test_an_output_folder_of_a_training_that_is_a_file(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(CommandError, match="--output-dir .*file: is a file"):
+        find_checkpoint(tmp_path / "file", {}, is_main=True)

@@ -253,7 +253,10 @@ def test_open_video_takes_paths_arrays_and_opened_videos(tmp_path):
     assert open_video(str(path)).num_frames == open_video(path).num_frames == 5
     array = open_video(np.zeros((5, 4, 6, 3), np.uint8), fps=10)
     assert isinstance(array, ArrayVideo) and open_video(array) is array
-    assert open_video([np.zeros((4, 6, 3), np.uint8)]).fps == 30
+    timeless = open_video([np.zeros((4, 6, 3), np.uint8)])
+    assert timeless.fps is None and len(timeless.read([0])) == 1
+    with pytest.raises(ValueError, match="pass `fps`, their frames per second"):
+        _ = timeless.timestamps_s
     with pytest.raises(ValueError, match="Download"):
         open_video("https://example.org/a.mp4")
     with pytest.raises(ValueError, match="fps=5"):

@@ -1,10 +1,14 @@
 """Where frames enter a prompt: the feature each frame token stands for, whatever part of the prompt a step gets."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch.nn.functional import pad
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -84,8 +88,25 @@ class PromptFeatures:
         return embeds.masked_scatter(placeholders[..., None], features[index[index >= 0]])
 
 
+def check_prompt(input_ids: torch.Tensor | None, config, generation_config, kwargs: dict) -> None:
+    """A prompt and the longest answer that `generate` may give must fit into the context of the language model.
+
+    Raises:
+        `ValueError`: if they do not.
+    """
+    context = config.text_config.max_position_embeddings
+    answer = kwargs.get("max_new_tokens", generation_config.max_new_tokens)
+    answer = 1 if answer is None or "max_length" in kwargs else answer
+    if input_ids is not None and input_ids.shape[1] + answer > context:
+        raise ValueError(
+            f"The prompt has {input_ids.shape[1]} tokens and the answer may have {answer}, but the language model "
+            f"holds {context} together: pass fewer frames (`num_frames`), ask in a shorter conversation, or lower "
+            "`max_new_tokens`."
+        )
+
+
 def frames_per_video(input_ids: torch.Tensor, num_videos: int, config) -> int:
-    """Frames a video that the prompt has frame tokens for.
+    """Frames a video that the prompt has frame tokens for. More than the model was trained with are told of.
 
     Raises:
         `ValueError`: if they are not the same whole number for each video.
@@ -98,6 +119,8 @@ def frames_per_video(input_ids: torch.Tensor, num_videos: int, config) -> int:
             "tokens a frame: not the same whole number of frames for each. Build prompt and frames with one "
             "`HolmesVAUProcessor` call."
         )
+    if warning := config.frames_warning(per_video):
+        logger.warning(warning)
     return per_video
 
 

@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import torch
 from PIL import Image
+from torch.nn import functional
 from transformers import Pipeline
 
+from .judgement_holmes_vau import compare_verdicts
 from .video_processing_holmes_vau import FrameStream, plan_frames, read_what_is_there, resize_frames
 from .video_reader_holmes_vau import ArrayVideo, VideoReader, open_video
 
@@ -18,6 +20,10 @@ from .video_reader_holmes_vau import ArrayVideo, VideoReader, open_video
 logger = logging.getLogger(__name__)
 
 
+# Blocks a side over which a frame is averaged, and the difference between such means, in levels of 255, up to which a
+# picture is even, or does not change. In videos of one photograph (x264, crf 18 to 40) they move by up to 0.9.
+GRID, SAME_LEVELS = 16, 2.0
+TIME_DIGITS = 6  # of a second, in an analysis: 0.96, not 0.9600000000000001
 # The question of the original notebook (a Description prompt of paper Sec. A.3).
 DEFAULT_PROMPT = "Could you specify the anomaly events present in the video?"
 
@@ -72,6 +78,19 @@ def find_events(
     return events
 
 
+def event_rule(config, threshold: float | None = None) -> dict[str, float]:
+    """The arguments of [`find_events`] by a configuration, `threshold` in place of its own if given: `low_threshold`
+    is then scaled with it."""
+    low_threshold = config.event_low_threshold
+    if threshold is None:
+        threshold = config.event_threshold
+    else:
+        low_threshold *= threshold / (config.event_threshold or 1.0)
+    if not 0 <= threshold <= 1:
+        raise ValueError(f"`event_threshold` must be a score in [0, 1], got {threshold}.")
+    return {"threshold": threshold, "low_threshold": low_threshold, "min_length_s": config.event_min_length_s}
+
+
 def score_ends(times_s: Sequence[float], end_s: float, gaps_s: Sequence[tuple[float, float]]) -> list[float]:
     """When the time that each dense frame stands for ends, in seconds: at the next one, or before a gap."""
     ends = [*times_s[1:], end_s]
@@ -82,11 +101,66 @@ def score_ends(times_s: Sequence[float], end_s: float, gaps_s: Sequence[tuple[fl
     return ends
 
 
+class PictureCheck:
+    """Whether frames show anything to judge an event by. `update` takes them as they pass by."""
+
+    def __init__(self):
+        self.num_frames, self.unevenness, self.change = 0, 0.0, 0.0
+        self.first: torch.Tensor | None = None
+
+    def update(self, frames: torch.Tensor) -> None:
+        """Look at the next resized frames, uint8 `(n, 3, S, S)`."""
+        means = functional.adaptive_avg_pool2d(frames.float(), GRID)  # (n, 3, GRID, GRID)
+        self.first = means[:1] if self.first is None else self.first
+        self.num_frames += len(frames)
+        self.unevenness = max(self.unevenness, float((means - means.mean((2, 3), keepdim=True)).abs().max()))
+        self.change = max(self.change, float((means - self.first).abs().max()))
+
+    @property
+    def warning(self) -> str:
+        """What is to be said of the frames seen so far; empty if nothing."""
+        if self.num_frames == 1:
+            return "a single frame: nothing to judge an event by"
+        if self.unevenness <= SAME_LEVELS:
+            return "the picture is of one colour: nothing to judge an event by"
+        return "the picture does not change: nothing to judge an event by" if self.change <= SAME_LEVELS else ""
+
+
+def check_room(model, processor, num_frames: int, question: str, max_new_tokens: int) -> None:
+    """
+    Refuse, before anything is decoded, what the language model cannot hold: frames, question and answer together.
+
+    Raises:
+        `ValueError`: one line that tells how many frames fit.
+    """
+    context, tokens = model.config.text_config.max_position_embeddings, processor.image_seq_length
+    prompt = processor.user_prompt(question, num_videos=1)
+
+    def length(number: int) -> int:
+        labels = processor.frame_placeholders(number, 0)
+        return len(processor.tokenizer(prompt.replace(processor.video_token, labels))["input_ids"]) + number * tokens
+
+    # No more are counted than the context holds of their features alone.
+    numbers = range(min(num_frames, context // tokens + 1) + 1)
+    fitting = bisect.bisect_right(numbers, context - max_new_tokens, key=length) - 1
+    if fitting < num_frames:
+        raise ValueError(
+            f"`num_frames` is {num_frames}, but at most {max(0, fitting)} fit: the language model holds {context} "
+            f"tokens, {tokens} and a label a frame, beside the question and an answer of up to {max_new_tokens} "
+            "(`max_new_tokens`)."
+        )
+
+
 def _with_progress(
-    chunks: FrameStream, total: int, on_progress: Callable[[int, int], None] | None
+    chunks: FrameStream,
+    total: int,
+    on_progress: Callable[[int, int], None] | None,
+    on_frames: Callable[[torch.Tensor], None] | None,
 ) -> Iterator[torch.Tensor]:
     done = 0
     for chunk in chunks:
+        if on_frames is not None:
+            on_frames(chunk)
         yield chunk
         done += len(chunk)
         if on_progress is not None:
@@ -101,6 +175,7 @@ def encode_file(
     sampler: str | None = None,
     sampler_tau: float | None = None,
     on_progress: Callable[[int, int], None] | None = None,
+    on_frames: Callable[[torch.Tensor], None] | None = None,
 ):
     """Encode the planned frames of an opened video, decoding ahead of the model in a thread and keeping no frame.
 
@@ -119,7 +194,7 @@ def encode_file(
         return frames
 
     encoded = model.encode_video(
-        _with_progress(stream, len(plan.frame_indices), on_progress),
+        _with_progress(stream, len(plan.frame_indices), on_progress, on_frames),
         frame_indices=plan.frame_indices,
         dense_mask=plan.dense_mask,
         selected=plan.selected,
@@ -141,10 +216,17 @@ class VideoChat:
         num_frames (`int`, *optional*), frame_stride (`int`, *optional*), segment_s (`tuple`, *optional*):
             As for [`HolmesVAUProcessor`].
         sampler (`str`, *optional*), sampler_tau (`float`, *optional*): As for [`sample_frames`].
-        fps (`float`, *optional*): Frame rate of a video given as an array.
+        fps (`float`, *optional*): Frame rate of a video in memory, which needs one: frames alone have no times.
         strict (`bool`, *optional*, defaults to `False`): Refuse a file that is damaged or cut short. Else what can be
             decoded is analysed, and `warning` says what is missing.
+        event_threshold (`float`, *optional*, defaults to `config.event_threshold`): Score that makes an event; the
+            score that keeps one going is scaled with it.
         on_progress (`Callable[[int, int], None]`, *optional*): Called with frames done and frames in all.
+
+    `warning` says what stands against scores and answers: of the checkpoint, the number of frames, the file, the
+    picture; it is empty if nothing does.
+
+    Raises `ValueError` for more frames than the language model holds, before any is decoded.
 
     Example:
 
@@ -168,19 +250,24 @@ class VideoChat:
         fps: float | None = None,
         on_progress: Callable[[int, int], None] | None = None,
         strict: bool = False,
+        event_threshold: float | None = None,
     ):
         self.model = model
         self.processor = processor
         self.messages: list[dict] = []
         config = model.config
+        self.event_rule = event_rule(config, event_threshold)
         number = processor.num_frames if num_frames is None else num_frames
         stride = processor.frame_stride if frame_stride is None else frame_stride
+        check_room(model, processor, number, "", 1)
         with open_video(video, processor.video_backend, fps, strict) as reader:
+            self.duration_s = reader.duration_s  # asks for `fps` where nothing tells it
 
             def encode() -> None:
+                self.picture = PictureCheck()
                 self.plan = plan_frames(reader, number, stride, segment_s)
                 self.encoded, self.decode_s = encode_file(
-                    reader, self.plan, model, processor, sampler, sampler_tau, on_progress
+                    reader, self.plan, model, processor, sampler, sampler_tau, on_progress, self.picture.update
                 )
 
             read_what_is_there(reader, encode, strict)
@@ -188,7 +275,9 @@ class VideoChat:
             self.sampler = "middle" if self.plan.selected is not None else sampler or config.sampler
             self.path, self.fps, self.num_frames = reader.path, reader.fps, reader.num_frames
             self.duration_s, self.gaps_s = reader.duration_s, reader.gaps_s
-            self.damaged_s, self.warning = reader.damaged_s, reader.warning
+            self.damaged_s = reader.damaged_s
+            said = (config.warning, config.frames_warning(number), reader.warning, self.picture.warning)
+            self.warning = " | ".join(part for part in said if part)
             self.dense_times_s = reader.timestamps_s[self.encoded.dense_frame_indices.numpy()].tolist()
             self.sampled_times_s = reader.timestamps_s[self.encoded.frame_indices.numpy()].tolist()
 
@@ -211,16 +300,9 @@ class VideoChat:
         return answer.strip()
 
     def events(self) -> list[dict[str, float]]:
-        """Abnormal events by the rule and numbers of the configuration, see [`find_events`]."""
-        config = self.model.config
+        """Abnormal events by `event_rule`, see [`find_events`]."""
         return find_events(
-            self.encoded.anomaly_scores,
-            self.dense_times_s,
-            self.plan.end_s,
-            config.event_threshold,
-            config.event_low_threshold,
-            config.event_min_length_s,
-            self.gaps_s,
+            self.encoded.anomaly_scores, self.dense_times_s, self.plan.end_s, **self.event_rule, gaps_s=self.gaps_s
         )
 
 
@@ -238,6 +320,7 @@ def analyze_video(
     on_progress: Callable[[int, int], None] | None = None,
     strict: bool = False,
     question: str | None = None,
+    event_threshold: float | None = None,
     **generate_kwargs,
 ) -> dict:
     """
@@ -255,26 +338,44 @@ def analyze_video(
     Returns:
         `dict`: `video`, `fps`, `num_frames` and `duration_s` of the file; `dense_frame_indices`, `dense_times_s` (in
         seconds from the file's first frame) and `scores` of the scored frames; `events` (`start_s`, `end_s`,
-        `peak_score`); `sampled_frame_indices`, `sampled_times_s` and the `sampler` that chose them (`"middle"` for a
-        video of at most `frame_stride * num_frames` frames); `prompt`, `answer`, `model`; and `seconds`, busy time of
-        `decode` (in its own thread, beside the others), `encode`, `score` and `generate`.
+        `peak_score`) and the `event_rule` that made them; `sampled_frame_indices`, `sampled_times_s` and the `sampler`
+        that chose them (`"middle"` for a video of at most `frame_stride * num_frames` frames); `prompt`, `answer`,
+        `model`; `verdict`: what `scores` and `answer` say of the video, `"abnormal"` or `"normal"` (`None` of an
+        answer that says neither), and whether they `agree` (`None` then too); and `seconds`, busy time of `decode`
+        (in its own thread, beside the others), `encode`, `score` and `generate`. Times have six digits.
         With `segment_s`, also `segment_s`: the analysed span, its end filled in. Where the recording stood still, also
-        `gaps_s`, and where frames of a damaged file are missing `damaged_s`: spans in seconds. Where the checkpoint is
-        untrained in part, or the file damaged or cut short, also `warning`, which says so.
+        `gaps_s`, and where frames of a damaged file are missing `damaged_s`: spans in seconds. Where the checkpoint
+        knows nothing of real video or saw fewer frames in training, the file is damaged or cut short, or its picture
+        does not change, also `warning`, which says so.
 
     Raises:
         `ValueError`: one line that names the file, if it cannot be read, or is damaged and `strict` is on; or for an
-            argument out of range.
+            argument out of range, among them more frames than the language model holds.
     """
     if prompt is not None and question is not None:
         raise ValueError("`question` and `prompt` are two words for one thing: pass one of them.")
     prompt = next(words for words in (prompt, question, DEFAULT_PROMPT) if words is not None)
+    number = processor.num_frames if num_frames is None else num_frames
+    longest = generate_kwargs.get("max_new_tokens", model.generation_config.max_new_tokens)
+    check_room(model, processor, number, prompt, longest or 1)
     chat = VideoChat(
-        video, model, processor, num_frames, frame_stride, segment_s, sampler, sampler_tau, fps, on_progress, strict
+        video,
+        model,
+        processor,
+        num_frames,
+        frame_stride,
+        segment_s,
+        sampler,
+        sampler_tau,
+        fps,
+        on_progress,
+        strict,
+        event_threshold,
     )
     start = time.perf_counter()
     answer = chat.ask(prompt, **generate_kwargs)
     generate_s = time.perf_counter() - start
+    events = chat.events()
     analysis = {
         "video": chat.path,
         "fps": chat.fps,
@@ -283,12 +384,14 @@ def analyze_video(
         "dense_frame_indices": chat.encoded.dense_frame_indices.tolist(),
         "dense_times_s": chat.dense_times_s,
         "scores": chat.encoded.anomaly_scores.tolist(),
-        "events": chat.events(),
+        "events": events,
+        "event_rule": chat.event_rule,
         "sampled_frame_indices": chat.encoded.frame_indices.tolist(),
         "sampled_times_s": chat.sampled_times_s,
         "sampler": chat.sampler,
         "prompt": prompt,
         "answer": answer,
+        "verdict": compare_verdicts(events, prompt, answer),
         "model": os.fspath(model.name_or_path) or type(model).__name__,
         "seconds": {
             "decode": chat.decode_s,
@@ -302,9 +405,18 @@ def analyze_video(
     for name, spans_s in (("gaps_s", chat.gaps_s), ("damaged_s", chat.damaged_s)):
         if spans_s:
             analysis[name] = [list(span) for span in spans_s]
-    if model.config.warning or chat.warning:
-        analysis["warning"] = " | ".join(part for part in (model.config.warning, chat.warning) if part)
-    return analysis
+    if chat.warning:
+        analysis["warning"] = chat.warning
+    return _round_times(analysis)
+
+
+def _round_times(value, is_time: bool = False):
+    """`value` with the times in it, which stand under names that end in `_s`, rounded to `TIME_DIGITS`."""
+    if isinstance(value, dict):
+        return {name: _round_times(part, name.endswith("_s")) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_round_times(part, is_time) for part in value]
+    return round(value, TIME_DIGITS) if is_time else value
 
 
 class VideoAnomalyUnderstandingPipeline(Pipeline):

@@ -91,14 +91,15 @@ class FramePlan:
         selected (`list[int]`, *optional*): Positions among them that the language model sees, where the video is so
             short that the sampler is not asked.
         num_frames (`int`): How many frames the language model sees.
-        end_s (`float`): Time at which the last of the planned frames is over, in seconds.
+        end_s (`float`, *optional*): Time at which the last of the planned frames is over, in seconds; `None` of frames
+            in memory without a frame rate.
     """
 
     frame_indices: list[int]
     dense_mask: list[bool]
     selected: list[int] | None
     num_frames: int
-    end_s: float
+    end_s: float | None
 
 
 def plan_frames(video, num_frames: int, stride: int, segment_s: tuple[float, float | None] | None = None) -> FramePlan:
@@ -132,7 +133,7 @@ def plan_frames(video, num_frames: int, stride: int, segment_s: tuple[float, flo
         dense_mask=[index in scored for index in indices],
         selected=None if shown is None else [position[index] for index in shown],
         num_frames=num_frames,
-        end_s=video.shown_until_s(first + count - 1),
+        end_s=None if video.fps is None else video.shown_until_s(first + count - 1),
     )
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import unicodedata
 
 
@@ -29,6 +30,22 @@ def safe_name(name: str) -> str:
     """
     letters = ("_" if letter in "/\\" or unicodedata.category(letter) in ("Cc", "Cs") else letter for letter in name)
     return shorten("".join(letters).strip(". "), FOLDER_BYTES).rstrip(". ") or "video"
+
+
+def address_problem(name: str) -> str | None:
+    """One line if what should name a file or folder here is an address on a network; `None` if not.
+
+    >>> address_problem("rtsp://camera/1"), address_problem("street.mp4")
+    ('a live stream: record some of it to a file first and pass that', None)
+    """
+    found = re.match(r"([a-z][a-z0-9+.-]+)://", name, re.IGNORECASE)
+    if found is None:
+        return None
+    if found[1].lower() == "file":
+        return "an address: pass the path without file://"
+    if found[1].lower() in ("http", "https", "ftp", "s3", "gs", "hf"):
+        return "a URL: download it first and pass the path of the file"
+    return "a live stream: record some of it to a file first and pass that"
 
 
 def fitting_name(stem: str, suffix: str) -> str:

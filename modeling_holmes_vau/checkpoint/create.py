@@ -56,5 +56,5 @@ def init_from_base(base: str | os.PathLike, output: str | os.PathLike, num_frame
     with whole_folder(output) as folder:
         model.save_pretrained(folder)
         processor_from_native(tokenizer, config).save_pretrained(folder)
-        write_model_card(folder, f"`{base}`", num_frames, f"untrained (seed {seed}); its scores mean nothing yet")
+        write_model_card(folder, f"`{base}`", num_frames, f"untrained (seed {seed})", config.warning)
     return output

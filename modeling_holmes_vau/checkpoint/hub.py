@@ -21,10 +21,10 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 from huggingface_hub.utils import logging
-from tqdm import tqdm
 
 from ..base.commands import first_line
 from ..base.errors import write_problem
+from ..base.progress import Progress
 from .folder import CheckpointError
 
 
@@ -158,7 +158,7 @@ def _copy(reply, file, name: str, label: str) -> None:
         raise CheckpointError(f"{label}: a web page, not a file: pass the address of the download (raw)")
     length = reply.headers["Content-Length"]
     total, done = int(length) if length else None, 0
-    with tqdm(total=total, unit="B", unit_scale=True, desc=name, disable=None) as bar:
+    with Progress(total=total, unit="B", unit_scale=True, desc=name) as bar:
         while chunk := reply.read(CHUNK_BYTES):
             file.write(chunk)
             done += len(chunk)

@@ -152,6 +152,30 @@ def check_vocabulary(tokenizer, vocab_size: int, label: str) -> None:
         )
 
 
+def check_device(device: str | None) -> str:
+    """
+    The device that `--device` names, or the fastest there is.
+
+    Raises:
+        [`CheckpointError`]: one line, if PyTorch knows no such device or has none here.
+    """
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if device is None:
+        return "cuda" if cuda else "mps" if mps else "cpu"
+    try:
+        kind, number = torch.device(device).type, torch.device(device).index or 0
+    except RuntimeError:
+        kind, number = "", 0
+    if kind not in ("cpu", "cuda", "mps"):
+        raise CheckpointError(f"--device {device}: no such device, expected cpu, cuda, cuda:1 or mps; or leave it out")
+    if (kind == "cuda" and not cuda) or (kind == "mps" and not mps):
+        raise CheckpointError(f"--device {device}: PyTorch finds none here; leave --device out to use the CPU")
+    if kind == "cuda" and number >= torch.cuda.device_count():
+        last = torch.cuda.device_count() - 1
+        raise CheckpointError(f"--device {device}: the last GPU is cuda:{last}; pass that or less, or leave it out")
+    return device
+
+
 def load_on_device(name: str, device: str | None, dtype: str):
     """
     A Holmes-VAU checkpoint, quietly, on its device.
@@ -163,9 +187,7 @@ def load_on_device(name: str, device: str | None, dtype: str):
 
     Returns, raises: As [`load_checkpoint`].
     """
-    if device is None:
-        mps = "mps" if torch.backends.mps.is_available() else "cpu"
-        device = "cuda" if torch.cuda.is_available() else mps
+    device = check_device(device)
     hf_logging.set_verbosity_error()
     hf_logging.disable_progress_bar()
     model, processor = load_checkpoint(name, dtype=dtype)
