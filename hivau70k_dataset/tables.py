@@ -83,14 +83,14 @@ def read_table(path: str | os.PathLike, columns: tuple[str, ...]) -> list[Row]:
         `AnnotationError`: If a column is missing or stands there twice, or a row has more or fewer cells than those.
     """
     text = read_text(path)
-    head = next((line for line in text.splitlines() if line.strip()), "")
+    head = next((line for line in text.splitlines() if line.strip() and not is_note_of_excel(line)), "")
     separator = max(SEPARATORS, key=head.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
     names, rows = None, []
     try:
         for line in reader:
             cells = [cell.strip() for cell in line]
-            if not any(cells):
+            if not any(cells) or (names is None and is_note_of_excel(cells[0])):
                 continue
             if names is None:
                 names = _column_names(path, cells, columns)
@@ -101,6 +101,11 @@ def read_table(path: str | os.PathLike, columns: tuple[str, ...]) -> list[Row]:
     if names is None:
         raise AnnotationError(f"{path}: the file is empty, expected the columns {','.join(columns)}.")
     return rows
+
+
+def is_note_of_excel(line: str) -> bool:
+    """Whether a line in front of a table tells Excel its separator: `sep=;`."""
+    return line.strip().lower().startswith("sep=")
 
 
 def video_pieces(written: str) -> tuple[str, ...]:

@@ -125,7 +125,8 @@ def convert_text_config(llm_config: dict):
     if kind != "internlm2":
         raise ValueError(f"`llm_config.model_type` must be 'internlm2' or 'qwen2', got {kind!r}.")
     rope = {"rope_theta": float(llm_config.get("rope_theta", 10_000)), "rope_type": "default"}
-    if scaling := llm_config.get("rope_scaling"):
+    scaling = llm_config.get("rope_scaling")
+    if scaling and scaling != {"rope_type": "default"}:
         # Named `rope_type` from transformers 4.43 on; some files have both.
         kind = scaling.get("rope_type", scaling.get("type")) if isinstance(scaling, dict) else None
         if not isinstance(kind, str) or not isinstance(scaling.get("factor"), int | float):

@@ -40,6 +40,10 @@ MAX_SPANS = 5  # told of, one by one
 MAX_REORDERED = 16  # frames that H.264 and HEVC may send ahead of one shown before them
 MP4_BOXES = (b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"mfra", b"sidx", b"free", b"skip", b"wide", b"uuid")
 EBML = b"\x1a\x45\xdf\xa3"  # what Matroska and WebM begin with
+STATED = ("matroska", "flv", "mxf")  # containers whose stated duration is that of the whole file
+ASF = bytes.fromhex("3026b2758e66cf11")  # what ASF and WMV begin with
+MXF = bytes.fromhex("060e2b34")  # what each part of MXF begins with
+GIF_END = b"\x3b"
 TS_SYNC = 0x47
 TS_PACKETS = ((188, 0), (192, 4))  # bytes a packet, and before its sync byte: MPEG-TS, and as Blu-ray has it
 
@@ -257,7 +261,7 @@ class StreamFacts(NamedTuple):
         fps = float(stream.average_rate or stream.guessed_rate or 0) or None
         if name == "mov" and stream.frames and stream.duration:  # of fragmented MP4 only what is there is known
             duration_s = float(stream.duration * stream.time_base)
-        elif name == "matroska" and container.duration:
+        elif name in STATED and container.duration:
             duration_s = container.duration / av.time_base
         elif name == "avi" and stream.frames and fps:
             duration_s = stream.frames / fps
@@ -358,7 +362,8 @@ def describe_damage(spans_s: list[tuple[float, float]], lost: int, end_s: float 
 
 def is_cut_short(path: str) -> bool:
     """Whether a file ends before its outermost parts do: boxes of MP4, elements of Matroska and WebM, chunks of AVI,
-    packets of MPEG-TS. A cut between two of them does not show."""
+    packets of MPEG-TS, tags of FLV, objects of ASF, pages of Ogg, parts of MXF. A cut between two of them does not
+    show. A GIF says where it ends."""
     size = os.path.getsize(path)
     with open(path, "rb") as file:
         head = file.read(256)
@@ -367,8 +372,12 @@ def is_cut_short(path: str) -> bool:
                 return size % packet_bytes > 0
         if head[4:8] in MP4_BOXES:
             return any(name in MP4_BOXES and end > size for name, end in _parts(file, size, _box))
-        if head[:4] in (EBML, b"RIFF"):
-            return any(end > size for _, end in _parts(file, size, _element if head[:4] == EBML else _chunk))
+        for begin, read_header in PARTS:
+            if head.startswith(begin):
+                return any(end > size for _, end in _parts(file, size, read_header))
+        if head.startswith(b"GIF8"):
+            file.seek(max(0, size - len(head)))
+            return not file.read().rstrip(b"\0").endswith(GIF_END)
     return False
 
 
@@ -398,12 +407,15 @@ def check_mp4_index(path: str) -> None:
     )
 
 
+HEADER_BYTES = 27 + 255  # of a page of Ogg; the others are shorter
+
+
 def _parts(file, size: int, read_header) -> Iterator[tuple[bytes, int]]:
     """Name and end of each outermost part, which may lie beyond the file."""
     start = 0
     while start < size:
         file.seek(start)
-        name, length = read_header(file.read(16), size - start)
+        name, length = read_header(file.read(HEADER_BYTES), size - start)
         if not length:
             return
         start += length
@@ -433,3 +445,36 @@ def _element(head: bytes, rest: int) -> tuple[bytes, int]:
     bits = (1 << 7 * size_bytes) - 1
     length = int.from_bytes(head[id_bytes : id_bytes + size_bytes], "big") & bits
     return head[:id_bytes], id_bytes + size_bytes + (0 if length == bits else length)
+
+
+def _tag(head: bytes, rest: int) -> tuple[bytes, int]:
+    """The header of FLV, or one of its tags with the length of it that follows."""
+    if head[:3] == b"FLV":
+        return head[:3], 9 + 4
+    return head[:1], 11 + int.from_bytes(head[1:4], "big") + 4 if head[:1] in (b"\x08", b"\x09", b"\x12") else 0
+
+
+def _object(head: bytes, rest: int) -> tuple[bytes, int]:
+    length = int.from_bytes(head[16:24], "little")  # of a live stream that of an empty object
+    return head[:16], length if length > 24 + 26 else 0
+
+
+def _page(head: bytes, rest: int) -> tuple[bytes, int]:
+    if head[:4] != b"OggS":
+        return b"", 0
+    segments = head[26] if len(head) > 26 else 1  # else it ends within its header
+    return head[:4], 27 + segments + sum(head[27 : 27 + segments])
+
+
+def _part(head: bytes, rest: int) -> tuple[bytes, int]:
+    """A part of MXF: a key of 16 bytes, and a length of up to 9."""
+    if head[:4] != MXF:
+        return b"", 0
+    if len(head) < 17:  # it ends within its key
+        return head[:16], 17
+    more = head[16] & 0x7F if head[16] & 0x80 else 0
+    length = int.from_bytes(head[17 : 17 + more], "big") if more else head[16]
+    return head[:16], 17 + more + length
+
+
+PARTS = ((EBML, _element), (b"RIFF", _chunk), (b"FLV", _tag), (ASF, _object), (b"OggS", _page), (MXF, _part))

@@ -122,6 +122,12 @@ def plan_frames(video, num_frames: int, stride: int, segment_s: tuple[float, flo
         raise ValueError(f"`num_frames` and `frame_stride` must be at least 1, got {num_frames} and {stride}.")
     if segment_s is not None and (len(segment_s) != 2 or segment_s[0] is None):
         raise ValueError(f"`segment_s` must be (start, end) in seconds, the end may be None, got {segment_s}.")
+    for start_s, end_s in video.damaged_s if segment_s is not None else ():
+        if start_s <= segment_s[0] and (video.duration_s if segment_s[1] is None else segment_s[1]) <= end_s:
+            raise ValueError(
+                f"{video.path}: frames are missing in {start_s:.2f} to {end_s:.2f} s, which is all of the segment "
+                f"asked for, {segment_s[0]:g} s on. Choose another."
+            )
     first, count = (0, video.num_frames) if segment_s is None else segment_frame_range(video.timestamps_s, *segment_s)
     dense = dense_frame_indices(count, stride, first)
     shown = middle_frame_indices(count, num_frames, first) if count <= stride * num_frames else None

@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from modeling_holmes_vau import HolmesVAUForConditionalGeneration, HolmesVAUProcessor, cli
-from modeling_holmes_vau.convert_holmes_vau_to_hf import convert, split_wqkv
+from modeling_holmes_vau.convert_holmes_vau_to_hf import convert, convert_text_config, split_wqkv
 from modeling_holmes_vau.small_holmes_vau import build_small_tokenizer
 from tests.original import REFERENCE, model_state, read_json, write_original_checkpoint
 
@@ -123,6 +123,14 @@ def test_rope_scaling_is_read_in_both_of_its_forms(tmp_path, original56, checkpo
     got, expected = (json.loads((path / "config.json").read_text())["text_config"] for path in (output, checkpoint56))
     assert got["rope_parameters"] == expected["rope_parameters"]
     assert got["rope_parameters"] == {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e6}
+
+
+def test_no_rope_scaling_may_be_written_out():
+    base = json.loads((REFERENCE / "internvl2_tiny56_config.json").read_text())["llm_config"]
+    plain, written = (
+        convert_text_config({**base, "rope_scaling": scaling}) for scaling in (None, {"rope_type": "default"})
+    )
+    assert plain.to_dict() == written.to_dict() and written.rope_parameters["rope_type"] == "default"
 
 
 def test_a_scorer_of_our_own_training_is_taken(tmp_path, original56, checkpoint56):

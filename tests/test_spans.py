@@ -116,6 +116,7 @@ def test_what_is_no_such_table(tmp_path, videos, content, message):
     [
         "video,start_s,end_s,label\r\nmonday.mp4,1.5,3,Fire\r\ntuesday.mp4,,,\r\n",
         "Video; Start S;END_S ;label;\nmonday.MP4;1,5;3,0;Fire;\n;;;;\n\ntuesday;;;;\n",
+        "sep=;\r\nvideo;start_s;end_s;label\r\nmonday;1,5;3;Fire\r\ntuesday;;;\r\n",
         "label\tend_s\tvideo\tstart_s\nFire\t0:03\tgate\\monday.mp4\t0:00:01.5\n\t\ttuesday\t\n",
         '"label","video","note","start_s","end_s"\n"Fire","./gate/monday","a, ""b""",1.5,3\n,tuesday,,,\n',
     ],

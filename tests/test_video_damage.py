@@ -3,12 +3,13 @@
 import logging
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
 from modeling_holmes_vau import cli, video_packets_holmes_vau
 from modeling_holmes_vau.pipeline_holmes_vau import VideoChat, analyze_video
-from modeling_holmes_vau.video_processing_holmes_vau import FrameStream, read_what_is_there
+from modeling_holmes_vau.video_processing_holmes_vau import FrameStream, plan_frames, read_what_is_there
 from modeling_holmes_vau.video_reader_holmes_vau import VideoReader, VideoReadError, open_video
 from tests.numbered_videos import BACKENDS, numbers_of, streams_running, write
 
@@ -37,6 +38,16 @@ def test_the_last_packets_overwritten():
     assert (video.num_frames, video.fps, video.duration_s) == (140, pytest.approx(25), pytest.approx(6))
     assert video.damaged_s == [(pytest.approx(5.6), pytest.approx(6.0))] and video.warning == TAIL
     assert video.timestamps_s == pytest.approx(np.arange(140) / 25)
+
+
+@pytest.mark.parametrize("segment_s", [(5.7, 6.0), (5.7, None), (5.6, 5.8)])
+def test_a_segment_that_is_missing(segment_s):
+    video = VideoReader(VIDEOS / "tail_zero.mp4", strict=False)
+    with pytest.raises(
+        ValueError, match="tail_zero.mp4: frames are missing in 5.60 to 6.00 s, which is all of the seg"
+    ):
+        plan_frames(video, 2, 4, segment_s)
+    assert plan_frames(video, 2, 4, (5.5, 6.0)).frame_indices == [138]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -175,6 +186,41 @@ def test_cut_anywhere(whole, tmp_path):
         with pytest.raises(VideoReadError, match="cut short"):
             VideoReader(path)
     assert whole.name == "plain.mp4" or analysed >= 3
+
+
+OTHERS = {".flv": "flv", ".wmv": "wmv2", ".ogv": "libvpx", ".gif": "gif", ".mxf": "mpeg2video"}
+
+
+def write_noise(path: Path, codec: str, num_frames: int) -> None:
+    rng = np.random.default_rng(0)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = 176, 144, "rgb8" if codec == "gif" else "yuv420p"
+        for _ in range(num_frames):
+            pixels = rng.integers(0, 256, (144, 176, 3), dtype=np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode())
+
+
+@pytest.mark.parametrize("suffix", OTHERS)
+def test_other_containers_cut_anywhere(tmp_path, suffix):
+    whole, path = tmp_path / f"whole{suffix}", tmp_path / f"cut{suffix}"
+    write_noise(whole, OTHERS[suffix], 60)
+    assert VideoReader(whole).num_frames == 60
+    data, analysed = whole.read_bytes(), 0
+    for tenth in range(10):
+        path.write_bytes(data[: len(data) * (10 * tenth + 7) // 100])
+        try:
+            video = VideoReader(path, strict=False)
+        except VideoReadError as error:
+            assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
+            continue
+        analysed += 1
+        assert len(video.read(range(video.num_frames))) == video.num_frames <= 60
+        assert video.warning.startswith(f"cut short: the video ends at {video.duration_s:.2f} s")
+        with pytest.raises(VideoReadError, match="cut short"):
+            VideoReader(path)
+    assert analysed >= 3
 
 
 def test_cut_within_its_first_frame(tmp_path):
