@@ -72,6 +72,7 @@ def add_analyze(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stride", type=int, metavar="K", help="score every K-th frame")
     parser.add_argument(
         "--segment",
+        action="append",
         type=_time,
         nargs=2,
         metavar=("START", "END"),
@@ -223,11 +224,12 @@ def check_checkpoint(name: str) -> None:
 def summary(analysis: dict, video: str) -> str:
     """What a person wants to read of one analysis; `video` is what the file is called."""
     frames = f"{analysis['num_frames']} frame{'' if analysis['num_frames'] == 1 else 's'}"
+    span = ", analysed {} to {}".format(*map(clock, analysis["segment_s"])) if "segment_s" in analysis else ""
     lines = [
         video,
         f"  video    {clock(analysis['duration_s'])}, {frames} at {analysis['fps']:.2f} fps; "
         f"{len(analysis['scores'])} scored, {len(analysis['sampled_frame_indices'])} shown to the language model "
-        f"({analysis['sampler']})",
+        f"({analysis['sampler']}){span}",
         f"  question {analysis['prompt']}",
         "  answer   " + analysis["answer"].replace("\n", "\n           "),
     ]
@@ -379,7 +381,8 @@ def run_all(videos: list[str], model, processor, args, folders: dict[str, Path],
 
 
 def check_options(args: argparse.Namespace) -> None:
-    """Mistakes in the options of `analyze` that show before anything is read; `prompt` becomes the one question."""
+    """Mistakes in the options of `analyze` that show before anything is read; `prompt` and `segment` become the one
+    question and span."""
     prompts = args.prompt or []
     if len(prompts) > 1:
         raise CommandError(f"--prompt is there {len(prompts)} times: pass one question a call")
@@ -388,6 +391,10 @@ def check_options(args: argparse.Namespace) -> None:
     args.prompt = prompts[0] if prompts else None
     if args.threshold is not None and not 0 < args.threshold <= 1:
         raise CommandError(f"--threshold must be a score above 0 and at most 1, got {args.threshold:g}")
+    segments = args.segment or []
+    if len(segments) > 1:
+        raise CommandError(f"--segment is there {len(segments)} times: pass one span a call")
+    args.segment = segments[0] if segments else None
     if args.segment and not args.segment[0] < args.segment[1]:
         start, end = map(clock, args.segment)
         raise CommandError(f"--segment {start} {end}: the end must lie behind the start")

@@ -100,7 +100,13 @@ class FeatureCache:
         if not path.is_file():
             write_whole(path, json.dumps(self.settings, indent=2) + "\n")
             return
-        found = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            found = dict(json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, TypeError) as error:
+            raise StaleFeaturesError(
+                f"{path} is damaged: nothing tells how these features were made. Choose another folder, or delete it "
+                "to make them anew."
+            ) from error
         for name, value in self.settings.items():
             if found.get(name) != value:
                 raise StaleFeaturesError(

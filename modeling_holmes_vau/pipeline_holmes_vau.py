@@ -4,7 +4,7 @@ import bisect
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -144,10 +144,12 @@ def check_room(model, processor, num_frames: int, question: str, max_new_tokens:
     numbers = range(min(num_frames, context // tokens + 1) + 1)
     fitting = bisect.bisect_right(numbers, context - max_new_tokens, key=length) - 1
     if fitting < num_frames:
+        much = f"`num_frames` is {num_frames}, but at most {fitting} fit"
+        if fitting < 1:
+            much = f"`max_new_tokens` is {max_new_tokens}, but no frame fits beside such an answer"
         raise ValueError(
-            f"`num_frames` is {num_frames}, but at most {max(0, fitting)} fit: the language model holds {context} "
-            f"tokens, {tokens} and a label a frame, beside the question and an answer of up to {max_new_tokens} "
-            "(`max_new_tokens`)."
+            f"{much}: the language model holds {context} tokens, {tokens} and a label a frame, beside the question "
+            f"and an answer of up to {max_new_tokens} (`max_new_tokens`)."
         )
 
 
@@ -450,6 +452,8 @@ class VideoAnomalyUnderstandingPipeline(Pipeline):
         options = {**self._forward_params, **self._sanitize_parameters(**kwargs)[1]}
         if is_one_video(videos):
             return self.run_single(videos, {}, options, {})
+        if isinstance(videos, bytes) or not isinstance(videos, Iterable):
+            raise TypeError(f"`videos` must be a path, frames, or several of them, got {type(videos).__name__}.")
         analyses = (self._analyze(video, options) for video in videos)
         return list(analyses) if isinstance(videos, (list, tuple, np.ndarray, torch.Tensor)) else analyses
 

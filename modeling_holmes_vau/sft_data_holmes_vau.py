@@ -21,7 +21,7 @@ from hivau70k_dataset.videos import Segment, VideoFolder
 
 from .base.commands import first_line
 from .feature_cache_holmes_vau import module_digest
-from .files_holmes_vau import write_whole
+from .files_holmes_vau import read_json_lines, write_whole
 from .sampler_holmes_vau import sample_frames
 from .video_processing_holmes_vau import FrameStream, plan_frames, segment_frame_range
 from .video_reader_holmes_vau import open_video
@@ -151,7 +151,10 @@ def read_rows(path: Path) -> list[dict]:
         `ValueError`: if they are not there or damaged, so that nothing tells their order.
     """
     try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
+        *lines, rest = path.read_text(encoding="utf-8").split("\n")
+        if rest or not lines:
+            raise ValueError("cut off")
+        return [json.loads(line) for line in lines]
     except (ValueError, OSError) as error:
         raise ValueError(
             f"{path} is missing or damaged: nothing tells the rows of this run and their order. Choose another "
@@ -190,8 +193,8 @@ def find_again(
 
 class LineCache:
     """
-    A dictionary on disk: JSON lines in a folder, a file for each process that writes. A killed run leaves every line
-    whole but the last, which is then made again.
+    A dictionary on disk: JSON lines in a folder, a file for each process that writes. What a kill or a
+    power cut left in pieces is made again.
 
     Args:
         folder (`Path`): Made if missing.
@@ -211,7 +214,7 @@ class LineCache:
             whole = content[: content.rfind(b"\n") + 1]
             if path == self.own and whole != content:
                 write_whole(path, whole)
-            self.entries.update(json.loads(line) for line in whole.splitlines())
+            self.entries.update(line for line in read_json_lines(path) if isinstance(line, list) and len(line) == 2)
 
     def put(self, key: str, value: object) -> None:
         """Add an entry."""

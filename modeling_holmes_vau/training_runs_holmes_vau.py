@@ -3,6 +3,7 @@
 import argparse
 import json
 import logging
+import math
 import os
 import shutil
 import sys
@@ -20,7 +21,7 @@ from trl import TrlParser
 
 from .base.commands import check_output_folder, first_line, run_command
 from .base.parser import Parser
-from .files_holmes_vau import write_whole
+from .files_holmes_vau import read_json_lines, write_whole
 
 
 logger = logging.getLogger(__name__)
@@ -116,7 +117,8 @@ def find_fault(folder: Path) -> str | None:
 
 def _last_whole_checkpoint(output: Path, is_main: bool) -> Path | None:
     """The newest checkpoint whose files are whole; damaged ones are told and set aside."""
-    for folder in reversed(_checkpoints(output)):
+    folders = _checkpoints(output)
+    for folder in reversed(folders):
         if (fault := find_fault(folder)) is None:
             return folder
         logger.warning(f"{folder}: {fault} is cut off or damaged: it is not used, and set aside as damaged-*")
@@ -125,6 +127,8 @@ def _last_whole_checkpoint(output: Path, is_main: bool) -> Path | None:
             shutil.rmtree(aside, ignore_errors=True)
             with suppress(OSError):
                 folder.rename(aside)
+    if folders:
+        logger.warning(f"{output}: no checkpoint is whole: the run begins anew")
     return None
 
 
@@ -208,12 +212,11 @@ class JsonLinesLog(TrainerCallback):
         """Keeps the lines up to the step training starts from."""
         if not state.is_world_process_zero:
             return
-        # What stands behind the last line break is part of a line that a kill cut off.
-        lines = self.path.read_bytes().split(b"\n")[:-1] if self.path.is_file() else []
-        kept = [line.decode("utf-8") for line in lines if json.loads(line)["step"] <= state.global_step]
+        lines = read_json_lines(self.path) if self.path.is_file() else []
+        kept = [line for line in lines if isinstance(line, dict) and line.get("step", math.inf) <= state.global_step]
         self.finished = any("train_runtime" in line for line in kept)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(self.path, "".join(f"{line}\n" for line in kept))
+        write_whole(self.path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in kept))
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         """Appends one line; a run that had ended has told its seconds already."""

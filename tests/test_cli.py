@@ -63,7 +63,8 @@ def test_json_is_one_line_a_video(analyze, clip):
 
 
 def test_segment(analyze, clip, tmp_path):
-    status, _, _ = analyze(clip, "--segment", "2", "6", "--output", tmp_path)
+    status, out, _ = analyze(clip, "--segment", "2", "6", "--output", tmp_path)
+    assert ", analysed 0:02.0 to 0:06.0\n" in out
     analysis = json.loads((tmp_path / "clip" / "analysis.json").read_text(encoding="utf-8"))
     assert status == 0 and analysis["segment_s"] == [2.0, 6.0] and analysis["dense_frame_indices"][0] == 50
     status, _, err = analyze(clip, "--segment", "20", "30")
@@ -365,6 +366,7 @@ def test_the_threshold_makes_the_events(analyze, clip, tmp_path):
         (["--prompt", ""], "--prompt is empty"),
         (["--prompt", " \n"], "--prompt is empty"),
         (["--prompt", "a", "--prompt", "b"], "--prompt is there 2 times"),
+        (["--segment", "0", "1", "--segment", "2", "3"], "--segment is there 2 times"),
         (["--prompt", "What is in <video>?"], "--prompt holds <video>, which stands for pictures"),
         (["--threshold", "1.5"], "--threshold must be a score above 0 and at most 1, got 1.5"),
         (["--threshold", "nan"], "--threshold must be a score"),

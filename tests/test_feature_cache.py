@@ -82,6 +82,13 @@ def test_features_of_another_model_or_preparation_are_refused(cache, model56, pr
     assert settings["feature_size"] == 64 and settings["frame_stride"] == 16
 
 
+@pytest.mark.parametrize("content", ["", '{"format"', "null", "[1]"])
+def test_a_damaged_folder_of_features_is_named(cache, content):
+    (cache.folder / "settings.json").write_text(content)
+    with pytest.raises(StaleFeaturesError, match="settings.json is damaged"):
+        FeatureCache(cache.folder, cache.model, cache.processor)
+
+
 def test_damaged_features_are_refused(cache, video):
     cache.extract(NAME, video)
     whole = cache.path(NAME).read_bytes()

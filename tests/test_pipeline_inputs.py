@@ -66,6 +66,14 @@ def test_one_bad_video_alone_is_an_error(analyze, paths):
     assert analyze([]) == []
 
 
+@pytest.mark.parametrize(
+    "wrong", [None, 3, b"a.mp4", Image.new("RGB", (4, 4))], ids=lambda wrong: type(wrong).__name__
+)
+def test_what_is_no_video_is_one_line(analyze, wrong):
+    with pytest.raises(TypeError, match=f"must be a path, frames, or several of them, got {type(wrong).__name__}"):
+        analyze(wrong)
+
+
 @pytest.mark.parametrize("kind", ["array", "tensor", "arrays", "pictures"])
 def test_frames_in_memory_are_one_video_and_several_are_several(analyze, kind):
     frames = moving_square(20)

@@ -18,6 +18,8 @@ from modeling_holmes_vau.sft_data_holmes_vau import (
     LineCache,
     random_frames,
     read_conversations,
+    read_rows,
+    write_rows,
 )
 from modeling_holmes_vau.small_holmes_vau import build_small_tokenizer
 from tests.annotations import SPLIT_ABNORMAL, write_json
@@ -139,6 +141,22 @@ def test_processes_share_the_segments(segments, model56, processor56, tmp_path):
     assert len(seen[0]) + len(seen[1]) == len(set(segments)) and not set(seen[0]) & set(seen[1])
     cache = LineCache(choosers[0].frames.folder)
     assert cache.entries.keys() == {segment.key() for segment in segments}
+
+
+def test_what_a_power_cut_left_of_a_cache_is_made_again(tmp_path):
+    LineCache(tmp_path).put("a", [1, 2])
+    with (tmp_path / "0.jsonl").open("ab") as file:
+        file.write(b'\0\0\0\nnull\n["b", [3\n["c", [4]]\n["d", [5')
+    assert LineCache(tmp_path).entries == {"a": [1, 2], "c": [4]}
+
+
+@pytest.mark.parametrize("kept", [0, 9, 20])
+def test_rows_that_are_cut_off_are_refused(tmp_path, kept):
+    write_rows(tmp_path / "rows.jsonl", [{"video": "a"}, {"video": "b"}, {"video": "c"}])
+    assert len(read_rows(tmp_path / "rows.jsonl")) == 3
+    (tmp_path / "rows.jsonl").write_bytes((tmp_path / "rows.jsonl").read_bytes()[:kept])
+    with pytest.raises(ValueError, match="rows.jsonl is missing or damaged"):
+        read_rows(tmp_path / "rows.jsonl")
 
 
 def test_random_frames_come_one_from_each_part():

@@ -91,6 +91,13 @@ def test_a_log_has_each_step_once(tmp_path):
     assert [line["step"] for line in run(1, (2, {"loss": 2.0}))] == [1, 2]
 
 
+def test_a_log_that_a_power_cut_left_in_pieces_is_read_as_far_as_it_is_whole(tmp_path):
+    log = JsonLinesLog(tmp_path / "log.jsonl")
+    log.path.write_bytes(b'{"step": 1, "loss": 2.0}\n\0\0\0\0\nnull\n{"loss": 1.0}\n\xff{"step"\n{"step": 2}\n{"st')
+    log.on_train_begin(None, TrainerState(global_step=2), TrainerControl())
+    assert log.path.read_text(encoding="utf-8") == '{"step": 1, "loss": 2.0}\n{"step": 2}\n'
+
+
 def test_several_gpus_of_one_process_are_refused():
     check_devices(SimpleNamespace(n_gpu=1))
     with pytest.raises(ValueError, match="2 GPUs in one process: start with `accelerate launch`"):

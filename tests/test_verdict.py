@@ -149,6 +149,8 @@ def test_more_frames_than_the_language_model_holds(model56, processor56, monkeyp
         model56.generate(**inputs, max_new_tokens=limit)
         with pytest.raises(ValueError, match=rf"the answer may have {limit + 1}, but the language model\s.*{context}"):
             model56.generate(**inputs, max_new_tokens=limit + 1)
+    with pytest.raises(ValueError, match="`max_new_tokens` is 5000, but no frame fits beside such an answer"):
+        check_room(model56, processor56, 2, question, 5000)
     with pytest.raises(ValueError, match="5000, but at most"):  # before it is opened
         analyze_video(tmp_path / "missing.mp4", model56, processor56, num_frames=5000, max_new_tokens=1)
     with pytest.raises(ValueError, match="5000, but at most"):

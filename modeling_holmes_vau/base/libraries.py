@@ -9,6 +9,7 @@ import warnings
 # Beginnings of what they say, and why each is no user's business.
 WARNINGS = (
     r"`(is_)?gradient_checkpointing(_enable)?` is deprecated",  # the new name is unknown to older transformers
+    r"'pin_memory' argument is set as true but no accelerator",  # of `Trainer` on a CPU: it is not needed there
 )
 LOGGED = {
     "transformers.trainer_utils": (
