@@ -239,7 +239,7 @@ def compare_verdicts(events: list[dict[str, float]], prompt: str, answer: str) -
 def describe_verdict(verdict: dict[str, str | bool | None]) -> str:
     """The result of [`compare_verdicts`] in words."""
     if verdict["answer"] is None:
-        return f"{verdict['scores']} by the scores; the answer states no verdict"
+        return f"{verdict['scores']} by the scores; no verdict is read from the answer"
     if verdict["agree"]:
         return f"{verdict['scores']} by scores and answer"
     return f"the scores say {verdict['scores']}, the answer {verdict['answer']}: they contradict each other"

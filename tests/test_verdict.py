@@ -55,7 +55,7 @@ def test_contradictions_are_told():
     open_end = compare_verdicts([], SCENE, "A man walks by.")
     assert (
         open_end["agree"] is None
-        and describe_verdict(open_end) == "normal by the scores; the answer states no verdict"
+        and describe_verdict(open_end) == "normal by the scores; no verdict is read from the answer"
     )
 
 
@@ -164,6 +164,19 @@ def test_a_conversation_that_is_full_is_one_line(model56, processor56, monkeypat
     monkeypatch.setattr(model56.config.text_config, "max_position_embeddings", len(length) + 4)
     with pytest.raises(ValueError, match="shorter conversation"):
         chat.ask("Why?", max_new_tokens=2)
+
+
+def test_generate_tells_what_the_checkpoint_has_not_learned(model56, processor56, monkeypatch, caplog):
+    said = "trained on nothing at all"
+    monkeypatch.setattr(model56.config, "warning", said)
+    inputs = processor56(videos=moving_square(40), text="a", return_tensors="pt")
+    for _ in range(2):  # once in a program
+        output = model56.generate(**inputs, max_new_tokens=1, return_dict_in_generate=True)
+    assert caplog.text.count(said) == 1
+    monkeypatch.setattr(model56.config, "warning", f"{said}, again")
+    text = {name: inputs[name] for name in ("input_ids", "attention_mask")}
+    model56.generate(**text, encoded_videos=output.encoded_videos, max_new_tokens=1)  # a further question
+    assert "again" not in caplog.text
 
 
 def test_more_frames_than_trained_are_told(model56, processor56, monkeypatch, caplog):

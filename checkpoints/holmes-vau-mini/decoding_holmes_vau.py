@@ -1,14 +1,14 @@
 """Where frames enter a prompt: the feature each frame token stands for, whatever part of the prompt a step gets."""
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch.nn.functional import pad
+from transformers.utils import logging
 
 
-logger = logging.getLogger(__name__)
+logger = logging.get_logger(__name__)
 
 
 @dataclass
@@ -88,12 +88,15 @@ class PromptFeatures:
         return embeds.masked_scatter(placeholders[..., None], features[index[index >= 0]])
 
 
-def check_prompt(input_ids: torch.Tensor | None, config, generation_config, kwargs: dict) -> None:
-    """A prompt and the longest answer that `generate` may give must fit into the context of the language model.
+def check_prompt(input_ids: torch.Tensor | None, config, generation_config, kwargs: dict, is_new: bool) -> None:
+    """A prompt and the longest answer that `generate` may give must fit into the context of the language model. Of a
+    video that `is_new`, not encoded before, the warning of the checkpoint is logged, once in a program.
 
     Raises:
         `ValueError`: if they do not.
     """
+    if is_new and config.warning:
+        logger.warning_once(config.warning)
     context = config.text_config.max_position_embeddings
     answer = kwargs.get("max_new_tokens", generation_config.max_new_tokens)
     answer = 1 if answer is None or "max_length" in kwargs else answer

@@ -318,7 +318,8 @@ class HolmesVAUForConditionalGeneration(FrameDecodingMixin, InternVLForCondition
         counts = [total] if video_num_frames is None else video_num_frames.tolist()
         if sum(counts) != total:
             raise ValueError(
-                f"`video_num_frames` adds up to {sum(counts)}, but `pixel_values_videos` has {total} frames."
+                f"`video_num_frames` adds up to {sum(counts)}, but `pixel_values_videos` has {total} frames: pass "
+                "what one call of the processor gives; pipelines of transformers' own take one video at a time."
             )
         videos, start = [], 0
         for row, count in enumerate(counts):
@@ -454,7 +455,8 @@ class HolmesVAUForConditionalGeneration(FrameDecodingMixin, InternVLForCondition
         input_ids = kwargs.pop("input_ids", None) if inputs is None else inputs
         videos = None
         if pixel_values_videos is not None or encoded_videos is not None:
-            check_prompt(input_ids, self.config, generation_config or self.generation_config, kwargs)
+            is_new, settings = pixel_values_videos is not None, generation_config or self.generation_config
+            check_prompt(input_ids, self.config, settings, kwargs, is_new)
             videos = self._videos(
                 input_ids,
                 pixel_values_videos,
