@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 import threading
 import urllib.parse
 from collections.abc import Iterator
@@ -13,6 +14,14 @@ from huggingface_hub import constants
 
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+class QuietServer(ThreadingHTTPServer):
+    """A server to which a client that goes away early is nothing to speak of."""
+
+    def handle_error(self, request, client_address):
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 def make_handler(repos: dict[str, Path], gated: set[str], asked: list[str]):
@@ -76,7 +85,7 @@ def digest(path: Path) -> str:
 @contextmanager
 def serving(handler) -> Iterator[str]:
     """A server on a free port of this machine; yields its address."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = QuietServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:
