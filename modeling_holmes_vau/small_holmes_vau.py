@@ -61,6 +61,7 @@ def small_config(tokenizer, image_size: int = 112, width: int = 64, layers: int 
         "intermediate_size": 2 * width,
         "bos_token_id": tokenizer.bos_token_id,
         "eos_token_id": tokenizer.convert_tokens_to_ids("<|im_end|>"),
+        "max_position_embeddings": 32768,  # InternVL2-2B's
         "tie_word_embeddings": False,
     }
     scorer = {

@@ -53,3 +53,8 @@ def test_other_bases_are_refused(tmp_path):
     LlamaConfig().save_pretrained(tmp_path / "llama")
     with pytest.raises(ValueError, match="expected a checkpoint of type internvl or internvl_chat, got 'llama'"):
         init_from_base(tmp_path / "llama", tmp_path / "out")
+
+
+def test_a_small_model_holds_the_frames_of_a_full_sized_one():
+    config = small_config(build_small_tokenizer(), image_size=448)
+    assert config.image_seq_length == 256 and config.text_config.max_position_embeddings > 16 * 256 + 1024
