@@ -29,6 +29,7 @@ from trl import SFTConfig
 
 from hivau70k_dataset.reading import digest
 from hivau70k_dataset.schema import LEVELS, TASKS, is_synthetic
+from modeling_holmes_vau.base.files import few_of
 from modeling_holmes_vau.base.progress import Progress
 from modeling_holmes_vau.checkpoint.folder import NATIVE, OURS
 from modeling_holmes_vau.checkpoint.load import load_checkpoint, load_native, open_folder
@@ -40,7 +41,6 @@ from modeling_holmes_vau.checkpoint_holmes_vau import (
     write_model_card,
 )
 from modeling_holmes_vau.feature_cache_holmes_vau import module_digest
-from modeling_holmes_vau.files_holmes_vau import few_of
 from modeling_holmes_vau.merge_holmes_vau import copy_companions, write_adapter_notes
 from modeling_holmes_vau.sft_batch_holmes_vau import SFTCollator, TowerFeatures
 from modeling_holmes_vau.sft_data_holmes_vau import (

@@ -45,10 +45,10 @@ from hivau70k_dataset.reading import read_annotation_files
 from hivau70k_dataset.schema import SPLITS, VideoAnnotation
 from hivau70k_dataset.videos import VideoFolder
 from modeling_holmes_vau.base.commands import CommandError, first_line, output_folder, run_command
+from modeling_holmes_vau.base.files import few_of, write_whole
 from modeling_holmes_vau.base.parser import Parser
 from modeling_holmes_vau.base.scan import VIDEO_SUFFIXES, scan_folder
 from modeling_holmes_vau.cli import check_checkpoint
-from modeling_holmes_vau.files_holmes_vau import few_of, write_whole
 
 
 SNIPPET_FRAMES = 16  # what a score stands for where its file does not tell: I3D's, C3D's and VadCLIP's snippets

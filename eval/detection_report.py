@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.metrics import precision_recall_curve, roc_auc_score, roc_curve
 
-from modeling_holmes_vau.files_holmes_vau import write_whole
+from modeling_holmes_vau.base.files import write_whole
 
 
 METRICS = Path(__file__).resolve().parent / "metrics"

@@ -26,8 +26,8 @@ from eval.reasoning_scores import rival_answers
 from eval.settings import sole_run
 from hivau70k_dataset.schema import LEVELS, TASKS, Instruction
 from modeling_holmes_vau.base.commands import CommandError, check_output_folder, output_folder
+from modeling_holmes_vau.base.files import write_whole
 from modeling_holmes_vau.base.progress import Progress
-from modeling_holmes_vau.files_holmes_vau import write_whole
 
 
 PROMPTS = Path(__file__).resolve().parent / "judge_prompts.json"

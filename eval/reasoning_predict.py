@@ -34,8 +34,8 @@ from hivau70k_dataset.reading import read_annotation_files
 from hivau70k_dataset.schema import LEVELS, SPLITS, TASKS, Instruction
 from hivau70k_dataset.videos import Segment, VideoFolder
 from modeling_holmes_vau.base.commands import CommandError, first_line
+from modeling_holmes_vau.base.files import PROBLEMS, few_of, write_whole
 from modeling_holmes_vau.base.progress import Progress
-from modeling_holmes_vau.files_holmes_vau import PROBLEMS, few_of, write_whole
 
 
 SAMPLERS = ("ats", "uniform", "top_k", "nearest")

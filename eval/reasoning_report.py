@@ -26,7 +26,7 @@ from matplotlib.figure import Figure
 from eval.reasoning_baselines import FREQUENT, MEANING, MODEL, RIVAL, SHUFFLED, Pairs, pools_and_pairs
 from hivau70k_dataset.schema import LEVELS, Instruction
 from modeling_holmes_vau.base.commands import CommandError, first_line
-from modeling_holmes_vau.files_holmes_vau import write_whole
+from modeling_holmes_vau.base.files import write_whole
 
 
 FOLDER = Path(__file__).resolve().parent / "metrics"

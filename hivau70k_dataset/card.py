@@ -9,7 +9,7 @@ import huggingface_hub
 import yaml
 from datasets.info import DatasetInfosDict
 
-from modeling_holmes_vau.files_holmes_vau import write_whole
+from modeling_holmes_vau.base.files import write_whole
 
 from .reading import find_annotation_files, read_annotation_file
 from .schema import SPLITS, AnnotationError, Instruction

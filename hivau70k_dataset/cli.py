@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from modeling_holmes_vau.base.commands import check_output_folder, output_folder, run_command
+from modeling_holmes_vau.base.files import check_new_folder, few_of, whole_folder, write_whole
 from modeling_holmes_vau.base.parser import Parser
-from modeling_holmes_vau.files_holmes_vau import check_new_folder, few_of, whole_folder, write_whole
 
 from .miniature import add_arguments as add_miniature_arguments
 from .miniature import run as render

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from modeling_holmes_vau.base.files import check_new_folder, whole_folder
 from modeling_holmes_vau.base.progress import Progress
-from modeling_holmes_vau.files_holmes_vau import check_new_folder, whole_folder
 
 from .builder import CITATION, CONFIGS, HIVAU70k
 from .reading import AnnotationFiles, read_annotation_files

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import av
 
+from modeling_holmes_vau.base.files import write_whole
 from modeling_holmes_vau.base.progress import Progress
-from modeling_holmes_vau.files_holmes_vau import write_whole
 
 from .instructions import build_instructions
 from .miniature_plan import SPLITS, VideoPlan, build_plan, build_stage

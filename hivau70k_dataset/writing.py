@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from modeling_holmes_vau.files_holmes_vau import write_whole
+from modeling_holmes_vau.base.files import write_whole
 
 from .reading import AnnotationFiles
 from .records import annotation_to_dict, instruction_to_dict

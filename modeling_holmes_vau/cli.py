@@ -14,10 +14,10 @@ from typing import NamedTuple
 from . import __version__
 from .base.clock import clock, parse_clock
 from .base.commands import CommandError, first_line, output_folder, run_command
+from .base.files import NAMED_PROBLEMS, few_of
 from .base.names import address_problem, folded, safe_name
 from .base.parser import Parser
 from .base.scan import VIDEO_SUFFIXES, scan_folder
-from .files_holmes_vau import NAMED_PROBLEMS, few_of
 from .judgement_holmes_vau import describe_verdict
 
 

@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from transformers import AutoConfig, InternVLVisionConfig, LlamaConfig
 from transformers.dynamic_module_utils import custom_object_save
 
+from .base.files import check_new_folder, whole_folder
 from .base.progress import Progress
 from .checkpoint.folder import ORIGINAL, part_of, read_object, told_in_a_line
 from .checkpoint.hub import fetch_file
@@ -28,7 +29,6 @@ from .checkpoint_holmes_vau import (
     write_model_card,
 )
 from .configuration_holmes_vau import HolmesVAUConfig
-from .files_holmes_vau import check_new_folder, whole_folder
 from .modeling_holmes_vau import HolmesVAUForConditionalGeneration, set_auto_map
 from .processing_holmes_vau import HolmesVAUProcessor
 from .scorer_holmes_vau import AnomalyScorer

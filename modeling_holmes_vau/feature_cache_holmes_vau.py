@@ -19,8 +19,8 @@ from safetensors.torch import save
 
 from hivau70k_dataset.cutting import has_even_rate
 
+from .base.files import write_whole
 from .base.names import fitting_name
-from .files_holmes_vau import write_whole
 from .video_processing_holmes_vau import FrameStream, dense_frame_indices
 from .video_reader_holmes_vau import VideoReadError, open_video
 

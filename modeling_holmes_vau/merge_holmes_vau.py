@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
+from .base.files import check_new_folder, whole_folder, write_whole
 from .checkpoint.folder import (
     NATIVE,
     OURS,
@@ -24,7 +25,6 @@ from .checkpoint.hub import fetch_folder
 from .checkpoint.load import errors_alone, load_checkpoint, load_native, load_tokenizer, open_folder
 from .checkpoint.weights import language_digest
 from .checkpoint_holmes_vau import warning_after_language, write_model_card
-from .files_holmes_vau import check_new_folder, whole_folder, write_whole
 from .processing_holmes_vau import HolmesVAUProcessor
 
 

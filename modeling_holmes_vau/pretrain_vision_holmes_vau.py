@@ -29,6 +29,7 @@ from hivau70k_dataset.reading import read_annotation_files
 from hivau70k_dataset.schema import VideoAnnotation
 from hivau70k_dataset.videos import VideoFolder
 
+from .base.files import check_new_folder, whole_folder, write_whole
 from .base.parser import Parser
 from .base.progress import Progress
 from .checkpoint_holmes_vau import (
@@ -38,7 +39,6 @@ from .checkpoint_holmes_vau import (
     write_model_card,
 )
 from .configuration_holmes_vau import HolmesVAUConfig
-from .files_holmes_vau import check_new_folder, whole_folder, write_whole
 from .modeling_holmes_vau import IMAGE_MEAN, IMAGE_STD, HolmesVAUForConditionalGeneration
 from .processing_holmes_vau import CHAT_TEMPLATE, SYSTEM_MESSAGE
 from .small_holmes_vau import build_small_tokenizer

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .files_holmes_vau import write_whole
+from .base.files import write_whole
 from .report_page_holmes_vau import build_page
 from .report_picture_holmes_vau import draw_timeline
 

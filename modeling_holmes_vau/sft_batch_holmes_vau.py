@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from safetensors.torch import save
 
+from .base.files import write_whole
 from .feature_cache_holmes_vau import StaleFeaturesError, module_digest, open_features
-from .files_holmes_vau import write_whole
 from .modeling_holmes_vau import normalize_pixels
 from .sft_data_holmes_vau import NO_PROBLEM, random_frames, settings_digest
 from .video_processing_holmes_vau import resize_frames

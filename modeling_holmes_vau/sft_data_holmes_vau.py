@@ -20,8 +20,8 @@ from hivau70k_dataset.schema import TASKS, AnnotationError, Instruction
 from hivau70k_dataset.videos import Segment, VideoFolder
 
 from .base.commands import first_line
+from .base.files import read_json_lines, write_whole
 from .feature_cache_holmes_vau import module_digest
-from .files_holmes_vau import read_json_lines, write_whole
 from .sampler_holmes_vau import sample_frames
 from .video_processing_holmes_vau import FrameStream, plan_frames, segment_frame_range
 from .video_reader_holmes_vau import open_video

@@ -20,8 +20,8 @@ from transformers import TrainerCallback
 from trl import TrlParser
 
 from .base.commands import check_output_folder, first_line, run_command
+from .base.files import read_json_lines, write_whole
 from .base.parser import Parser
-from .files_holmes_vau import read_json_lines, write_whole
 
 
 logger = logging.getLogger(__name__)

@@ -18,8 +18,8 @@ from modeling_holmes_vau import cli, pretrain_vision_holmes_vau
 from modeling_holmes_vau.base import libraries, progress
 from modeling_holmes_vau.base.clock import clock, parse_clock
 from modeling_holmes_vau.base.commands import CommandError, check_output_folder
+from modeling_holmes_vau.base.files import few_of
 from modeling_holmes_vau.base.training_options import SFTArguments
-from modeling_holmes_vau.files_holmes_vau import few_of
 
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -1,6 +1,6 @@
 import pytest
 
-from modeling_holmes_vau.files_holmes_vau import whole_folder, write_whole
+from modeling_holmes_vau.base.files import whole_folder, write_whole
 
 
 def test_folders_are_written_whole_or_not_at_all(tmp_path):

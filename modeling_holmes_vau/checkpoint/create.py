@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from ..base.files import check_new_folder, whole_folder
 from ..checkpoint_holmes_vau import (
     UNTRAINED_SCORER_WARNING,
     config_from_native,
@@ -13,7 +14,6 @@ from ..checkpoint_holmes_vau import (
     write_model_card,
 )
 from ..convert_holmes_vau_to_hf import convert
-from ..files_holmes_vau import check_new_folder, whole_folder
 from ..modeling_holmes_vau import HolmesVAUForConditionalGeneration
 from ..scorer_holmes_vau import AnomalyScorer
 from .folder import NATIVE, ORIGINAL, readable, told_in_a_line

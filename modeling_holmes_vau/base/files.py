@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from .base.names import FOLDER_BYTES, shorten
+from .names import FOLDER_BYTES, shorten
 
 
 NAMED_PROBLEMS = 5  # of many; the others are in a file
