@@ -38,8 +38,8 @@ from hivau70k_dataset.videos import VideoFolder
 from modeling_holmes_vau.base.files import NAMED_PROBLEMS, few_of, write_whole
 from modeling_holmes_vau.base.progress import Progress
 from modeling_holmes_vau.checkpoint import load
+from modeling_holmes_vau.checkpoint.build import warning_after_scorer
 from modeling_holmes_vau.checkpoint.folder import OURS
-from modeling_holmes_vau.checkpoint_holmes_vau import warning_after_scorer
 from modeling_holmes_vau.feature_cache_holmes_vau import FeatureCache, VideoFeatures, module_digest
 from modeling_holmes_vau.scorer_trainer_holmes_vau import (
     LabelledVideo,

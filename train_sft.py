@@ -31,17 +31,17 @@ from hivau70k_dataset.reading import digest
 from hivau70k_dataset.schema import LEVELS, TASKS, is_synthetic
 from modeling_holmes_vau.base.files import few_of
 from modeling_holmes_vau.base.progress import Progress
-from modeling_holmes_vau.checkpoint.folder import NATIVE, OURS
-from modeling_holmes_vau.checkpoint.load import load_checkpoint, load_native, open_folder
-from modeling_holmes_vau.checkpoint.weights import language_digest
-from modeling_holmes_vau.checkpoint_holmes_vau import (
+from modeling_holmes_vau.checkpoint.build import (
     config_from_native,
     processor_from_native,
     warning_after_language,
     write_model_card,
 )
+from modeling_holmes_vau.checkpoint.folder import NATIVE, OURS
+from modeling_holmes_vau.checkpoint.load import load_checkpoint, load_native, open_folder
+from modeling_holmes_vau.checkpoint.merge import copy_companions, write_adapter_notes
+from modeling_holmes_vau.checkpoint.weights import language_digest
 from modeling_holmes_vau.feature_cache_holmes_vau import module_digest
-from modeling_holmes_vau.merge_holmes_vau import copy_companions, write_adapter_notes
 from modeling_holmes_vau.sft_batch_holmes_vau import SFTCollator, TowerFeatures
 from modeling_holmes_vau.sft_data_holmes_vau import (
     Conversation,

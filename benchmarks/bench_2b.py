@@ -110,7 +110,7 @@ def write_original(folder: Path) -> None:
 
 
 def convert_step(folder: Path) -> str:
-    from modeling_holmes_vau.convert_holmes_vau_to_hf import convert
+    from modeling_holmes_vau.checkpoint.convert import convert
 
     original = folder / "original"
     output = convert(original, original / "anomaly_scorer.pth", folder / "converted")

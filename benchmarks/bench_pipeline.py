@@ -21,10 +21,10 @@ import torch
 from PIL import Image
 
 from modeling_holmes_vau import HolmesVAUForConditionalGeneration, HolmesVAUProcessor, sample_frames
-from modeling_holmes_vau.checkpoint_holmes_vau import build_processor, generation_config_for
+from modeling_holmes_vau.checkpoint.build import build_processor, generation_config_for
+from modeling_holmes_vau.checkpoint.small import build_small_tokenizer, small_config
 from modeling_holmes_vau.modeling_holmes_vau import IMAGE_MEAN, IMAGE_STD
 from modeling_holmes_vau.pipeline_holmes_vau import DEFAULT_PROMPT, encode_file
-from modeling_holmes_vau.small_holmes_vau import build_small_tokenizer, small_config
 from modeling_holmes_vau.video_processing_holmes_vau import (
     FrameStream,
     dense_frame_indices,

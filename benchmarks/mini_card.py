@@ -16,7 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from modeling_holmes_vau.base.files import whole_folder  # noqa: E402
-from modeling_holmes_vau.checkpoint_holmes_vau import SYNTHETIC_WARNING  # noqa: E402
+from modeling_holmes_vau.checkpoint.build import SYNTHETIC_WARNING  # noqa: E402
 
 
 LIMIT_MB = 15

@@ -443,11 +443,11 @@ def _run(args: argparse.Namespace) -> int:
     if args.command == "analyze":
         return run_analyze(args)
     if args.command == "convert":
-        from .convert_holmes_vau_to_hf import convert
+        from .checkpoint.convert import convert
 
         output = convert(args.checkpoint, args.scorer, args.output, args.num_frames, args.seed)
     elif args.command == "merge":
-        from .merge_holmes_vau import merge
+        from .checkpoint.merge import merge
 
         output = merge(args.adapter, args.output, args.base, args.half)
     else:

@@ -32,16 +32,16 @@ from hivau70k_dataset.videos import VideoFolder
 from .base.files import check_new_folder, whole_folder, write_whole
 from .base.parser import Parser
 from .base.progress import Progress
-from .checkpoint_holmes_vau import (
+from .checkpoint.build import (
     UNTRAINED_BUT_VISION_WARNING,
     build_processor,
     generation_config_for,
     write_model_card,
 )
+from .checkpoint.small import build_small_tokenizer
 from .configuration_holmes_vau import HolmesVAUConfig
 from .modeling_holmes_vau import IMAGE_MEAN, IMAGE_STD, HolmesVAUForConditionalGeneration
 from .processing_holmes_vau import CHAT_TEMPLATE, SYSTEM_MESSAGE
-from .small_holmes_vau import build_small_tokenizer
 from .training_runs_holmes_vau import cpu_has_bfloat16, run_script
 from .video_processing_holmes_vau import resize_frames
 from .video_reader_holmes_vau import open_video

@@ -18,10 +18,10 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from trl import SFTTrainer
 
 from .base.progress import Progress
+from .checkpoint.convert import convert_config
 from .checkpoint.folder import NATIVE, OURS, readable, told_in_a_line
 from .checkpoint.load import open_folder
 from .configuration_holmes_vau import HolmesVAUConfig
-from .convert_holmes_vau_to_hf import convert_config
 from .feature_cache_holmes_vau import StaleFeaturesError
 from .modeling_holmes_vau import HolmesVAUForConditionalGeneration
 from .sft_batch_holmes_vau import normalize_pixels, prompt_ids

@@ -64,7 +64,7 @@ def original56(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def checkpoint56(original56) -> Path:
     """The converted 56 px checkpoint."""
-    from modeling_holmes_vau.convert_holmes_vau_to_hf import convert
+    from modeling_holmes_vau.checkpoint.convert import convert
 
     return convert(original56, original56 / "anomaly_scorer.pth", original56.parent / "converted56")
 

@@ -7,8 +7,8 @@ from transformers import LlavaConfig, LlavaForConditionalGeneration, Qwen2VLConf
 from transformers.utils import is_torchvision_available
 
 from modeling_holmes_vau import HolmesVAUForConditionalGeneration
-from modeling_holmes_vau.checkpoint_holmes_vau import build_processor, generation_config_for
-from modeling_holmes_vau.small_holmes_vau import build_small_tokenizer, small_config
+from modeling_holmes_vau.checkpoint.build import build_processor, generation_config_for
+from modeling_holmes_vau.checkpoint.small import build_small_tokenizer, small_config
 
 
 if is_torchvision_available():

@@ -4,9 +4,9 @@ from safetensors.torch import load_file
 from transformers import InternVLConfig, InternVLForConditionalGeneration, LlamaConfig
 
 from modeling_holmes_vau import AnomalyScorer, HolmesVAUForConditionalGeneration, HolmesVAUProcessor, cli
+from modeling_holmes_vau.checkpoint.build import UNTRAINED_SCORER_WARNING
 from modeling_holmes_vau.checkpoint.create import init_from_base
-from modeling_holmes_vau.checkpoint_holmes_vau import UNTRAINED_SCORER_WARNING
-from modeling_holmes_vau.small_holmes_vau import build_small_tokenizer, small_config
+from modeling_holmes_vau.checkpoint.small import build_small_tokenizer, small_config
 
 
 def test_init_keeps_the_base_and_adds_a_seeded_scorer(tmp_path):

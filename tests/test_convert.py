@@ -8,8 +8,8 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from modeling_holmes_vau import HolmesVAUForConditionalGeneration, HolmesVAUProcessor, cli
-from modeling_holmes_vau.convert_holmes_vau_to_hf import convert, convert_text_config, split_wqkv
-from modeling_holmes_vau.small_holmes_vau import build_small_tokenizer
+from modeling_holmes_vau.checkpoint.convert import convert, convert_text_config, split_wqkv
+from modeling_holmes_vau.checkpoint.small import build_small_tokenizer
 from tests.original import REFERENCE, model_state, read_json, write_original_checkpoint
 
 
@@ -27,7 +27,7 @@ def test_split_wqkv_by_hand():
 
 @pytest.mark.parametrize("weights", ["sharded", "bin"])
 def test_every_weight_format_gives_the_same_checkpoint(tmp_path, checkpoint56, weights, monkeypatch):
-    monkeypatch.setattr("modeling_holmes_vau.convert_holmes_vau_to_hf.SHARD_BYTES", 300_000)
+    monkeypatch.setattr("modeling_holmes_vau.checkpoint.convert.SHARD_BYTES", 300_000)
     original = write_original_checkpoint(tmp_path / "original", weights=weights)
     output = convert(original, original / "anomaly_scorer.pth", tmp_path / "out")
     assert len(list(output.glob("model-*-of-*.safetensors"))) > 1

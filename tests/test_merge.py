@@ -10,14 +10,14 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoProcessor, InternVLConfig, InternVLForConditionalGeneration
 
 from modeling_holmes_vau import HolmesVAUForConditionalGeneration, cli
-from modeling_holmes_vau.checkpoint.weights import language_digest
-from modeling_holmes_vau.checkpoint_holmes_vau import (
+from modeling_holmes_vau.checkpoint.build import (
     SYNTHETIC_LANGUAGE_WARNING,
     SYNTHETIC_SCORER_WARNING,
     SYNTHETIC_WARNING,
     UNTRAINED_LANGUAGE_WARNING,
 )
-from modeling_holmes_vau.merge_holmes_vau import _store_half, copy_companions, write_adapter_notes
+from modeling_holmes_vau.checkpoint.merge import _store_half, copy_companions, write_adapter_notes
+from modeling_holmes_vau.checkpoint.weights import language_digest
 from modeling_holmes_vau.sft_holmes_vau import lora_config
 
 

@@ -15,7 +15,7 @@ from hivau70k_dataset import render_miniature
 from hivau70k_dataset.labels import parse_judgement
 from hivau70k_dataset.videos import VideoFolder
 from modeling_holmes_vau import cli
-from modeling_holmes_vau.checkpoint_holmes_vau import SYNTHETIC_WARNING
+from modeling_holmes_vau.checkpoint.build import SYNTHETIC_WARNING
 from modeling_holmes_vau.cli import default_checkpoint
 from modeling_holmes_vau.pipeline_holmes_vau import analyze_video
 from tests.annotations import write_json

@@ -19,8 +19,8 @@ from eval.reasoning_predict import add_arguments
 from hivau70k_dataset.segments import read_segment
 from hivau70k_dataset.videos import Segment
 from modeling_holmes_vau import HolmesVAUForConditionalGeneration, HolmesVAUProcessor, analyze_video
+from modeling_holmes_vau.checkpoint.small import build_small_tokenizer
 from modeling_holmes_vau.cli import CommandError
-from modeling_holmes_vau.small_holmes_vau import build_small_tokenizer
 from tests.chat_server import chat_server, completion
 from tests.rivals import write_holmes_vau, write_llava, write_qwen2_vl
 from tests.videos import moving_square, write_video

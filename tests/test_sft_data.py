@@ -11,6 +11,7 @@ from transformers import AutoTokenizer
 
 from eval.reasoning_models import HolmesVAUAnswerer
 from modeling_holmes_vau import VideoChat
+from modeling_holmes_vau.checkpoint.small import build_small_tokenizer
 from modeling_holmes_vau.sft_batch_holmes_vau import SFTCollator, encode_turns, normalize_pixels
 from modeling_holmes_vau.sft_data_holmes_vau import (
     FrameChooser,
@@ -21,7 +22,6 @@ from modeling_holmes_vau.sft_data_holmes_vau import (
     read_rows,
     write_rows,
 )
-from modeling_holmes_vau.small_holmes_vau import build_small_tokenizer
 from tests.annotations import SPLIT_ABNORMAL, write_json
 from tests.original import REFERENCE
 from tests.sft_data import LEVELS, TASKS, write_data

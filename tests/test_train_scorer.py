@@ -24,7 +24,7 @@ from modeling_holmes_vau import (
     HolmesVAUForConditionalGeneration,
     feature_cache_holmes_vau,
 )
-from modeling_holmes_vau.checkpoint_holmes_vau import (
+from modeling_holmes_vau.checkpoint.build import (
     SYNTHETIC_LANGUAGE_WARNING,
     SYNTHETIC_SCORER_WARNING,
     SYNTHETIC_WARNING,

@@ -22,8 +22,8 @@ from transformers import InternVLConfig, InternVLForConditionalGeneration
 import train_sft
 from benchmarks import bench_2b, bench_sft
 from modeling_holmes_vau import HolmesVAUForConditionalGeneration, sft_batch_holmes_vau
-from modeling_holmes_vau.checkpoint_holmes_vau import UNTRAINED_BUT_VISION_WARNING, UNTRAINED_SCORER_WARNING
-from modeling_holmes_vau.convert_holmes_vau_to_hf import convert_config
+from modeling_holmes_vau.checkpoint.build import UNTRAINED_BUT_VISION_WARNING, UNTRAINED_SCORER_WARNING
+from modeling_holmes_vau.checkpoint.convert import convert_config
 from modeling_holmes_vau.sft_batch_holmes_vau import SFTCollator, TowerFeatures, normalize_pixels
 from modeling_holmes_vau.sft_data_holmes_vau import NamedSegment
 from modeling_holmes_vau.sft_holmes_vau import Schedule, config_2b, freeze_tower, lora_config
@@ -228,7 +228,7 @@ def test_lora_learns_a_batch_by_heart_and_moves_nothing_else(argv, checkpoint56,
     assert [sample["step"] for sample in samples] == [steps]
     assert all(sample["answer"] == sample["reference"] for sample in samples)
     # The base in the merged checkpoint is what it was, but for the seven projections.
-    from modeling_holmes_vau.merge_holmes_vau import merge
+    from modeling_holmes_vau.checkpoint.merge import merge
 
     assert json.loads((out / "adapter" / "training.json").read_text())["synthetic"] is False
     merged = load_file(merge(out / "adapter", tmp_path / "merged") / "model.safetensors")

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from modeling_holmes_vau import AnomalyScorer, AnomalyScorerConfig, HolmesVAUForConditionalGeneration
-from modeling_holmes_vau.convert_holmes_vau_to_hf import convert
+from modeling_holmes_vau.checkpoint.convert import convert
 from modeling_holmes_vau.training_holmes_vau import (
     PRESETS,
     LossWeights,

@@ -6,16 +6,16 @@ from pathlib import Path
 import torch
 
 from ..base.files import check_new_folder, whole_folder
-from ..checkpoint_holmes_vau import (
+from ..modeling_holmes_vau import HolmesVAUForConditionalGeneration
+from ..scorer_holmes_vau import AnomalyScorer
+from .build import (
     UNTRAINED_SCORER_WARNING,
     config_from_native,
     processor_from_native,
     visual_tokens,
     write_model_card,
 )
-from ..convert_holmes_vau_to_hf import convert
-from ..modeling_holmes_vau import HolmesVAUForConditionalGeneration
-from ..scorer_holmes_vau import AnomalyScorer
+from .convert import convert
 from .folder import NATIVE, ORIGINAL, readable, told_in_a_line
 from .load import load_native, load_tokenizer, open_folder
 

@@ -9,8 +9,10 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from .base.files import check_new_folder, whole_folder, write_whole
-from .checkpoint.folder import (
+from ..base.files import check_new_folder, whole_folder, write_whole
+from ..processing_holmes_vau import HolmesVAUProcessor
+from .build import warning_after_language, write_model_card
+from .folder import (
     NATIVE,
     OURS,
     SMALL_FILES,
@@ -21,11 +23,9 @@ from .checkpoint.folder import (
     readable,
     told_in_a_line,
 )
-from .checkpoint.hub import fetch_folder
-from .checkpoint.load import errors_alone, load_checkpoint, load_native, load_tokenizer, open_folder
-from .checkpoint.weights import language_digest
-from .checkpoint_holmes_vau import warning_after_language, write_model_card
-from .processing_holmes_vau import HolmesVAUProcessor
+from .hub import fetch_folder
+from .load import errors_alone, load_checkpoint, load_native, load_tokenizer, open_folder
+from .weights import language_digest
 
 
 logger = logging.getLogger(__name__)

@@ -16,23 +16,23 @@ from safetensors.torch import save_file
 from transformers import AutoConfig, InternVLVisionConfig, LlamaConfig
 from transformers.dynamic_module_utils import custom_object_save
 
-from .base.files import check_new_folder, whole_folder
-from .base.progress import Progress
-from .checkpoint.folder import ORIGINAL, part_of, read_object, told_in_a_line
-from .checkpoint.hub import fetch_file
-from .checkpoint.load import check_vocabulary, open_folder
-from .checkpoint.weights import check_type, open_weights, weight_files
-from .checkpoint_holmes_vau import (
+from ..base.files import check_new_folder, whole_folder
+from ..base.progress import Progress
+from ..configuration_holmes_vau import HolmesVAUConfig
+from ..modeling_holmes_vau import HolmesVAUForConditionalGeneration, set_auto_map
+from ..processing_holmes_vau import HolmesVAUProcessor
+from ..scorer_holmes_vau import AnomalyScorer
+from .build import (
     UNTRAINED_SCORER_WARNING,
     build_processor,
     generation_config_for,
     write_model_card,
 )
-from .configuration_holmes_vau import HolmesVAUConfig
-from .modeling_holmes_vau import HolmesVAUForConditionalGeneration, set_auto_map
-from .processing_holmes_vau import HolmesVAUProcessor
-from .scorer_holmes_vau import AnomalyScorer
-from .sentencepiece_holmes_vau import convert_tokenizer
+from .folder import ORIGINAL, part_of, read_object, told_in_a_line
+from .hub import fetch_file
+from .load import check_vocabulary, open_folder
+from .tokenizer import convert_tokenizer
+from .weights import check_type, open_weights, weight_files
 
 
 # Frames the released HolmesVAU-2B was trained with (original `holmesvau_utils.py`, `select_frames=12`).

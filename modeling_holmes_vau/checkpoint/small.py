@@ -3,7 +3,7 @@
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from .configuration_holmes_vau import HolmesVAUConfig
+from ..configuration_holmes_vau import HolmesVAUConfig
 
 
 VISUAL_TOKENS = ["<img>", "</img>", "<IMG_CONTEXT>"]

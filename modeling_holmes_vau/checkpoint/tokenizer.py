@@ -5,8 +5,8 @@ from pathlib import Path
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from .checkpoint.folder import CheckpointError, check_no_pointer, part_of, read_object, readable, told_in_a_line
-from .checkpoint.load import load_tokenizer
+from .folder import CheckpointError, check_no_pointer, part_of, read_object, readable, told_in_a_line
+from .load import load_tokenizer
 
 
 PROMPT_TOKENS = ("<|im_start|>", "<|im_end|>", "<img>", "</img>", "<IMG_CONTEXT>")

@@ -5,9 +5,9 @@ from pathlib import Path
 from transformers import GenerationConfig
 from transformers.utils import is_torchvision_available
 
-from .configuration_holmes_vau import HolmesVAUConfig
-from .modeling_holmes_vau import IMAGE_MEAN, IMAGE_STD
-from .processing_holmes_vau import CHAT_TEMPLATE, HolmesVAUProcessor
+from ..configuration_holmes_vau import HolmesVAUConfig
+from ..modeling_holmes_vau import IMAGE_MEAN, IMAGE_STD
+from ..processing_holmes_vau import CHAT_TEMPLATE, HolmesVAUProcessor
 
 
 if is_torchvision_available():
