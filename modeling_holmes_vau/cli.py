@@ -312,7 +312,7 @@ def report_one(video: str, analysis: dict, processor, folder: Path) -> Path:
     """Write the report of one analysis and return the path of its page."""
     import numpy as np
 
-    from .report_holmes_vau import write_report
+    from .report.write import write_report
     from .video_processing_holmes_vau import TIME_EPS_S, read_what_is_there
     from .video_reader_holmes_vau import open_video
 

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from modeling_holmes_vau import report_holmes_vau as report
-from modeling_holmes_vau import report_picture_holmes_vau as drawing
-from modeling_holmes_vau.report_holmes_vau import write_report
-from modeling_holmes_vau.report_picture_holmes_vau import draw_timeline, format_clock
+from modeling_holmes_vau.report import picture as drawing
+from modeling_holmes_vau.report import write as report
+from modeling_holmes_vau.report.picture import draw_timeline, format_clock
+from modeling_holmes_vau.report.write import write_report
 
 
 NASTY_NAME = '监控 #1=<b>"x" & $a_1$\'s.mp4'

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from .base.clock import clock as format_clock
-from .judgement_holmes_vau import describe_verdict
+from ..base.clock import clock as format_clock
+from ..judgement_holmes_vau import describe_verdict
 
 
 # Lengths of the picture are in pixels. A power of two as dots per inch keeps pixel -> inch -> pixel exact.

@@ -4,8 +4,8 @@ import base64
 import html
 from typing import Any
 
-from .judgement_holmes_vau import describe_verdict
-from .report_picture_holmes_vau import (
+from ..judgement_holmes_vau import describe_verdict
+from .picture import (
     choose_decimals,
     format_clock,
     format_span,

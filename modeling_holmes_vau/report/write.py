@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from .base.files import write_whole
-from .report_page_holmes_vau import build_page
-from .report_picture_holmes_vau import draw_timeline
+from ..base.files import write_whole
+from .page import build_page
+from .picture import draw_timeline
 
 
 # Fields of an analysis in the order they are written; the optional ones may be missing.
