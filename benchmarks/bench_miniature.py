@@ -22,11 +22,11 @@ import numpy as np
 from PIL import Image, ImageDraw
 from tqdm import tqdm
 
-from hivau70k_dataset.miniature import DEFAULT_RECIPE, DEFAULT_SIZE, render_miniature
-from hivau70k_dataset.miniature_plan import CLASSES, CRIMES, LOOK_ALIKES, VideoPlan, build_plan, build_stage
-from hivau70k_dataset.miniature_script import Act, Phase
-from hivau70k_dataset.miniature_stage import Flicker, Lamp
-from hivau70k_dataset.miniature_text import annotate
+from hivau70k_dataset.miniature.plan import CLASSES, CRIMES, LOOK_ALIKES, VideoPlan, build_plan, build_stage
+from hivau70k_dataset.miniature.render import DEFAULT_RECIPE, DEFAULT_SIZE, render_miniature
+from hivau70k_dataset.miniature.script import Act, Phase
+from hivau70k_dataset.miniature.stage import Flicker, Lamp
+from hivau70k_dataset.miniature.text import annotate
 from hivau70k_dataset.schema import VideoAnnotation
 
 

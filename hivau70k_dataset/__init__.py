@@ -4,7 +4,7 @@ import importlib
 
 
 # Each public name and its file, loaded on first use: drawing and video libraries stay out of a plain import.
-_FILES = {"render_miniature": "miniature"}
+_FILES = {"render_miniature": "miniature.render"}
 __all__ = list(_FILES)
 
 

@@ -11,8 +11,8 @@ from modeling_holmes_vau.base.commands import check_output_folder, output_folder
 from modeling_holmes_vau.base.files import check_new_folder, few_of, whole_folder, write_whole
 from modeling_holmes_vau.base.parser import Parser
 
-from .miniature import add_arguments as add_miniature_arguments
-from .miniature import run as render
+from .miniature.render import add_arguments as add_miniature_arguments
+from .miniature.render import run as render
 from .reading import read_annotation_files
 from .schema import SPLITS
 

@@ -12,7 +12,8 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 import modeling_holmes_vau
-from modeling_holmes_vau import cli, report_holmes_vau
+from modeling_holmes_vau import cli
+from modeling_holmes_vau.report import write as report
 from modeling_holmes_vau.base.files import write_whole
 from modeling_holmes_vau.checkpoint.build import SYNTHETIC_WARNING
 from tests.folders import refuse
@@ -257,7 +258,7 @@ def test_a_report_that_cannot_be_written_does_not_lose_the_analysis(analyze, cli
     def no_space(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(report_holmes_vau, "write_whole", no_space)
+    monkeypatch.setattr(report, "write_whole", no_space)
     status, out, err = analyze(clip, "--output", tmp_path)
     assert status == 1 and "answer" in out and "the report could not be written" in errors(err)[0]
 

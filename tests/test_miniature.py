@@ -5,16 +5,16 @@ import av
 import numpy as np
 import pytest
 
-from hivau70k_dataset import miniature
 from hivau70k_dataset.instructions import build_instructions
 from hivau70k_dataset.labels import classes_of_name, parse_judgement
-from hivau70k_dataset.miniature import render_miniature
-from hivau70k_dataset.miniature_captions import CAPTIONS
-from hivau70k_dataset.miniature_figures import FRAMES, RATES, Pose, pose_of
-from hivau70k_dataset.miniature_layouts import FIRST_TEST_LAYOUT, KINDS, TRAIN_LAYOUTS, make_layout
-from hivau70k_dataset.miniature_plan import CLASSES, CRIMES, LOOK_ALIKES, build_plan, build_stage, first_class
-from hivau70k_dataset.miniature_text import annotate
-from hivau70k_dataset.miniature_words import GISTS
+from hivau70k_dataset.miniature import render as miniature
+from hivau70k_dataset.miniature.captions import CAPTIONS
+from hivau70k_dataset.miniature.figures import FRAMES, RATES, Pose, pose_of
+from hivau70k_dataset.miniature.layouts import FIRST_TEST_LAYOUT, KINDS, TRAIN_LAYOUTS, make_layout
+from hivau70k_dataset.miniature.plan import CLASSES, CRIMES, LOOK_ALIKES, build_plan, build_stage, first_class
+from hivau70k_dataset.miniature.render import render_miniature
+from hivau70k_dataset.miniature.text import annotate
+from hivau70k_dataset.miniature.words import GISTS
 from hivau70k_dataset.reading import read_annotation_files
 
 

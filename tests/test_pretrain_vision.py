@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from sklearn.metrics import average_precision_score
 from transformers import AutoModel, AutoProcessor
 
-from hivau70k_dataset.miniature import render_miniature
+from hivau70k_dataset.miniature.render import render_miniature
 from hivau70k_dataset.videos import VideoFolder
 from modeling_holmes_vau import pretrain_vision_holmes_vau as pretraining
 

@@ -23,7 +23,7 @@ from eval import reasoning, reasoning_models, reasoning_predict
 from eval.reasoning_lines import read_predictions
 from eval.reasoning_predict import CHUNK_BATCHES, plan_batches, plan_chunks, whole_lines
 from eval.settings import sole_run
-from hivau70k_dataset.miniature import render_miniature
+from hivau70k_dataset.miniature.render import render_miniature
 from hivau70k_dataset.reading import read_annotation_files
 from hivau70k_dataset.schema import Instruction
 from hivau70k_dataset.videos import Segment, VideoFolder

@@ -4,10 +4,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from .miniature_figures import Look, make_look
-from .miniature_layouts import Layout
-from .miniature_stage import Actor, Prop, Puppet
-from .miniature_things import PAINTS
+from .figures import Look, make_look
+from .layouts import Layout
+from .stage import Actor, Prop, Puppet
+from .things import PAINTS
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,10 @@
 """Everyday life that looks like an anomaly at first sight: one script or more for each class."""
 
-from .miniature_crimes import _two_meet
-from .miniature_damage import Steamer, lane_facing
-from .miniature_figures import make_look
-from .miniature_script import Act, Scene, leave_off
-from .miniature_stage import Fire, Flicker, Lamp, Prop, Puppet, Vehicle
+from .crimes import _two_meet
+from .damage import Steamer, lane_facing
+from .figures import make_look
+from .script import Act, Scene, leave_off
+from .stage import Fire, Flicker, Lamp, Prop, Puppet, Vehicle
 
 
 def hug(scene: Scene) -> Act:

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from .miniature_damage import lane_facing
-from .miniature_figures import make_look
-from .miniature_layouts import Layout
-from .miniature_script import Act
-from .miniature_stage import CAR, Actor, Camera, Prop, Puppet, Vehicle
-from .miniature_things import PAINTS
+from .damage import lane_facing
+from .figures import make_look
+from .layouts import Layout
+from .script import Act
+from .stage import CAR, Actor, Camera, Prop, Puppet, Vehicle
+from .things import PAINTS
 
 
 NIGHT_SHARE, DIM_SHARE = 0.35, 0.2  # of outdoor and of indoor videos

@@ -1,8 +1,8 @@
 """Anomalies among people: fighting, arrest, robbery, shooting, shoplifting, stealing."""
 
-from .miniature_figures import Look
-from .miniature_script import Act, Scene, leave_off
-from .miniature_stage import Flicker, Prop, Puppet
+from .figures import Look
+from .script import Act, Scene, leave_off
+from .stage import Flicker, Prop, Puppet
 
 
 def _two_meet(scene: Scene, gap: float, who: str = "") -> tuple[Puppet, Puppet]:

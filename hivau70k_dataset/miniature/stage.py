@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageChops
 
-from .miniature_figures import Look, frames_of
-from .miniature_layouts import MARGIN, Layout, paint
-from .miniature_things import EMISSIVE, Key, Sprite, draw_thing
+from .figures import Look, frames_of
+from .layouts import MARGIN, Layout, paint
+from .things import EMISSIVE, Key, Sprite, draw_thing
 
 
 WALK, RUN = 0.62, 1.75  # body heights a second

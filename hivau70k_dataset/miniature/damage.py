@@ -1,8 +1,8 @@
 """Anomalies that leave things damaged: vandalism, arson, explosions, road accidents."""
 
-from .miniature_layouts import Layout
-from .miniature_script import Act, Scene, leave_off
-from .miniature_stage import CAR, Blast, Fire, Prop, Puppet, Vehicle
+from .layouts import Layout
+from .script import Act, Scene, leave_off
+from .stage import CAR, Blast, Fire, Prop, Puppet, Vehicle
 
 
 def vandalism(scene: Scene) -> Act:

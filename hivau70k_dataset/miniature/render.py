@@ -14,12 +14,12 @@ import av
 from modeling_holmes_vau.base.files import write_whole
 from modeling_holmes_vau.base.progress import Progress
 
-from .instructions import build_instructions
-from .miniature_plan import SPLITS, VideoPlan, build_plan, build_stage
-from .miniature_text import annotate
-from .schema import SYNTHETIC_SOURCE, VideoAnnotation
+from ..instructions import build_instructions
+from ..schema import SYNTHETIC_SOURCE, VideoAnnotation
+from ..writing import write_annotations, write_instructions
+from .plan import SPLITS, VideoPlan, build_plan, build_stage
+from .text import annotate
 from .video_writing import write_video
-from .writing import write_annotations, write_instructions
 
 
 DEFAULT_RECIPE = {"train": 600, "test": 120}  # videos of each split; seed 0, 112 pixels

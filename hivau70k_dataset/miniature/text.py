@@ -7,11 +7,12 @@ import re
 
 import numpy as np
 
-from .miniature_captions import CAPTIONS
-from .miniature_figures import Look
-from .miniature_plan import VideoPlan
-from .miniature_script import Act, Phase
-from .miniature_words import (
+from ..schema import SYNTHETIC_SOURCE, Clip, Event, SummaryParts, VideoAnnotation
+from .captions import CAPTIONS
+from .figures import Look
+from .plan import VideoPlan
+from .script import Act, Phase
+from .words import (
     BASES,
     CLOSINGS,
     DENIALS,
@@ -23,7 +24,6 @@ from .miniature_words import (
     ROLES,
     STEPS,
 )
-from .schema import SYNTHETIC_SOURCE, Clip, Event, SummaryParts, VideoAnnotation
 
 
 _CHOICE = re.compile(r"\[([^\[\]]*)\]")  # an innermost [x|y|z]

@@ -9,7 +9,7 @@ import math
 import numpy as np
 from PIL import Image, ImageDraw
 
-from .miniature_figures import COLOURS, RGB, draw_figure, shade
+from .figures import COLOURS, RGB, draw_figure, shade
 
 
 Key = tuple

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-from .miniature_figures import RGB, shade
+from .figures import RGB, shade
 
 
 KINDS = ("street", "car park", "shop", "corridor")

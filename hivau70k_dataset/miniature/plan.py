@@ -6,13 +6,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from . import miniature_crimes as crimes
-from . import miniature_damage as damage
-from . import miniature_everyday as everyday
-from .miniature_ambient import furniture, make_camera, make_clerk, passers_by, traffic
-from .miniature_layouts import FIRST_TEST_LAYOUT, KINDS, TEST_LAYOUTS, TRAIN_LAYOUTS, Layout, make_layout
-from .miniature_script import Act, Phase, Scene
-from .miniature_stage import Actor, Camera, Puppet, Stage, Vehicle
+from . import crimes, damage, everyday
+from .ambient import furniture, make_camera, make_clerk, passers_by, traffic
+from .layouts import FIRST_TEST_LAYOUT, KINDS, TEST_LAYOUTS, TRAIN_LAYOUTS, Layout, make_layout
+from .script import Act, Phase, Scene
+from .stage import Actor, Camera, Puppet, Stage, Vehicle
 
 
 SPLITS = ("train", "test")
