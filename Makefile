@@ -24,7 +24,7 @@ test: $(STAMP)
 # checkpoints/holmes-vau-mini, from nothing. Every step goes on where it was stopped.
 MINI := runs/mini
 # bfloat16 where the CPU computes in it: elsewhere it is many times slower than float32.
-BF16 = $(shell $(BIN)/python -c "from modeling_holmes_vau.training_runs_holmes_vau import cpu_has_bfloat16 as f; print(f())")
+BF16 = $(shell $(BIN)/python -c "from training.runs import cpu_has_bfloat16 as f; print(f())")
 DATA := --annotations $(MINI)/data --videos $(MINI)/data/videos
 
 $(MINI)/data/raw_annotations/miniature_test.jsonl: | $(STAMP)
@@ -33,7 +33,7 @@ $(MINI)/data/raw_annotations/miniature_test.jsonl: | $(STAMP)
 	$(BIN)/python -m hivau70k_dataset miniature --split test --videos 120 --output $(MINI)/data
 
 $(MINI)/vision/config.json: | $(MINI)/data/raw_annotations/miniature_test.jsonl
-	$(BIN)/python -m modeling_holmes_vau.pretrain_vision_holmes_vau $(DATA) --clip-stride 8 --other-stride 32 --output $(MINI)/vision
+	$(BIN)/python -m training.pretrain_vision $(DATA) --clip-stride 8 --other-stride 32 --output $(MINI)/vision
 
 $(MINI)/scorer/checkpoint/processor_config.json: | $(MINI)/vision/config.json
 	$(BIN)/python train_scorer.py --config configs/mini/scorer.yaml --model $(MINI)/vision $(DATA) --features-dir $(MINI)/features --output-dir $(MINI)/scorer

@@ -5,7 +5,7 @@ accelerate launch train_scorer.py --config configs/scorer.yaml ...
 """
 
 from modeling_holmes_vau.base.libraries import quiet_libraries
-from modeling_holmes_vau.base.training_options import ScorerArguments, ScorerTrainerDefaults, answer_help
+from training.options import ScorerArguments, ScorerTrainerDefaults, answer_help
 
 
 OPTIONS = ("train_scorer.py", __doc__, ScorerArguments, ScorerTrainerDefaults)
@@ -40,17 +40,8 @@ from modeling_holmes_vau.base.progress import Progress
 from modeling_holmes_vau.checkpoint import load
 from modeling_holmes_vau.checkpoint.build import warning_after_scorer
 from modeling_holmes_vau.checkpoint.folder import OURS
-from modeling_holmes_vau.feature_cache_holmes_vau import FeatureCache, VideoFeatures, module_digest
-from modeling_holmes_vau.scorer_trainer_holmes_vau import (
-    LabelledVideo,
-    PairedSegments,
-    ScorerForTraining,
-    ScorerTrainer,
-    collate_pairs,
-    measure,
-)
-from modeling_holmes_vau.training_holmes_vau import PRESETS, LossWeights
-from modeling_holmes_vau.training_runs_holmes_vau import (
+from training.feature_cache import FeatureCache, VideoFeatures, module_digest
+from training.runs import (
     JsonLinesLog,
     SettingsInCheckpoints,
     TrainerBars,
@@ -58,6 +49,15 @@ from modeling_holmes_vau.training_runs_holmes_vau import (
     check_devices,
     find_checkpoint,
     run_script,
+)
+from training.scorer_loss import PRESETS, LossWeights
+from training.scorer_trainer import (
+    LabelledVideo,
+    PairedSegments,
+    ScorerForTraining,
+    ScorerTrainer,
+    collate_pairs,
+    measure,
 )
 
 

@@ -5,7 +5,7 @@ python train_sft.py --dry-run true --model 2b --num-rows 70000
 """
 
 from modeling_holmes_vau.base.libraries import quiet_libraries
-from modeling_holmes_vau.base.training_options import SFTArguments, SFTTrainerDefaults, answer_help
+from training.options import SFTArguments, SFTTrainerDefaults, answer_help
 
 
 OPTIONS = ("train_sft.py", __doc__, SFTArguments, SFTTrainerDefaults)
@@ -41,9 +41,19 @@ from modeling_holmes_vau.checkpoint.folder import NATIVE, OURS
 from modeling_holmes_vau.checkpoint.load import load_checkpoint, load_native, open_folder
 from modeling_holmes_vau.checkpoint.merge import copy_companions, write_adapter_notes
 from modeling_holmes_vau.checkpoint.weights import language_digest
-from modeling_holmes_vau.feature_cache_holmes_vau import module_digest
-from modeling_holmes_vau.sft_batch_holmes_vau import SFTCollator, TowerFeatures
-from modeling_holmes_vau.sft_data_holmes_vau import (
+from training.feature_cache import module_digest
+from training.runs import (
+    JsonLinesLog,
+    SettingsInCheckpoints,
+    TrainerBars,
+    TrainingParser,
+    check_devices,
+    cpu_has_bfloat16,
+    find_checkpoint,
+    run_script,
+)
+from training.sft_batch import SFTCollator, TowerFeatures
+from training.sft_data import (
     Conversation,
     FrameChooser,
     FrameRule,
@@ -52,7 +62,7 @@ from modeling_holmes_vau.sft_data_holmes_vau import (
     read_rows,
     write_rows,
 )
-from modeling_holmes_vau.sft_holmes_vau import (
+from training.sft_trainer import (
     SampleAnswers,
     Schedule,
     SegmentTrainer,
@@ -64,16 +74,6 @@ from modeling_holmes_vau.sft_holmes_vau import (
     freeze_tower,
     lora_config,
     unfreeze,
-)
-from modeling_holmes_vau.training_runs_holmes_vau import (
-    JsonLinesLog,
-    SettingsInCheckpoints,
-    TrainerBars,
-    TrainingParser,
-    check_devices,
-    cpu_has_bfloat16,
-    find_checkpoint,
-    run_script,
 )
 
 

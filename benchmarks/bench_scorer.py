@@ -1,7 +1,7 @@
 """Stage 1 on the miniature: each preset of the loss and each kind of label, several seeds, measured on the test split.
 
     python -m hivau70k_dataset miniature --recipe default --output mini
-    python -m modeling_holmes_vau.pretrain_vision_holmes_vau --annotations mini --videos mini/videos --output vision
+    python -m training.pretrain_vision --annotations mini --videos mini/videos --output vision
     python benchmarks/bench_scorer.py --model vision --folder mini --output bench
 
 Prints a Markdown table: frame AUC, average precision (step rule) and AUC within videos, mean and standard deviation
@@ -28,8 +28,8 @@ from hivau70k_dataset.ground_truth import frame_labels, hivau_frame_annotations 
 from hivau70k_dataset.reading import read_annotation_files  # noqa: E402
 from hivau70k_dataset.videos import VideoFolder  # noqa: E402
 from modeling_holmes_vau.checkpoint.load import load_checkpoint  # noqa: E402
-from modeling_holmes_vau.feature_cache_holmes_vau import FeatureCache  # noqa: E402
-from modeling_holmes_vau.scorer_trainer_holmes_vau import LabelledVideo, measure  # noqa: E402
+from training.feature_cache import FeatureCache  # noqa: E402
+from training.scorer_trainer import LabelledVideo, measure  # noqa: E402
 
 
 STEPS, PAIRS = 300, 16  # of optimisation, and pairs of videos in each: the miniature is small

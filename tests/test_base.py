@@ -14,12 +14,13 @@ import pytest
 from eval import detection, reasoning
 from hivau70k_dataset import cli as dataset_cli
 from hivau70k_dataset.schema import LEVELS, TASKS
-from modeling_holmes_vau import cli, pretrain_vision_holmes_vau
+from modeling_holmes_vau import cli
 from modeling_holmes_vau.base import libraries, progress
 from modeling_holmes_vau.base.clock import clock, parse_clock
 from modeling_holmes_vau.base.commands import CommandError, check_output_folder
 from modeling_holmes_vau.base.files import few_of
-from modeling_holmes_vau.base.training_options import SFTArguments
+from training import pretrain_vision
+from training.options import SFTArguments
 
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,7 +29,7 @@ PARSERS = {
     "dataset": dataset_cli.build_parser,
     "detection": detection.build_parser,
     "reasoning": reasoning.build_parser,
-    "pretrain": pretrain_vision_holmes_vau.build_parser,
+    "pretrain": pretrain_vision.build_parser,
 }
 
 

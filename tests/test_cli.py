@@ -13,9 +13,9 @@ from safetensors.torch import load_file, save_file
 
 import modeling_holmes_vau
 from modeling_holmes_vau import cli
-from modeling_holmes_vau.report import write as report
 from modeling_holmes_vau.base.files import write_whole
 from modeling_holmes_vau.checkpoint.build import SYNTHETIC_WARNING
+from modeling_holmes_vau.report import write as report
 from tests.folders import refuse
 from tests.videos import write_video
 

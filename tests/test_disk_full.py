@@ -8,8 +8,8 @@ from safetensors.torch import load_file
 
 import train_scorer
 from modeling_holmes_vau.cli import main
-from modeling_holmes_vau.training_runs_holmes_vau import run_script
 from tests.test_train_scorer import data, scorer_argv
+from training.runs import run_script
 
 
 __all__ = ["data"]  # a fixture

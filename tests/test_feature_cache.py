@@ -9,10 +9,10 @@ from safetensors.torch import load_file, save
 
 from hivau70k_dataset.schema import Event, VideoAnnotation
 from modeling_holmes_vau import VideoReadError
-from modeling_holmes_vau.feature_cache_holmes_vau import FeatureCache, StaleFeaturesError
 from tests.numbered_videos import write
 from tests.videos import write_video
 from train_scorer import label_frames
+from training.feature_cache import FeatureCache, StaleFeaturesError
 
 
 NAME = "mine/videos/train/a.mp4"

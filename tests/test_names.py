@@ -9,7 +9,7 @@ from hivau70k_dataset.schema import VideoAnnotation
 from hivau70k_dataset.writing import write_annotation_files
 from modeling_holmes_vau.base.files import whole_folder, write_whole
 from modeling_holmes_vau.base.names import fitting_name, folded, safe_name
-from modeling_holmes_vau.feature_cache_holmes_vau import FeatureCache
+from training.feature_cache import FeatureCache
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from transformers import AutoModel, AutoProcessor
 
 from hivau70k_dataset.miniature.render import render_miniature
 from hivau70k_dataset.videos import VideoFolder
-from modeling_holmes_vau import pretrain_vision_holmes_vau as pretraining
+from training import pretrain_vision as pretraining
 
 
 def test_words_of_a_caption():

@@ -13,8 +13,8 @@ from eval.detection import build_parser as detection_parser
 from eval.reasoning import build_parser as reasoning_parser
 from hivau70k_dataset.cli import build_parser as dataset_parser
 from modeling_holmes_vau.cli import build_parser as model_parser
-from modeling_holmes_vau.pretrain_vision_holmes_vau import build_parser as pretraining_parser
-from modeling_holmes_vau.training_runs_holmes_vau import TrainingParser
+from training.pretrain_vision import build_parser as pretraining_parser
+from training.runs import TrainingParser
 
 
 ROOT = Path(__file__).parents[1]
@@ -23,7 +23,7 @@ PARSERS = {"holmes-vau": model_parser, "python -m hivau70k_dataset": dataset_par
 SCRIPTS = {
     "eval/detection.py": detection_parser,
     "eval/reasoning.py": reasoning_parser,
-    "modeling_holmes_vau.pretrain_vision_holmes_vau": pretraining_parser,
+    "training.pretrain_vision": pretraining_parser,
 }
 TRAINING = {
     "train_scorer.py": (train_scorer.ScorerArguments, train_scorer.ScorerTrainingArguments),

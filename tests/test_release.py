@@ -12,8 +12,8 @@ from hivau70k_dataset.records import annotation_from_dict, annotation_to_dict
 from hivau70k_dataset.release import RELEASED, compare_with_release
 from hivau70k_dataset.schema import AnnotationError, Clip, Event, Instruction, SplitError, VideoAnnotation
 from hivau70k_dataset.validate import validate
-from modeling_holmes_vau.sft_data_holmes_vau import read_conversations
 from tests.annotations import raw_annotations, released_row, write_json, write_lines, write_release
+from training.sft_data import read_conversations
 
 
 ARSON = "Arson101_x264"

@@ -12,8 +12,11 @@ from transformers import AutoTokenizer
 from eval.reasoning_models import HolmesVAUAnswerer
 from modeling_holmes_vau import VideoChat
 from modeling_holmes_vau.checkpoint.small import build_small_tokenizer
-from modeling_holmes_vau.sft_batch_holmes_vau import SFTCollator, encode_turns, normalize_pixels
-from modeling_holmes_vau.sft_data_holmes_vau import (
+from tests.annotations import SPLIT_ABNORMAL, write_json
+from tests.original import REFERENCE
+from tests.sft_data import LEVELS, TASKS, write_data
+from training.sft_batch import SFTCollator, encode_turns, normalize_pixels
+from training.sft_data import (
     FrameChooser,
     FrameRule,
     LineCache,
@@ -22,9 +25,6 @@ from modeling_holmes_vau.sft_data_holmes_vau import (
     read_rows,
     write_rows,
 )
-from tests.annotations import SPLIT_ABNORMAL, write_json
-from tests.original import REFERENCE
-from tests.sft_data import LEVELS, TASKS, write_data
 
 
 TALK = [("Is there an anomaly?", "Yes, an arson."), ("What happens?", "A bin burns; it's at 3:05."), ("Why?", "Fire.")]

@@ -22,7 +22,6 @@ from modeling_holmes_vau import (
     AnomalyScorer,
     AnomalyScorerConfig,
     HolmesVAUForConditionalGeneration,
-    feature_cache_holmes_vau,
 )
 from modeling_holmes_vau.checkpoint.build import (
     SYNTHETIC_LANGUAGE_WARNING,
@@ -32,9 +31,10 @@ from modeling_holmes_vau.checkpoint.build import (
     UNTRAINED_LANGUAGE_WARNING,
     UNTRAINED_SCORER_WARNING,
 )
-from modeling_holmes_vau.scorer_trainer_holmes_vau import LabelledVideo, PairedSegments, collate_pairs, measure
 from tests.annotations import raw_annotations, write_json
 from tests.videos import write_video
+from training import feature_cache
+from training.scorer_trainer import LabelledVideo, PairedSegments, collate_pairs, measure
 
 
 ROOT = Path(__file__).parents[1]
@@ -489,14 +489,14 @@ def test_mistakes_show_before_anything_is_read(argv, tmp_path, changes, message)
 
 
 def test_a_full_disk_is_no_fault_of_the_video(argv, tmp_path, monkeypatch):
-    written = feature_cache_holmes_vau.write_whole
+    written = feature_cache.write_whole
 
     def write_whole(path, content):
         if path.suffix == ".safetensors":
             raise OSError(28, "No space left on device", str(path))
         return written(path, content)
 
-    monkeypatch.setattr(feature_cache_holmes_vau, "write_whole", write_whole)
+    monkeypatch.setattr(feature_cache, "write_whole", write_whole)
     given = argv("out", features_dir=tmp_path / "features")
     args, training_args = train_scorer.TrainingParser(
         (train_scorer.ScorerArguments, train_scorer.ScorerTrainingArguments)

@@ -21,15 +21,16 @@ from transformers import InternVLConfig, InternVLForConditionalGeneration
 
 import train_sft
 from benchmarks import bench_2b, bench_sft
-from modeling_holmes_vau import HolmesVAUForConditionalGeneration, sft_batch_holmes_vau
+from modeling_holmes_vau import HolmesVAUForConditionalGeneration
 from modeling_holmes_vau.checkpoint.build import UNTRAINED_BUT_VISION_WARNING, UNTRAINED_SCORER_WARNING
 from modeling_holmes_vau.checkpoint.convert import convert_config
-from modeling_holmes_vau.sft_batch_holmes_vau import SFTCollator, TowerFeatures, normalize_pixels
-from modeling_holmes_vau.sft_data_holmes_vau import NamedSegment
-from modeling_holmes_vau.sft_holmes_vau import Schedule, config_2b, freeze_tower, lora_config
-from modeling_holmes_vau.training_runs_holmes_vau import cpu_has_bfloat16
 from tests.annotations import write_json
 from tests.sft_data import write_data
+from training import sft_batch
+from training.runs import cpu_has_bfloat16
+from training.sft_batch import SFTCollator, TowerFeatures, normalize_pixels
+from training.sft_data import NamedSegment
+from training.sft_trainer import Schedule, config_2b, freeze_tower, lora_config
 
 
 ROOT = Path(__file__).parents[1]
@@ -373,13 +374,13 @@ def test_a_native_base_trains_with_uniform_frames(argv, model56, processor56, tm
 
 
 def test_random_frames_are_others_in_each_epoch(argv, tmp_path, monkeypatch):
-    seen, read = [], sft_batch_holmes_vau.read_pixels
+    seen, read = [], sft_batch.read_pixels
 
     def read_pixels(path, frames, *args):
         seen.append((path, tuple(frames)))
         return read(path, frames, *args)
 
-    monkeypatch.setattr(sft_batch_holmes_vau, "read_pixels", read_pixels)
+    monkeypatch.setattr(sft_batch, "read_pixels", read_pixels)
     options = {"levels": ["video"], "tasks": ["judgement"], "num_train_epochs": 2, "learning_rate": 1e-3}
     train_sft.main(argv(tmp_path / "out", frame_policy="original", **options))
     of_path = {path: [frames for other, frames in seen if other == path] for path, _ in seen}

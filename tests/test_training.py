@@ -9,7 +9,8 @@ from torch.nn import functional as F
 
 from modeling_holmes_vau import AnomalyScorer, AnomalyScorerConfig, HolmesVAUForConditionalGeneration
 from modeling_holmes_vau.checkpoint.convert import convert
-from modeling_holmes_vau.training_holmes_vau import (
+from tests.original import read_json, recipe, write_original_checkpoint
+from training.scorer_loss import (
     PRESETS,
     LossWeights,
     frame_bce,
@@ -19,7 +20,6 @@ from modeling_holmes_vau.training_holmes_vau import (
     urdmu_losses,
     video_bce,
 )
-from tests.original import read_json, recipe, write_original_checkpoint
 
 
 @torch.no_grad()

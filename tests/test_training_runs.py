@@ -14,7 +14,7 @@ from transformers import TrainerControl, TrainerState
 import train_scorer
 import train_sft
 from modeling_holmes_vau.base.commands import CommandError
-from modeling_holmes_vau.training_runs_holmes_vau import (
+from training.runs import (
     JsonLinesLog,
     TrainingParser,
     check_devices,

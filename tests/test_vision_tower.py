@@ -6,8 +6,8 @@ import pytest
 import torch
 from transformers import AutoModel, ResNetModel
 
-from modeling_holmes_vau import pretrain_vision_holmes_vau as pretraining
 from modeling_holmes_vau.vision_tower_holmes_vau import ResNetVisionTower
+from training import pretrain_vision as pretraining
 
 
 @pytest.fixture(scope="module")

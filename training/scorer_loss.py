@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch.nn import functional as F
 
-from .scorer_holmes_vau import AnomalyScorer, MemoryBank, snippet_mask
+from modeling_holmes_vau.scorer_holmes_vau import AnomalyScorer, MemoryBank, snippet_mask
 
 
 TOP_K_DIVISOR = 16  # UR-DMU takes the T // 16 + 1 strongest snippets of a video, and likewise of its prototypes

@@ -3,7 +3,7 @@
 It stands in for InternVL's pretraining where no weights can be had. Only the train split is read. The checkpoint it
 writes has the trained tower and random weights otherwise; `train_scorer.py` goes on from it.
 
-    python -m modeling_holmes_vau.pretrain_vision_holmes_vau --annotations mini --videos mini/videos --output vision
+    python -m training.pretrain_vision --annotations mini --videos mini/videos --output vision
 """
 
 import argparse
@@ -28,23 +28,22 @@ from hivau70k_dataset.instructions import build_instructions
 from hivau70k_dataset.reading import read_annotation_files
 from hivau70k_dataset.schema import VideoAnnotation
 from hivau70k_dataset.videos import VideoFolder
-
-from .base.files import check_new_folder, whole_folder, write_whole
-from .base.parser import Parser
-from .base.progress import Progress
-from .checkpoint.build import (
+from modeling_holmes_vau.base.files import check_new_folder, whole_folder, write_whole
+from modeling_holmes_vau.base.parser import Parser
+from modeling_holmes_vau.base.progress import Progress
+from modeling_holmes_vau.checkpoint.build import (
     UNTRAINED_BUT_VISION_WARNING,
     build_processor,
     generation_config_for,
     write_model_card,
 )
-from .checkpoint.small import build_small_tokenizer
-from .configuration_holmes_vau import HolmesVAUConfig
-from .modeling_holmes_vau import IMAGE_MEAN, IMAGE_STD, HolmesVAUForConditionalGeneration
-from .processing_holmes_vau import CHAT_TEMPLATE, SYSTEM_MESSAGE
-from .training_runs_holmes_vau import cpu_has_bfloat16, run_script
-from .video_processing_holmes_vau import resize_frames
-from .video_reader_holmes_vau import open_video
+from modeling_holmes_vau.checkpoint.small import build_small_tokenizer
+from modeling_holmes_vau.configuration_holmes_vau import HolmesVAUConfig
+from modeling_holmes_vau.modeling_holmes_vau import IMAGE_MEAN, IMAGE_STD, HolmesVAUForConditionalGeneration
+from modeling_holmes_vau.processing_holmes_vau import CHAT_TEMPLATE, SYSTEM_MESSAGE
+from modeling_holmes_vau.video_processing_holmes_vau import resize_frames
+from modeling_holmes_vau.video_reader_holmes_vau import open_video
+from training.runs import cpu_has_bfloat16, run_script
 
 
 IMAGE_SIZE, PATCH_SIZE = 128, 16
@@ -350,7 +349,7 @@ def held_out_precision(model: WordModel, frames: Frames, targets: np.ndarray, ba
 
 
 def build_parser() -> Parser:
-    """The parser of `python -m modeling_holmes_vau.pretrain_vision_holmes_vau`."""
+    """The parser of `python -m training.pretrain_vision`."""
     parser = Parser("pretrain_vision", description="Pretrain a small vision tower on caption words.")
     parser.add_argument("--annotations", required=True, metavar="DIR", help="folder of annotation files")
     parser.add_argument("--videos", required=True, metavar="DIR", help="folder of the videos")

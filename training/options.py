@@ -6,7 +6,7 @@ from argparse import RawDescriptionHelpFormatter
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Literal, Union, get_args, get_origin
 
-from .parser import Parser
+from modeling_holmes_vau.base.parser import Parser
 
 
 @dataclass

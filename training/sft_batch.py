@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from safetensors.torch import save
 
-from .base.files import write_whole
-from .feature_cache_holmes_vau import StaleFeaturesError, module_digest, open_features
-from .modeling_holmes_vau import normalize_pixels
-from .sft_data_holmes_vau import NO_PROBLEM, random_frames, settings_digest
-from .video_processing_holmes_vau import resize_frames
-from .video_reader_holmes_vau import VideoReader, open_video
+from modeling_holmes_vau.base.files import write_whole
+from modeling_holmes_vau.modeling_holmes_vau import normalize_pixels
+from modeling_holmes_vau.video_processing_holmes_vau import resize_frames
+from modeling_holmes_vau.video_reader_holmes_vau import VideoReader, open_video
+from training.feature_cache import StaleFeaturesError, module_digest, open_features
+from training.sft_data import NO_PROBLEM, random_frames, settings_digest
 
 
 IGNORED = -100  # label of a token that is not learned

@@ -17,15 +17,15 @@ from transformers import BitsAndBytesConfig, InternVLConfig, InternVLForConditio
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from trl import SFTTrainer
 
-from .base.progress import Progress
-from .checkpoint.convert import convert_config
-from .checkpoint.folder import NATIVE, OURS, readable, told_in_a_line
-from .checkpoint.load import open_folder
-from .configuration_holmes_vau import HolmesVAUConfig
-from .feature_cache_holmes_vau import StaleFeaturesError
-from .modeling_holmes_vau import HolmesVAUForConditionalGeneration
-from .sft_batch_holmes_vau import normalize_pixels, prompt_ids
-from .training_runs_holmes_vau import JsonLinesLog
+from modeling_holmes_vau.base.progress import Progress
+from modeling_holmes_vau.checkpoint.convert import convert_config
+from modeling_holmes_vau.checkpoint.folder import NATIVE, OURS, readable, told_in_a_line
+from modeling_holmes_vau.checkpoint.load import open_folder
+from modeling_holmes_vau.configuration_holmes_vau import HolmesVAUConfig
+from modeling_holmes_vau.modeling_holmes_vau import HolmesVAUForConditionalGeneration
+from training.feature_cache import StaleFeaturesError
+from training.runs import JsonLinesLog
+from training.sft_batch import normalize_pixels, prompt_ids
 
 
 logger = logging.getLogger(__name__)

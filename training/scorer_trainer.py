@@ -10,8 +10,8 @@ from torch import nn
 from torch.utils.data import Dataset, SequentialSampler
 from transformers import Trainer
 
-from .scorer_holmes_vau import AnomalyScorer
-from .training_holmes_vau import LossWeights, scorer_loss
+from modeling_holmes_vau.scorer_holmes_vau import AnomalyScorer
+from training.scorer_loss import LossWeights, scorer_loss
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from hivau70k_dataset.cutting import has_even_rate
-
-from .base.files import write_whole
-from .base.names import fitting_name
-from .video_processing_holmes_vau import FrameStream, dense_frame_indices
-from .video_reader_holmes_vau import VideoReadError, open_video
+from modeling_holmes_vau.base.files import write_whole
+from modeling_holmes_vau.base.names import fitting_name
+from modeling_holmes_vau.video_processing_holmes_vau import FrameStream, dense_frame_indices
+from modeling_holmes_vau.video_reader_holmes_vau import VideoReadError, open_video
 
 
 FORMAT = 1

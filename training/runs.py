@@ -19,9 +19,9 @@ from safetensors import SafetensorError, safe_open
 from transformers import TrainerCallback
 from trl import TrlParser
 
-from .base.commands import check_output_folder, first_line, run_command
-from .base.files import read_json_lines, write_whole
-from .base.parser import Parser
+from modeling_holmes_vau.base.commands import check_output_folder, first_line, run_command
+from modeling_holmes_vau.base.files import read_json_lines, write_whole
+from modeling_holmes_vau.base.parser import Parser
 
 
 logger = logging.getLogger(__name__)
