@@ -437,7 +437,7 @@ def _frames_of_file(source: VideoFolder | None, test: AnnotatedVideo) -> int:
 
 
 def _counted_video(test: AnnotatedVideo, scores: VideoScores, n_frames: int, args: argparse.Namespace):
-    from eval.detection_report import CountedVideo
+    from eval.frames.report import CountedVideo
 
     frames = spread(scores.scores, n_frames, scores.stride, args.length)
     truth = test.truth
@@ -506,7 +506,7 @@ def score_and_report(args: argparse.Namespace, tests: dict[str, AnnotatedVideo],
         raise CommandError(f"none of the {len(tests)} test videos has scores that can be counted: nothing to report")
     warn_of_lengths(tests, videos)
 
-    from eval.detection_report import build_report, write_report
+    from eval.frames.report import build_report, write_report
 
     options = {"protocol": args.protocol, "interval_end": args.interval_end, "length": args.length}
     options |= {"split": args.split} if args.protocol == "hivau" else {}

@@ -12,15 +12,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for `eval` itself, and packages not installed
 
-from eval import reasoning_judge, reasoning_predict, reasoning_scores
+from eval.answers import judge, predict, scores
 from modeling_holmes_vau.base.commands import run_command
 from modeling_holmes_vau.base.parser import Parser
 
 
 COMMANDS = {
-    "predict": (reasoning_predict, "ask a model the questions of the instruction rows"),
-    "score": (reasoning_scores, "compare answers with the annotated ones"),
-    "judge": (reasoning_judge, "have a language model judge answers"),
+    "predict": (predict, "ask a model the questions of the instruction rows"),
+    "score": (scores, "compare answers with the annotated ones"),
+    "judge": (judge, "have a language model judge answers"),
 }
 
 

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from eval import detection, detection_report
+from eval import detection
+from eval.frames import report as detection_report
 from eval.settings import sole_run
 from hivau70k_dataset.ground_truth import FrameAnnotation, read_ucf_annotation
 from modeling_holmes_vau import find_events
@@ -40,7 +41,7 @@ PAST_END = Path(__file__).parent / "fixtures" / "tables" / "spans_past_the_end.t
 def no_pictures(request, monkeypatch):
     """Drawing takes half of the time; only the tests of the pictures draw."""
     if "pictures" not in request.node.name:
-        from eval import detection_report
+        from eval.frames import report as detection_report
 
         monkeypatch.setattr(detection_report, "draw_curves", lambda videos, report: (b"", b""))
         monkeypatch.setattr(detection_report, "draw_classes", lambda report: b"")

@@ -14,8 +14,8 @@ from transformers import AutoTokenizer, InternVLConfig, InternVLForConditionalGe
 
 import train_scorer
 import train_sft
-from eval import reasoning_models
 from modeling_holmes_vau import cli
+from modeling_holmes_vau.answering import models as reasoning_models
 from modeling_holmes_vau.checkpoint.build import UNTRAINED_SCORER_WARNING
 from modeling_holmes_vau.checkpoint.merge import write_adapter_notes
 from modeling_holmes_vau.checkpoint.weights import language_digest

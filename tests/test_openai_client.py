@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from eval import openai_client
-from eval.openai_client import ChatClient, EndpointError, RefusedRequest, chat_url
+from modeling_holmes_vau.answering import client as openai_client
+from modeling_holmes_vau.answering.client import ChatClient, EndpointError, RefusedRequest, chat_url
 from tests.chat_server import chat_server, completion
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from eval import reasoning, reasoning_judge
-from eval.reasoning_judge import fill, outcome, read_grade, read_preference
+from eval import reasoning
+from eval.answers import judge as reasoning_judge
+from eval.answers.judge import fill, outcome, read_grade, read_preference
 from tests.annotations import write_lines
 
 

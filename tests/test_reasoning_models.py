@@ -12,13 +12,13 @@ import torch
 from PIL import Image
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from eval import reasoning_models
-from eval.openai_client import ChatClient, EndpointError, RefusedRequest
-from eval.reasoning_models import EndpointAnswerer, HolmesVAUAnswerer, RivalAnswerer, middle_frames
-from eval.reasoning_predict import add_arguments
+from eval.answers.predict import add_arguments
 from hivau70k_dataset.segments import read_segment
 from hivau70k_dataset.videos import Segment
 from modeling_holmes_vau import HolmesVAUForConditionalGeneration, HolmesVAUProcessor, analyze_video
+from modeling_holmes_vau.answering import models as reasoning_models
+from modeling_holmes_vau.answering.client import ChatClient, EndpointError, RefusedRequest
+from modeling_holmes_vau.answering.models import EndpointAnswerer, HolmesVAUAnswerer, RivalAnswerer, middle_frames
 from modeling_holmes_vau.checkpoint.small import build_small_tokenizer
 from modeling_holmes_vau.cli import CommandError
 from tests.chat_server import chat_server, completion

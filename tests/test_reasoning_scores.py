@@ -12,10 +12,12 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from eval import reasoning, reasoning_report, reasoning_scores
-from eval.reasoning_baselines import first_of_each, most_frequent, pools_of, shuffled
-from eval.reasoning_report import draw_weights, load_metric, measure, video_groups, with_interval
-from eval.reasoning_scores import read_instructions
+from eval import reasoning
+from eval.answers import report as reasoning_report
+from eval.answers import scores as reasoning_scores
+from eval.answers.baselines import first_of_each, most_frequent, pools_of, shuffled
+from eval.answers.report import draw_weights, load_metric, measure, video_groups, with_interval
+from eval.answers.scores import read_instructions
 from hivau70k_dataset.schema import Instruction
 from tests.annotations import released_row, write_json, write_lines
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from eval.reasoning_models import HolmesVAUAnswerer
 from modeling_holmes_vau import VideoChat
+from modeling_holmes_vau.answering.models import HolmesVAUAnswerer
 from modeling_holmes_vau.checkpoint.small import build_small_tokenizer
 from tests.annotations import SPLIT_ABNORMAL, write_json
 from tests.original import REFERENCE

@@ -1,6 +1,6 @@
 """`eval/reasoning.py judge`: a language model grades answers against the annotated ones, and compares two systems.
 
-The judge reads question, reference and answer; it sees no video. Its prompts are in `eval/judge_prompts.json`. Every
+The judge reads question, reference and answer; it sees no video. Its prompts are in `judge_prompts.json` beside this file. Every
 reply is kept in `OUTPUT/replies.jsonl` as it comes, under a digest of model and prompt, so that a run that was stopped
 goes on where it was and nothing is asked twice, but for what the server refused. Replies that cannot be read are
 counted, never guessed.
@@ -20,11 +20,11 @@ from typing import Any
 
 import numpy as np
 
-from eval.openai_client import ChatClient, RefusedRequest, add_server_arguments
-from eval.reasoning_lines import Answer, read_predictions
-from eval.reasoning_scores import rival_answers
+from eval.answers.lines import Answer, read_predictions
+from eval.answers.scores import rival_answers
 from eval.settings import sole_run
 from hivau70k_dataset.schema import LEVELS, TASKS, Instruction
+from modeling_holmes_vau.answering.client import ChatClient, RefusedRequest, add_server_arguments
 from modeling_holmes_vau.base.commands import CommandError, check_output_folder, output_folder
 from modeling_holmes_vau.base.files import write_whole
 from modeling_holmes_vau.base.progress import Progress
@@ -277,7 +277,7 @@ def summarise(rows: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
 
 
 def _line(level: str, task: str | None, rows: list[dict[str, Any]], seed: int) -> dict[str, Any]:
-    from eval.reasoning_report import video_groups
+    from eval.answers.report import video_groups
 
     groups = video_groups([row["instruction"] for row in rows])
     grades = [row["grade"] for row in rows]
@@ -298,7 +298,7 @@ def _line(level: str, task: str | None, rows: list[dict[str, Any]], seed: int) -
 
 def _mean(values: list[float | None], groups: np.ndarray, seed: int) -> dict[str, float | None]:
     """Mean and interval over rows that have a value, videos resampled."""
-    from eval.reasoning_report import Statistic, draw_weights, mean, mean_table, measure, with_interval
+    from eval.answers.report import Statistic, draw_weights, mean, mean_table, measure, with_interval
 
     weights = draw_weights(int(groups.max()) + 1, RESAMPLES, seed)
     point, resampled = measure([Statistic(mean_table(values), mean("mean"))], groups, weights)
@@ -307,7 +307,7 @@ def _mean(values: list[float | None], groups: np.ndarray, seed: int) -> dict[str
 
 def markdown(report: dict[str, Any]) -> str:
     """The report as Markdown."""
-    from eval.reasoning_report import cell, table_head, table_row
+    from eval.answers.report import cell, table_head, table_row
 
     options, lines = report["options"], report["lines"]
     text = ["# Reasoning, judged by a language model", "", *(f"- {name}: {value}" for name, value in options.items())]

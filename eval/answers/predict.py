@@ -25,14 +25,14 @@ from dataclasses import astuple, dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from eval.openai_client import RefusedRequest, add_server_arguments
-from eval.reasoning_lines import Answer, check_rows, read_lines
-from eval.reasoning_models import load_answerer, model_type
-from eval.reasoning_scores import read_instructions
+from eval.answers.lines import Answer, check_rows, read_lines
+from eval.answers.scores import read_instructions
 from eval.settings import check_settings, checkpoint_digest, sole_run
 from hivau70k_dataset.reading import read_annotation_files
 from hivau70k_dataset.schema import LEVELS, SPLITS, TASKS, Instruction
 from hivau70k_dataset.videos import Segment, VideoFolder
+from modeling_holmes_vau.answering.client import RefusedRequest, add_server_arguments
+from modeling_holmes_vau.answering.models import load_answerer, model_type
 from modeling_holmes_vau.base.commands import CommandError, first_line
 from modeling_holmes_vau.base.files import PROBLEMS, few_of, write_whole
 from modeling_holmes_vau.base.progress import Progress
@@ -281,7 +281,7 @@ class Answers:
     The answers of one process.
 
     Args:
-        answerer: One of `reasoning_models`.
+        answerer: Of `modeling_holmes_vau.answering`.
         part (`Path`): The file to append lines to.
         done (`set[int]`): Rows that have a line.
         batch_size (`int`): Questions answered together.

@@ -13,9 +13,9 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
-from eval.openai_client import ChatClient, EndpointError, RefusedRequest
 from hivau70k_dataset.ground_truth import check_segment
 from hivau70k_dataset.videos import Segment
+from modeling_holmes_vau.answering.client import ChatClient, EndpointError, RefusedRequest
 from modeling_holmes_vau.base.commands import CommandError, first_line
 
 

@@ -1,7 +1,7 @@
 """`eval/reasoning.py score`: answers in words against the annotated ones, beside baselines that see no video.
 
 Reads the prediction lines that `eval/reasoning.py predict` writes; what is computed and how it is shown is in
-`eval/reasoning_report.py`.
+`eval/answers/report.py`.
 """
 
 import argparse
@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from eval.reasoning_lines import Answer, check_rows, read_predictions
+from eval.answers.lines import Answer, check_rows, read_predictions
 from hivau70k_dataset.instructions import instructions_of_split
 from hivau70k_dataset.reading import read_annotation_files
 from hivau70k_dataset.schema import SPLITS, Instruction
@@ -169,8 +169,8 @@ def run(args: argparse.Namespace) -> int:
     missing = 0 if args.baselines_only else check_missing(answers, args.predictions, args.allow_missing)
     if args.metrics == ["judgement"] and all(answer.instruction.task != "judgement" for answer in answers):
         raise CommandError(f"--metrics judgement: none of the {len(answers)} rows is a judgement; choose others")
-    from eval.reasoning_baselines import MODEL, RIVAL
-    from eval.reasoning_report import build_report, markdown, write_report
+    from eval.answers.baselines import MODEL, RIVAL
+    from eval.answers.report import build_report, markdown, write_report
 
     answered, options = {}, options_of(args)
     if args.predictions:

@@ -23,13 +23,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from eval.reasoning_baselines import FREQUENT, MEANING, MODEL, RIVAL, SHUFFLED, Pairs, pools_and_pairs
+from eval.answers.baselines import FREQUENT, MEANING, MODEL, RIVAL, SHUFFLED, Pairs, pools_and_pairs
 from hivau70k_dataset.schema import LEVELS, Instruction
 from modeling_holmes_vau.base.commands import CommandError, first_line
 from modeling_holmes_vau.base.files import write_whole
 
 
-FOLDER = Path(__file__).resolve().parent / "metrics"
+FOLDER = Path(__file__).resolve().parents[1] / "metrics"
 COLUMNS = {
     "bleu_1": "BLEU-1",
     "bleu_4": "BLEU-4",

@@ -16,7 +16,7 @@ from sklearn.metrics import precision_recall_curve, roc_auc_score, roc_curve
 from modeling_holmes_vau.base.files import write_whole
 
 
-METRICS = Path(__file__).resolve().parent / "metrics"
+METRICS = Path(__file__).resolve().parents[1] / "metrics"
 THRESHOLDS = (0.3, 0.5, 0.7)  # temporal IoU
 SCORES = "scores"  # the row of what is evaluated; the others are baselines
 FRAME_COLUMNS = {
