@@ -28,7 +28,6 @@ from modeling_holmes_vau.base.progress import Progress
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for `eval` itself, and packages not installed
 
-from eval.settings import check_settings, checkpoint_digest, sole_run
 from hivau70k_dataset.ground_truth import (
     FrameAnnotation,
     at_frame_rate,
@@ -47,6 +46,7 @@ from hivau70k_dataset.videos import VideoFolder
 from modeling_holmes_vau.base.commands import CommandError, first_line, output_folder, run_command
 from modeling_holmes_vau.base.files import few_of, write_whole
 from modeling_holmes_vau.base.parser import Parser
+from modeling_holmes_vau.base.runs import check_settings, checkpoint_digest, sole_run
 from modeling_holmes_vau.base.scan import VIDEO_SUFFIXES, scan_folder
 from modeling_holmes_vau.cli import check_checkpoint
 

@@ -17,9 +17,9 @@ from PIL import Image
 
 from eval import detection
 from eval.frames import report as detection_report
-from eval.settings import sole_run
 from hivau70k_dataset.ground_truth import FrameAnnotation, read_ucf_annotation
 from modeling_holmes_vau import find_events
+from modeling_holmes_vau.base.runs import sole_run
 from modeling_holmes_vau.video_processing_holmes_vau import resize_frames
 from modeling_holmes_vau.video_reader_holmes_vau import open_video
 from tests.annotations import write_json

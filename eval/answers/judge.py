@@ -22,12 +22,12 @@ import numpy as np
 
 from eval.answers.lines import Answer, read_predictions
 from eval.answers.scores import rival_answers
-from eval.settings import sole_run
 from hivau70k_dataset.schema import LEVELS, TASKS, Instruction
 from modeling_holmes_vau.answering.client import ChatClient, RefusedRequest, add_server_arguments
 from modeling_holmes_vau.base.commands import CommandError, check_output_folder, output_folder
 from modeling_holmes_vau.base.files import write_whole
 from modeling_holmes_vau.base.progress import Progress
+from modeling_holmes_vau.base.runs import sole_run
 
 
 PROMPTS = Path(__file__).resolve().parent / "judge_prompts.json"
