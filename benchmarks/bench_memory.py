@@ -37,7 +37,7 @@ def repeat_video(source: Path, target: Path, minutes: float) -> None:
 
 def measure_video(path: str) -> dict:
     from modeling_holmes_vau import HolmesVAUForConditionalGeneration, HolmesVAUProcessor, analyze_video
-    from modeling_holmes_vau.cli import default_checkpoint
+    from modeling_holmes_vau.checkpoint.known import default_checkpoint
 
     folder = default_checkpoint()
     model = HolmesVAUForConditionalGeneration.from_pretrained(folder).eval()

@@ -48,7 +48,7 @@ from modeling_holmes_vau.base.files import few_of, write_whole
 from modeling_holmes_vau.base.parser import Parser
 from modeling_holmes_vau.base.runs import check_settings, checkpoint_digest, sole_run
 from modeling_holmes_vau.base.scan import VIDEO_SUFFIXES, scan_folder
-from modeling_holmes_vau.cli import check_checkpoint
+from modeling_holmes_vau.checkpoint.folder import OURS
 
 
 SNIPPET_FRAMES = 16  # what a score stands for where its file does not tell: I3D's, C3D's and VadCLIP's snippets
@@ -289,14 +289,14 @@ def score_video(path: str, model, processor) -> dict:
 
 def score_missing(args: argparse.Namespace, tests: dict[str, AnnotatedVideo]) -> dict[str, str]:
     """Score the videos that have no scores yet; the reason for each video that could not be scored."""
-    from modeling_holmes_vau.cli import load_checkpoint
+    from modeling_holmes_vau.checkpoint.load import load_on_device
 
     folder, problems = Path(args.output, "scores"), {}
     folder.mkdir(exist_ok=True)
     paths = _to_score(tests, args.videos, folder, problems)
     if not paths:
         return problems
-    model, processor = load_checkpoint(args.model, args.device, args.dtype)
+    model, processor = load_on_device(args.model, args.device, args.dtype)
     if model.config.warning:
         print(f"warning: {model.config.warning}", file=sys.stderr)
     for name, path in Progress(paths.items(), desc="videos", unit="video"):
@@ -345,7 +345,9 @@ def settings_of(args: argparse.Namespace) -> dict[str, str]:
     """What decides the scores of an output folder."""
     if args.scores:
         return {"scores": os.path.abspath(args.scores)}
-    check_checkpoint(args.model)
+    from modeling_holmes_vau.checkpoint.load import open_folder
+
+    open_folder(args.model, OURS, weights=False)
     return {"model": args.model.rstrip("/"), "digest": checkpoint_digest(args.model, DIGESTED), "dtype": args.dtype}
 
 

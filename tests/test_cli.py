@@ -1,3 +1,4 @@
+import importlib.metadata
 import io
 import json
 import os
@@ -15,6 +16,9 @@ import modeling_holmes_vau
 from modeling_holmes_vau import cli
 from modeling_holmes_vau.base.files import write_whole
 from modeling_holmes_vau.checkpoint.build import SYNTHETIC_WARNING
+from modeling_holmes_vau.checkpoint.folder import CheckpointError
+from modeling_holmes_vau.checkpoint.known import MINI, default_checkpoint
+from modeling_holmes_vau.cli import inputs, outputs
 from modeling_holmes_vau.report import write as report
 from tests.folders import refuse
 from tests.videos import write_video
@@ -92,7 +96,7 @@ def test_many_videos_and_bad_ones(analyze, clip, tmp_path):
 
 
 def test_equal_names_get_folders_of_their_own(tmp_path):
-    folders = cli.report_folders(["a/x.mp4", "b/x.mp4", "b/x.avi", "x-2.mp4"], str(tmp_path), {})
+    folders = outputs.report_folders(["a/x.mp4", "b/x.mp4", "b/x.avi", "x-2.mp4"], str(tmp_path), {})
     assert [folder.name for folder in folders.values()] == ["x", "x-2", "x-3", "x-2-2"]
 
 
@@ -116,7 +120,7 @@ ODD_NAMES = [
 def test_no_name_leads_out_of_the_output_folder(tmp_path, name):
     """Nor to a name that file systems refuse or drop letters of."""
     videos = [os.path.join(folder, name) for folder in ("a", "b")]
-    first, second = cli.report_folders(videos, str(tmp_path / "out"), {}).values()
+    first, second = outputs.report_folders(videos, str(tmp_path / "out"), {}).values()
     for folder in (first, second):
         assert folder.parent == tmp_path / "out" and folder.name.strip(". ") == folder.name != ""
         folder.mkdir(parents=True)
@@ -134,14 +138,14 @@ def write_analysis(folder: Path, video: Path | str) -> None:
 
 def test_names_that_differ_in_case_alone_get_folders_of_their_own(tmp_path):
     names = ["A.mp4", "a.mp4", "a.MP4", "\u00e9.mp4", "e\u0301.mp4", "É.mp4"]
-    folders = cli.report_folders(names, str(tmp_path), {})
+    folders = outputs.report_folders(names, str(tmp_path), {})
     assert [folder.name for folder in folders.values()] == ["A", "a-2", "a-3", "\u00e9", "e\u0301-2", "É-3"]
     write_analysis(tmp_path / "B", tmp_path / "B.mp4")  # an earlier call's
-    assert cli.report_folders([str(tmp_path / "b.mp4")], str(tmp_path), {}) == {
+    assert outputs.report_folders([str(tmp_path / "b.mp4")], str(tmp_path), {}) == {
         str(tmp_path / "b.mp4"): tmp_path / "b-2"
     }
     both = [str(tmp_path / name) for name in ("b.mp4", "B.mp4")]
-    assert [folder.name for folder in cli.report_folders(both, str(tmp_path), {}).values()] == ["b-2", "B"]
+    assert [folder.name for folder in outputs.report_folders(both, str(tmp_path), {}).values()] == ["b-2", "B"]
 
 
 @pytest.mark.parametrize(
@@ -157,7 +161,7 @@ def test_what_is_somebody_elses_is_left_alone(analyze, clip, tmp_path, content):
     elif content is not None:
         (folder / "analysis.json").write_bytes(content)
     before = sorted((path.name, path.is_dir() or path.read_bytes()) for path in folder.iterdir())
-    assert cli.report_folders([str(clip)], str(tmp_path), {}) == {str(clip): tmp_path / "clip-2"}
+    assert outputs.report_folders([str(clip)], str(tmp_path), {}) == {str(clip): tmp_path / "clip-2"}
     if content in (b"[]", "folder"):  # the whole way, which takes longer
         status, out, err = analyze(clip, "--output", tmp_path, "--resume")
         assert status == 0 and not errors(err) and (tmp_path / "clip-2" / "report.html").is_file()
@@ -179,9 +183,9 @@ def test_where_a_report_may_go(tmp_path, kind):
     else:
         write_analysis(folder, video)
         (folder / "report.html").unlink()
-    (found,) = cli.report_folders([video], str(tmp_path), {}).values()
+    (found,) = outputs.report_folders([video], str(tmp_path), {}).values()
     assert found.name == ("clip" if kind in ("other files", "half a report") else "clip-2")
-    assert not cli.is_done(found, None)
+    assert not outputs.is_done(found, None)
 
 
 def test_what_a_folder_holds_beside_videos_is_counted(analyze, clip, tmp_path):
@@ -196,7 +200,7 @@ def test_what_a_folder_holds_beside_videos_is_counted(analyze, clip, tmp_path):
     assert f"note: {folder}: 4 files left out: 2 .txt, 2 hidden" in err
     assert "note: 1 of the files are named or linked to more than once" in err
     (folder / "a.mp4").rename(folder / "video")
-    found = cli.find_videos([str(folder / "video"), str(folder / ".c.mp4")])
+    found = inputs.find_videos([str(folder / "video"), str(folder / ".c.mp4")])
     assert found == ([str(folder / "video"), str(folder / ".c.mp4")], [], [])  # named themselves
 
 
@@ -205,19 +209,19 @@ def test_folders_that_cannot_be_read_are_errors(clip, tmp_path, monkeypatch):
         (tmp_path / name).mkdir()
         shutil.copy(clip, tmp_path / name)
     refuse(monkeypatch, tmp_path / "locked")
-    videos, problems, _ = cli.find_videos([str(tmp_path)])
+    videos, problems, _ = inputs.find_videos([str(tmp_path)])
     assert videos == [str(tmp_path / "open" / clip.name)]
     assert problems == [f"{tmp_path / 'locked'}: cannot be searched: Permission denied"]
-    assert cli.find_videos([str(tmp_path / "locked")])[1] == problems
+    assert inputs.find_videos([str(tmp_path / "locked")])[1] == problems
 
 
 def test_globs_and_order(clip, tmp_path):
     for name in ("b.mp4", "a.mp4", "note.txt", "odd[1].mp4"):
         shutil.copy(clip, tmp_path / name)
     names = ["a.mp4", "b.mp4", "odd[1].mp4"]
-    assert cli.find_videos([str(tmp_path / "*.mp4")]) == ([str(tmp_path / name) for name in names], [], [])
-    assert cli.find_videos([str(tmp_path)])[0] == [str(tmp_path / name) for name in names]
-    assert cli.find_videos([str(tmp_path / "odd[1].mp4")])[0] == [str(tmp_path / "odd[1].mp4")]
+    assert inputs.find_videos([str(tmp_path / "*.mp4")]) == ([str(tmp_path / name) for name in names], [], [])
+    assert inputs.find_videos([str(tmp_path)])[0] == [str(tmp_path / name) for name in names]
+    assert inputs.find_videos([str(tmp_path / "odd[1].mp4")])[0] == [str(tmp_path / "odd[1].mp4")]
 
 
 def test_resume_skips_what_is_done(analyze, clip, tmp_path):
@@ -311,7 +315,7 @@ def test_without_model_the_one_in_the_box_is_used(clip, tmp_path, capsys):
     assert err.splitlines()[0] == f"warning: {SYNTHETIC_WARNING}" and "for real video pass --model" in err
     assert f"  warning  {SYNTHETIC_WARNING}\n" in out and out.startswith(f"{clip}\n")
     analysis = json.loads((tmp_path / "clip" / "analysis.json").read_text(encoding="utf-8"))
-    assert analysis["model"] == cli.MINI and analysis["answer"] and analysis["warning"] == SYNTHETIC_WARNING
+    assert analysis["model"] == MINI and analysis["answer"] and analysis["warning"] == SYNTHETIC_WARNING
     assert SYNTHETIC_WARNING in (tmp_path / "clip" / "report.html").read_text(encoding="utf-8")
 
 
@@ -320,15 +324,15 @@ def test_the_one_in_the_box_is_found_where_it_was_installed(tmp_path, monkeypatc
     config.dist = SimpleNamespace(locate_file=lambda path: tmp_path / path)
     (tmp_path / config).parent.mkdir(parents=True)
     (tmp_path / config).write_text("{}")
-    monkeypatch.setattr(cli, "__file__", str(tmp_path / "site-packages" / "modeling_holmes_vau" / "cli.py"))
-    monkeypatch.setattr(cli.importlib.metadata, "files", lambda name: [PackagePath("setup.py"), config])
-    assert cli.default_checkpoint() == (tmp_path / config).parent
+    monkeypatch.setattr(importlib.metadata, "files", lambda name: [PackagePath("setup.py"), config])
+    assert default_checkpoint(root=tmp_path / "site-packages") == (tmp_path / config).parent
 
 
-def test_without_the_one_in_the_box_one_line_says_what_to_do(clip, monkeypatch, capsys):
-    monkeypatch.setattr(cli, "MINI", "nothing")
-    assert cli.main(["analyze", str(clip)]) == 1
-    (line,) = errors(capsys.readouterr().err)
+def test_without_the_one_in_the_box_one_line_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.metadata, "files", lambda name: None)
+    with pytest.raises(CheckpointError) as error:
+        default_checkpoint(root=tmp_path)
+    (line,) = str(error.value).splitlines()
     assert "--model" in line and "make mini" in line
 
 

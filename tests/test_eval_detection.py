@@ -331,10 +331,10 @@ def test_spans_lie_where_their_seconds_are(filmed, checkpoint56, tmp_path, caplo
 
 
 def test_resumes_and_refuses_other_settings(filmed, checkpoint56, tmp_path, monkeypatch, capsys):
-    from modeling_holmes_vau import cli
+    from modeling_holmes_vau.checkpoint import load as loading
 
-    loads, load = [], cli.load_checkpoint
-    monkeypatch.setattr(cli, "load_checkpoint", lambda *args: loads.append(args) or load(*args))
+    loads, load = [], loading.load_on_device
+    monkeypatch.setattr(loading, "load_on_device", lambda *args: loads.append(args) or load(*args))
     assert run_model(checkpoint56, filmed) == 0
     folder = filmed["output"] / "scores"
     first = (filmed["output"] / "report.json").read_text()

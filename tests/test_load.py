@@ -16,10 +16,10 @@ import train_scorer
 import train_sft
 from modeling_holmes_vau import cli
 from modeling_holmes_vau.answering import models as reasoning_models
+from modeling_holmes_vau.base.commands import CommandError
 from modeling_holmes_vau.checkpoint.build import UNTRAINED_SCORER_WARNING
 from modeling_holmes_vau.checkpoint.merge import write_adapter_notes
 from modeling_holmes_vau.checkpoint.weights import language_digest
-from modeling_holmes_vau.cli import CommandError
 from tests.annotations import write_json
 from tests.sft_data import write_data
 from tests.test_merge import write_adapter

@@ -14,9 +14,9 @@ from benchmarks import mini_card
 from hivau70k_dataset import render_miniature
 from hivau70k_dataset.labels import parse_judgement
 from hivau70k_dataset.videos import VideoFolder
-from modeling_holmes_vau import cli
 from modeling_holmes_vau.checkpoint.build import SYNTHETIC_WARNING
-from modeling_holmes_vau.cli import default_checkpoint
+from modeling_holmes_vau.checkpoint.known import default_checkpoint
+from modeling_holmes_vau.checkpoint.load import load_on_device
 from modeling_holmes_vau.pipeline_holmes_vau import analyze_video
 from tests.annotations import write_json
 
@@ -112,7 +112,7 @@ def test_the_card_is_made_of_the_run(tmp_path, capsys):
 
 
 def test_the_demo_is_judged_rightly(demo):
-    model, processor = cli.load_checkpoint(None, "cpu", "auto")
+    model, processor = load_on_device(None, "cpu", "auto")
     (abnormal, path), (calm, calm_path) = demo
     assert len(abnormal.labels) == 1 and not calm.labels
     analysis = analyze_video(path, model, processor, prompt=JUDGEMENT)

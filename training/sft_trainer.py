@@ -18,8 +18,8 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from trl import SFTTrainer
 
 from modeling_holmes_vau.base.progress import Progress
-from modeling_holmes_vau.checkpoint.convert import convert_config
 from modeling_holmes_vau.checkpoint.folder import NATIVE, OURS, readable, told_in_a_line
+from modeling_holmes_vau.checkpoint.known import config_2b
 from modeling_holmes_vau.checkpoint.load import open_folder
 from modeling_holmes_vau.configuration_holmes_vau import HolmesVAUConfig
 from modeling_holmes_vau.modeling_holmes_vau import HolmesVAUForConditionalGeneration
@@ -35,24 +35,6 @@ PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "
 LORA_TARGETS = rf"(?:.*\.)?language_model\..*\.(?:{'|'.join(PROJECTIONS)})"
 EMBEDDINGS = ["embed_tokens", "lm_head"]
 NOT_QUANTIZED = ["vision_tower", "multi_modal_projector", "anomaly_scorer", "lm_head"]
-
-# config.json of OpenGVLab/InternVL2-2B, the base of the paper: InternViT-300M-448px and InternLM2-chat-1.8B.
-INTERNVL2_2B = {
-    "vision_config": {
-        "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16,
-        "image_size": 448, "patch_size": 14, "num_channels": 3, "qkv_bias": True, "qk_normalization": False,
-        "hidden_act": "gelu", "layer_norm_eps": 1e-6, "norm_type": "layer_norm",
-    },
-    "llm_config": {
-        "model_type": "internlm2", "hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 24,
-        "num_attention_heads": 16, "num_key_value_heads": 8, "vocab_size": 92553, "max_position_embeddings": 32768,
-        "rms_norm_eps": 1e-5, "rope_theta": 1000000, "rope_scaling": {"type": "dynamic", "factor": 2.0},
-        "bias": False, "tie_word_embeddings": False, "hidden_act": "silu", "bos_token_id": 1, "eos_token_id": 2,
-        "pad_token_id": 2,
-    },
-    "downsample_ratio": 0.5,
-}  # fmt: skip
-INTERNVL2_2B_IMAGE_TOKEN = 92546  # <IMG_CONTEXT> of InternVL2-2B
 
 
 # ---- what learns ----------------------------------------------------------------------------------------------------
@@ -271,11 +253,6 @@ def encode_segments(features, tower, rows: Sequence[dict], process: int = 0, num
 
 
 # ---- the plan of a run ----------------------------------------------------------------------------------------------
-
-
-def config_2b(num_frames: int = 16) -> HolmesVAUConfig:
-    """The configuration of HolmesVAU-2B, the paper's size."""
-    return convert_config(INTERNVL2_2B, INTERNVL2_2B_IMAGE_TOKEN, num_frames)
 
 
 def build_on_meta(model: str):

@@ -1,9 +1,9 @@
 """`eval/reasoning.py judge`: a language model grades answers against the annotated ones, and compares two systems.
 
-The judge reads question, reference and answer; it sees no video. Its prompts are in `judge_prompts.json` beside this file. Every
-reply is kept in `OUTPUT/replies.jsonl` as it comes, under a digest of model and prompt, so that a run that was stopped
-goes on where it was and nothing is asked twice, but for what the server refused. Replies that cannot be read are
-counted, never guessed.
+The judge reads question, reference and answer; it sees no video. Its prompts are in `judge_prompts.json` beside this
+file. Every reply is kept in `OUTPUT/replies.jsonl` as it comes, under a digest of model and prompt, so that a run that
+was stopped goes on where it was and nothing is asked twice, but for what the server refused. Replies that cannot be
+read are counted, never guessed.
 """
 
 import argparse

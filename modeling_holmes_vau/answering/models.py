@@ -292,9 +292,9 @@ def load_answerer(args: argparse.Namespace, device: str):
     hf_logging.set_verbosity_error()
     hf_logging.disable_progress_bar()
     if model_type(args.model) == "holmes_vau":
-        from modeling_holmes_vau.cli import load_checkpoint
+        from modeling_holmes_vau.checkpoint.load import load_on_device
 
-        model, processor = load_checkpoint(args.model, device, args.dtype)
+        model, processor = load_on_device(args.model, device, args.dtype)
         return HolmesVAUAnswerer(model, processor, args.num_frames, args.sampler, args.max_new_tokens)
     try:
         model, processor = _load(args)

@@ -27,6 +27,7 @@ from .folder import (
     told_in_a_line,
 )
 from .hub import fetch_folder
+from .known import default_checkpoint
 from .weights import check_weights
 
 
@@ -176,18 +177,18 @@ def check_device(device: str | None) -> str:
     return device
 
 
-def load_on_device(name: str, device: str | None, dtype: str):
+def load_on_device(name: str | None, device: str | None, dtype: str):
     """
     A Holmes-VAU checkpoint, quietly, on its device.
 
     Args:
-        name (`str`): Folder or Hub name.
+        name (`str`, *optional*): Folder or Hub name; by default the checkpoint in the box.
         device (`str`, *optional*): As torch names it; the fastest there is by default.
         dtype (`str`): `"auto"` for that of the checkpoint, or a name of torch's.
 
     Returns, raises: As [`load_checkpoint`].
     """
-    device = check_device(device)
+    name, device = name or str(default_checkpoint()), check_device(device)
     hf_logging.set_verbosity_error()
     hf_logging.disable_progress_bar()
     model, processor = load_checkpoint(name, dtype=dtype)

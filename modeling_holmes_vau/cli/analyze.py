@@ -1,61 +1,19 @@
-"""`holmes-vau analyze | convert | init | merge`: parsing and printing only."""
+"""`holmes-vau analyze`: options, what is printed, and the run over many videos."""
 
 import argparse
-import glob
-import importlib.metadata
 import importlib.util
 import json
 import os
 import sys
-from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
 
-from . import __version__
-from .base.clock import clock, parse_clock
-from .base.commands import CommandError, first_line, output_folder, run_command
-from .base.files import NAMED_PROBLEMS, few_of
-from .base.names import address_problem, folded, safe_name
-from .base.parser import Parser
-from .base.scan import VIDEO_SUFFIXES, scan_folder
-from .judgement_holmes_vau import describe_verdict
-
-
-MINI = "holmes-vau-mini"
-REPORT_FILES = ("analysis.json", "timeline.png", "report.html")
-
-
-def build_parser() -> Parser:
-    """The parser of `holmes-vau`."""
-    parser = Parser(prog="holmes-vau", description="Video anomaly understanding at any granularity.")
-    parser.add_argument("--version", action="version", version=f"holmes-vau {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True)
-    add_analyze(commands.add_parser("analyze", help="scores, events and an answer for each video"))
-    convert = commands.add_parser("convert", help="original Holmes-VAU weights -> a folder for the Auto classes")
-    convert.add_argument(
-        "--checkpoint", required=True, metavar="DIR", help="folder or Hub name in the layout of InternVL2"
-    )
-    convert.add_argument(
-        "--scorer", metavar="FILE", help="anomaly_scorer.pth or .safetensors, a file or URL; default: an untrained one"
-    )
-    convert.add_argument("-o", "--output", required=True, metavar="DIR", help="folder to write; new or empty")
-    convert.add_argument(
-        "--num-frames", type=int, default=12, metavar="N", help="frames the language model sees (12 for HolmesVAU-2B)"
-    )
-    convert.add_argument("--seed", type=int, default=0, help="seed of an untrained scorer's weights (0)")
-    init = commands.add_parser("init", help="an InternVL checkpoint plus a fresh anomaly scorer")
-    init.add_argument(
-        "--base", required=True, metavar="DIR", help="folder or Hub name of an InternVL, of transformers or InternVL2"
-    )
-    init.add_argument("-o", "--output", required=True, metavar="DIR", help="folder to write; new or empty")
-    init.add_argument("--num-frames", type=int, default=16, metavar="N", help="frames the language model sees (16)")
-    init.add_argument("--seed", type=int, default=0, help="seed of the scorer's weights (0)")
-    merge = commands.add_parser("merge", help="an adapter of train_sft.py and its base -> one checkpoint")
-    merge.add_argument("--adapter", required=True, metavar="DIR", help="folder or Hub name of the adapter")
-    merge.add_argument("-o", "--output", required=True, metavar="DIR", help="folder to write; new or empty")
-    merge.add_argument("--base", metavar="DIR", help="folder or Hub name; default: the one the adapter names")
-    merge.add_argument("--half", action="store_true", help="store float32 weights in 16 bits: half the file")
-    return parser
+from ..base.clock import clock, parse_clock
+from ..base.commands import CommandError, first_line, output_folder
+from ..base.files import NAMED_PROBLEMS, few_of
+from ..checkpoint.known import MINI
+from ..judgement_holmes_vau import describe_verdict
+from .inputs import find_videos
+from .outputs import is_done, report_folders
 
 
 def add_analyze(parser: argparse.ArgumentParser) -> None:
@@ -109,118 +67,6 @@ def _time(text: str) -> float:
     return time_s
 
 
-class FoundVideos(NamedTuple):
-    """What the arguments of a command name.
-
-    Args:
-        videos (`list[str]`): Paths, in order, each file once.
-        problems (`list[str]`): One line for each argument that names no video, and each folder that cannot be read.
-        notes (`list[str]`): One line for each folder of which files were left out.
-    """
-
-    videos: list[str]
-    problems: list[str]
-    notes: list[str]
-
-
-def find_videos(arguments: Iterable[str]) -> FoundVideos:
-    """Video files that the arguments name. Folders are searched through; a file that is named itself, or matches a
-    pattern, is taken whatever its suffix."""
-    found = FoundVideos([], [], [])
-    for argument in arguments:
-        if problem := address_problem(argument):
-            found.problems.append(f"{argument}: {problem}")
-            continue
-        matches = [argument]
-        if not os.path.exists(argument) and glob.has_magic(argument):
-            matches = sorted(glob.glob(argument, recursive=True))
-            if not matches:
-                found.problems.append(f"{argument}: no file matches this pattern")
-        for match in matches:
-            if os.path.isdir(match):
-                _search(match, found)
-            else:
-                found.videos.append(match)
-    once = {os.path.realpath(video): video for video in reversed(found.videos)}
-    if again := len(found.videos) - len(once):
-        found.notes.append(f"{again} of the files are named or linked to more than once; each is analysed once")
-    return found._replace(videos=list(once.values())[::-1])
-
-
-def _search(folder: str, found: FoundVideos) -> None:
-    """Add the videos of a folder, and what is to be said of the rest of it."""
-    scan = scan_folder(folder)
-    found.videos.extend(scan.files)
-    found.problems.extend(f"{place}: {problem}" for place, problem in scan.problems.items())
-    said = scan.summary()
-    if not scan.files and not scan.problems:
-        suffixes = ", ".join(sorted(VIDEO_SUFFIXES))
-        found.problems.append(f"{folder}: no videos in this folder ({said or 'it is empty'}); expected {suffixes}")
-    elif said:
-        found.notes.append(f"{folder}: {said}")
-
-
-def report_folders(videos: list[str], output: str, options: dict) -> dict[str, Path]:
-    """A folder of its own in `output` for each video and these options, named after the file.
-
-    Of names that are equal but for the case of their letters, in this call or an earlier one, the later gets a number,
-    and so does a video that was analysed with other options (another question, another span): what is there stays. A
-    video with a report of the same options keeps its folder; what is somebody else's is left alone.
-    """
-    there = {folded(name): name for name in sorted(os.listdir(output))} if os.path.isdir(output) else {}
-    folders, taken = {}, set()
-    for video in videos:
-        stem, number = safe_name(Path(video).stem), 1
-        while True:
-            name = stem if number == 1 else f"{stem}-{number}"
-            if not os.path.lexists(Path(output, name)):  # where case makes a difference, another may be there
-                name = there.get(folded(name), name)
-            report = earlier_analysis(Path(output, name))
-            is_free = report == {} and folded(name) not in taken
-            if is_free or (report and [report["video"], report.get("options")] == [os.path.abspath(video), options]):
-                break
-            number += 1
-        taken.add(folded(name))
-        folders[video] = Path(output, name)
-    return folders
-
-
-def default_checkpoint() -> Path:
-    """The small checkpoint that comes with this package: in the repository, or where the package was installed."""
-    folder = Path(__file__).resolve().parents[1] / "checkpoints"
-    if (folder / MINI / "config.json").is_file():
-        return folder / MINI
-    try:
-        files = importlib.metadata.files("holmes-vau") or []
-    except importlib.metadata.PackageNotFoundError:
-        files = []
-    for file in files:
-        if file.parts[-2:] == (MINI, "config.json") and Path(file.locate()).is_file():
-            return Path(file.locate()).resolve().parent
-    raise CommandError(f"{MINI} is missing from {folder}: pass --model, or train it with `make mini`")
-
-
-def load_checkpoint(model_name: str | None, device: str | None, dtype: str):
-    """Model and processor on their device, of the checkpoint that `--model` names or of the one in the box."""
-    from .checkpoint.load import load_on_device
-
-    try:
-        return load_on_device(model_name or str(default_checkpoint()), device, dtype)
-    except ValueError as error:
-        raise CommandError(str(error)) from error
-
-
-def check_checkpoint(name: str) -> None:
-    """`--model` must name a Holmes-VAU checkpoint, a folder or on the Hub."""
-    from .checkpoint.folder import OURS
-    from .checkpoint.load import open_folder
-
-    try:
-        open_folder(name, OURS, weights=False)
-    except ValueError as error:
-        raise CommandError(str(error)) from error
-
-
 def summary(analysis: dict, video: str) -> str:
     """What a person wants to read of one analysis; `video` is what the file is called."""
     frames = f"{analysis['num_frames']} frame{'' if analysis['num_frames'] == 1 else 's'}"
@@ -252,31 +98,10 @@ def options_of(args: argparse.Namespace) -> dict:
     return {name: getattr(args, name) for name in names}
 
 
-def earlier_analysis(folder: Path) -> dict | None:
-    """The analysis that `folder`, of a video's report, holds; empty if a report can be written there without loss;
-    `None` if what is there is somebody else's."""
-    if not os.path.lexists(folder):
-        return {}
-    if folder.is_dir() and not any(os.path.lexists(folder / name) for name in REPORT_FILES):
-        return {}
-    try:
-        analysis = json.loads((folder / "analysis.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    fields = analysis if isinstance(analysis, dict) else {}
-    is_ours = isinstance(fields.get("video"), str) and isinstance(fields.get("scores"), list) and "answer" in fields
-    return analysis if is_ours else None
-
-
-def is_done(folder: Path, options: dict) -> bool:
-    """Whether a video's report is there, made with the same options; its page is written last."""
-    return (folder / "report.html").is_file() and (earlier_analysis(folder) or {}).get("options") == options
-
-
 def analyze_one(video: str, model, processor, args) -> dict:
     """Analyse one video, with a progress bar."""
-    from .base.progress import Progress
-    from .pipeline_holmes_vau import DEFAULT_PROMPT, analyze_video
+    from ..base.progress import Progress
+    from ..pipeline_holmes_vau import DEFAULT_PROMPT, analyze_video
 
     limit = {} if args.max_new_tokens is None else {"max_new_tokens": args.max_new_tokens}
     bar = None
@@ -312,9 +137,9 @@ def report_one(video: str, analysis: dict, processor, folder: Path) -> Path:
     """Write the report of one analysis and return the path of its page."""
     import numpy as np
 
-    from .report.write import write_report
-    from .video_processing_holmes_vau import TIME_EPS_S, read_what_is_there
-    from .video_reader_holmes_vau import open_video
+    from ..report.write import write_report
+    from ..video_processing_holmes_vau import TIME_EPS_S, read_what_is_there
+    from ..video_reader_holmes_vau import open_video
 
     times_s = np.array(analysis["sampled_times_s"])
     with open_video(video, processor.video_backend, strict=False) as reader:
@@ -361,7 +186,9 @@ def tell_rest(problems: list[str], output: str | None) -> None:
 
 def load_for(args: argparse.Namespace):
     """Model and processor of `analyze`, and what is to be said of them on stderr."""
-    model, processor = load_checkpoint(args.model, args.device, args.dtype)
+    from ..checkpoint.load import load_on_device
+
+    model, processor = load_on_device(args.model, args.device, args.dtype)
     check_prompt(args.prompt, processor)
     if model.config.warning:
         print(f"warning: {model.config.warning}", file=sys.stderr)
@@ -433,35 +260,3 @@ def run_analyze(args: argparse.Namespace) -> int:
     finally:  # also of a run that is interrupted
         tell_rest(problems, args.output)
     return 1 if problems else 0
-
-
-def _run(args: argparse.Namespace) -> int:
-    for name in ("num_frames", "stride", "max_new_tokens"):
-        value = vars(args).get(name)
-        if value is not None and value < 1:
-            raise CommandError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
-    if args.command == "analyze":
-        return run_analyze(args)
-    if args.command == "convert":
-        from .checkpoint.convert import convert
-
-        output = convert(args.checkpoint, args.scorer, args.output, args.num_frames, args.seed)
-    elif args.command == "merge":
-        from .checkpoint.merge import merge
-
-        output = merge(args.adapter, args.output, args.base, args.half)
-    else:
-        from .checkpoint.create import init_from_base
-
-        output = init_from_base(args.base, args.output, args.num_frames, args.seed)
-    print(f"wrote {output}")
-    return 0
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Entry point of `holmes-vau`; returns the exit status."""
-    return run_command(_run, build_parser().parse_args(argv))
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
