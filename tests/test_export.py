@@ -22,6 +22,7 @@ SHIPPED = {
     "processing_holmes_vau.py",
     "sampler_holmes_vau.py",
     "scorer_holmes_vau.py",
+    "spans_holmes_vau.py",
     "video_packets_holmes_vau.py",
     "video_processing_holmes_vau.py",
     "video_reader_holmes_vau.py",

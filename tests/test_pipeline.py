@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from modeling_holmes_vau import HolmesVAUForConditionalGeneration, VideoChat, analyze_video, find_events, open_video
-from modeling_holmes_vau.video_reader_holmes_vau import find_gaps
+from modeling_holmes_vau.spans_holmes_vau import find_gaps
 from tests.numbered_videos import write
 from tests.videos import moving_square, write_video
 

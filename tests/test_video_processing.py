@@ -9,12 +9,12 @@ import pytest
 import torch
 from PIL import Image
 
+from modeling_holmes_vau.spans_holmes_vau import segment_frame_range
 from modeling_holmes_vau.video_processing_holmes_vau import (
     FrameStream,
     dense_frame_indices,
     middle_frame_indices,
     resize_frames,
-    segment_frame_range,
 )
 from modeling_holmes_vau.video_reader_holmes_vau import VideoReader
 from tests.numbered_videos import (

@@ -13,15 +13,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hivau70k_dataset.ground_truth import check_segment
 from hivau70k_dataset.instructions import instructions_of_split
 from hivau70k_dataset.reading import read_annotation_files
 from hivau70k_dataset.schema import TASKS, AnnotationError, Instruction
-from hivau70k_dataset.videos import Segment, VideoFolder
+from hivau70k_dataset.videos import VideoFolder
 from modeling_holmes_vau.base.commands import first_line
 from modeling_holmes_vau.base.files import read_json_lines, write_whole
 from modeling_holmes_vau.sampler_holmes_vau import sample_frames
-from modeling_holmes_vau.video_processing_holmes_vau import FrameStream, plan_frames, segment_frame_range
+from modeling_holmes_vau.spans_holmes_vau import Segment, check_segment, segment_frame_range
+from modeling_holmes_vau.video_processing_holmes_vau import FrameStream, plan_frames
 from modeling_holmes_vau.video_reader_holmes_vau import open_video
 from training.feature_cache import module_digest
 

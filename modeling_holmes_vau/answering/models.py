@@ -13,10 +13,9 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
-from hivau70k_dataset.ground_truth import check_segment
-from hivau70k_dataset.videos import Segment
 from modeling_holmes_vau.answering.client import ChatClient, EndpointError, RefusedRequest
 from modeling_holmes_vau.base.commands import CommandError, first_line
+from modeling_holmes_vau.spans_holmes_vau import Segment, check_segment, segment_frame_range
 
 
 RIVAL_FRAMES = 16  # as Holmes-VAU sees (paper, section 5.1)
@@ -34,7 +33,7 @@ def middle_frames(segment: Segment, num_frames: int) -> list:
     """The middle frame of each of `num_frames` equal parts of a segment, as PIL images."""
     from PIL import Image
 
-    from modeling_holmes_vau.video_processing_holmes_vau import middle_frame_indices, segment_frame_range
+    from modeling_holmes_vau.video_processing_holmes_vau import middle_frame_indices
     from modeling_holmes_vau.video_reader_holmes_vau import open_video
 
     with open_video(segment.path) as reader:

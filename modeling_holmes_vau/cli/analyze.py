@@ -138,7 +138,8 @@ def report_one(video: str, analysis: dict, processor, folder: Path) -> Path:
     import numpy as np
 
     from ..report.write import write_report
-    from ..video_processing_holmes_vau import TIME_EPS_S, read_what_is_there
+    from ..spans_holmes_vau import TIME_EPS_S
+    from ..video_processing_holmes_vau import read_what_is_there
     from ..video_reader_holmes_vau import open_video
 
     times_s = np.array(analysis["sampled_times_s"])
