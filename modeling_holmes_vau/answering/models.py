@@ -39,7 +39,7 @@ def middle_frames(segment: Segment, num_frames: int) -> list:
     with open_video(segment.path) as reader:
         first, count = 0, reader.num_frames
         if segment.span_s is not None:
-            first, count = segment_frame_range(reader.timestamps_s, *segment.span_s)
+            first, count = segment_frame_range(reader.timestamps_s, *segment.span_s, reader.duration_s)
             check_segment(segment.span_s, reader.duration_s, reader.fps)
         frames = reader.read(middle_frame_indices(count, num_frames, first))
     return [Image.fromarray(frame) for frame in frames]
