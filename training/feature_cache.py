@@ -42,8 +42,8 @@ class VideoFeatures:
         features (`torch.FloatTensor` of shape `(num_dense, feature_size)`): Class tokens, float32.
         num_frames (`int`): Frames of the video.
         fps (`float`): Frames per second.
-        times_s (`torch.DoubleTensor` of shape `(num_frames,)`, *optional*): Time of each frame in seconds, where frame
-            numbers are no clock: the rate varies, or the recording stood still.
+        times_s (`torch.DoubleTensor` of shape `(num_frames,)`, *optional*): Time of each frame in seconds, where the
+            rate does not tell it: it varies, the recording stood still, or the file rounds times.
     """
 
     features: torch.Tensor
