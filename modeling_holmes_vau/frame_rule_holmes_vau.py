@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from .sampler_holmes_vau import sample_frames
-from .video_processing_holmes_vau import segment_frame_range
+from .spans_holmes_vau import segment_frame_range
 
 
 DENSE_STRIDE = 16  # frames; the original release scores every 16th frame
