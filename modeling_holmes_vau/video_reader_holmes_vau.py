@@ -105,6 +105,7 @@ class _Video:
 
     damaged_s: list[tuple[float, float]] = []
     warning = ""
+    is_surveyed = False
 
     @property
     def gaps_s(self) -> list[tuple[float, float]]:

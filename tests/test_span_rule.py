@@ -29,13 +29,13 @@ from hivau70k_dataset.writing import write_annotation_files
 from modeling_holmes_vau import analyze_video
 from modeling_holmes_vau import spans_holmes_vau as module
 from modeling_holmes_vau.answering.models import HolmesVAUAnswerer, middle_frames
+from modeling_holmes_vau.frame_rule_holmes_vau import FrameRule, middle_frame_indices
 from modeling_holmes_vau.spans_holmes_vau import Segment, is_even_clock, segment_frame_range, span_at_rate
-from modeling_holmes_vau.video_processing_holmes_vau import middle_frame_indices
 from modeling_holmes_vau.video_reader_holmes_vau import VideoReader
 from tests.numbered_videos import number_of, numbers_of, write
 from training.feature_cache import FeatureCache
 from training.pretrain_vision import read_frames
-from training.sft_data import FrameRule, NamedSegment
+from training.sft_data import NamedSegment, choose_frames
 
 
 NTSC = Fraction(30000, 1001)
@@ -121,7 +121,7 @@ class Users:
     def sft(self, name, span):
         segment = NamedSegment(str(self.folder / name), span)
         rule = FrameRule(**ALL_FRAMES, sampler="uniform", tau=0.1)
-        chosen = rule.choose(VideoReader(segment.path), segment, score=None)
+        chosen = choose_frames(rule, VideoReader(segment.path), segment, score=None)
         frames = [*range(chosen["first"], chosen["first"] + chosen["count"])]
         assert chosen["frames"] == middle_frame_indices(len(frames), 1, frames[0]) or chosen["frames"] == frames[:1]
         return frames

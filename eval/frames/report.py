@@ -164,7 +164,7 @@ def _event_metrics(metric, name: str, videos: list[CountedVideo], scores: list[n
 
 
 def _events_of_frames(video: CountedVideo, scores: np.ndarray) -> list[list[float]]:
-    from modeling_holmes_vau.pipeline_holmes_vau import find_events  # brings transformers along
+    from modeling_holmes_vau.events_holmes_vau import find_events
     from modeling_holmes_vau.spans_holmes_vau import find_gaps
 
     starts = np.flatnonzero(np.diff(scores, prepend=np.nan))  # of runs of one score; the first differs from nan
