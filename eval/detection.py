@@ -108,8 +108,8 @@ def build_parser() -> Parser:
         "--scores",
         metavar="DIR",
         help="scores made elsewhere instead: NAME.npz with an array `scores`, one a frame or one a snippet, and if "
-        "known `n_frames`, `fps`, `frame_stride` (16), `times_s`, one a frame, where the rate varies, and `events`, "
-        "rows of start_s, end_s, score",
+        "known `n_frames`, `fps`, `frame_stride` (16), `times_s`, one a frame, where the rate does not tell them, and "
+        "`events`, rows of start_s, end_s, score",
     )
     parser.add_argument("--annotations", required=True, metavar="PATH", help="the ground truth, see --protocol")
     parser.add_argument("--videos", metavar="DIR", help="folder of the videos, searched through; needed with --model")
