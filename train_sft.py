@@ -218,9 +218,7 @@ def build_rows(args: SFTArguments, model, processor, output: Path | None = None)
     problems = dict(missing)
     segments = [conversation.segment for conversation in found]
     total = len(set(segments)) // state.num_processes
-    chooser = FrameChooser(
-        Path(args.frames_dir), frame_rule(args, model, processor), model, processor, state.process_index
-    )
+    chooser = FrameChooser(Path(args.frames_dir), frame_rule(args, model, processor), model, processor)
     chosen = chooser.choose_all(segments, state.process_index, state.num_processes)
     for segment, problem in Progress(chosen, "frames", total, unit="segment", disable=not state.is_main_process):
         if problem:

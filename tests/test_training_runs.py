@@ -72,17 +72,18 @@ def test_a_result_is_kept_when_the_checkpoints_of_its_run_are_gone(tmp_path, res
 
 
 def test_a_log_has_each_step_once(tmp_path):
-    log, control = JsonLinesLog(tmp_path / "log.jsonl"), TrainerControl()
+    path = tmp_path / "log.jsonl"
+    log, control = JsonLinesLog(path), TrainerControl()
 
     def run(first: int, *logs: tuple[int, dict]):
         state = TrainerState(global_step=first)
         log.on_train_begin(None, state, control)
         for state.global_step, entry in logs:
             log.on_log(None, state, control, entry)
-        return [json.loads(line) for line in log.path.read_text(encoding="utf-8").split("\n")[:-1]]
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
 
     run(0, (1, {"loss": 3.0}), (2, {"loss": 2.0}))
-    with log.path.open("a", encoding="utf-8") as file:  # as sample answers are written, one with a line separator
+    with path.open("a", encoding="utf-8") as file:  # as sample answers are written, one with a line separator
         file.write(json.dumps({"step": 2, "answer": "a\u2028b}"}, ensure_ascii=False) + "\n")
         file.write('{"step": 3, "answer": "{}')  # as a kill leaves one
     lines = run(2, (3, {"loss": 1.0}), (3, {"train_runtime": 60.0}))
@@ -92,10 +93,10 @@ def test_a_log_has_each_step_once(tmp_path):
 
 
 def test_a_log_that_a_power_cut_left_in_pieces_is_read_as_far_as_it_is_whole(tmp_path):
-    log = JsonLinesLog(tmp_path / "log.jsonl")
-    log.path.write_bytes(b'{"step": 1, "loss": 2.0}\n\0\0\0\0\nnull\n{"loss": 1.0}\n\xff{"step"\n{"step": 2}\n{"st')
+    log, path = JsonLinesLog(tmp_path / "log.jsonl"), tmp_path / "log.jsonl"
+    path.write_bytes(b'{"step": 1, "loss": 2.0}\n\0\0\0\0\nnull\n{"loss": 1.0}\n\xff{"step"\n{"step": 2}\n{"st')
     log.on_train_begin(None, TrainerState(global_step=2), TrainerControl())
-    assert log.path.read_text(encoding="utf-8") == '{"step": 1, "loss": 2.0}\n{"step": 2}\n'
+    assert path.read_text(encoding="utf-8") == '{"step": 1, "loss": 2.0}\n{"step": 2}\n'
 
 
 def test_several_gpus_of_one_process_are_refused():

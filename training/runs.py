@@ -3,7 +3,6 @@
 import argparse
 import json
 import logging
-import math
 import os
 import shutil
 import sys
@@ -20,7 +19,8 @@ from transformers import TrainerCallback
 from trl import TrlParser
 
 from modeling_holmes_vau.base.commands import check_output_folder, first_line, run_command
-from modeling_holmes_vau.base.files import read_json_lines, write_whole
+from modeling_holmes_vau.base.files import write_whole
+from modeling_holmes_vau.base.journal import Journal
 from modeling_holmes_vau.base.parser import Parser
 
 
@@ -202,24 +202,25 @@ class SettingsInCheckpoints(TrainerCallback):
             write_whole(folder / SETTINGS, Path(args.output_dir, SETTINGS).read_bytes())
 
 
+def _has_step(entry: Any) -> bool:
+    return isinstance(entry, dict) and isinstance(entry.get("step"), int)
+
+
 class JsonLinesLog(TrainerCallback):
     """Every log as a line of JSON. What a resumed run does again is taken out first, so that each step stands once."""
 
     def __init__(self, path: Path):
-        self.path, self.finished = path, False
+        self.journal, self.finished = Journal(path, _has_step), False
 
     def on_train_begin(self, args, state, control, **kwargs):
         """Keeps the lines up to the step training starts from."""
         if not state.is_world_process_zero:
             return
-        lines = read_json_lines(self.path) if self.path.is_file() else []
-        kept = [line for line in lines if isinstance(line, dict) and line.get("step", math.inf) <= state.global_step]
+        kept = [line for line in self.journal.read() if line["step"] <= state.global_step]
         self.finished = any("train_runtime" in line for line in kept)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(self.path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in kept))
+        self.journal.rewrite(kept)
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         """Appends one line; a run that had ended has told its seconds already."""
         if state.is_world_process_zero and not (self.finished and "train_runtime" in logs):
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"step": state.global_step, **logs}) + "\n")
+            self.journal.append({"step": state.global_step, **logs})

@@ -19,7 +19,8 @@ from hivau70k_dataset.reading import read_annotation_files
 from hivau70k_dataset.schema import TASKS, AnnotationError, Instruction
 from hivau70k_dataset.videos import Segment, VideoFolder
 from modeling_holmes_vau.base.commands import first_line
-from modeling_holmes_vau.base.files import read_json_lines, write_whole
+from modeling_holmes_vau.base.files import write_whole
+from modeling_holmes_vau.base.journal import JournalDict
 from modeling_holmes_vau.sampler_holmes_vau import sample_frames
 from modeling_holmes_vau.video_processing_holmes_vau import FrameStream, plan_frames, segment_frame_range
 from modeling_holmes_vau.video_reader_holmes_vau import open_video
@@ -190,38 +191,6 @@ def find_again(
 # ---- which frames ---------------------------------------------------------------------------------------------------
 
 
-class LineCache:
-    """
-    A dictionary on disk: JSON lines in a folder, a file for each process that writes. What a kill or a
-    power cut left in pieces is made again.
-
-    Args:
-        folder (`Path`): Made if missing.
-        process (`int`, *optional*, defaults to 0): Which file to write.
-    """
-
-    def __init__(self, folder: Path, process: int = 0):
-        folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.own = folder, folder / f"{process}.jsonl"
-        self.entries: dict[str, object] = {}
-        self.load()
-
-    def load(self) -> None:
-        """Read what all processes have written."""
-        for path in sorted(self.folder.glob("*.jsonl")):
-            content = path.read_bytes()
-            whole = content[: content.rfind(b"\n") + 1]
-            if path == self.own and whole != content:
-                write_whole(path, whole)
-            self.entries.update(line for line in read_json_lines(path) if isinstance(line, list) and len(line) == 2)
-
-    def put(self, key: str, value: object) -> None:
-        """Add an entry."""
-        self.entries[key] = value
-        with self.own.open("a", encoding="utf-8") as file:
-            file.write(json.dumps([key, value]) + "\n")
-
-
 @dataclass(frozen=True)
 class FrameRule:
     """How frames are chosen: the arguments of inference.
@@ -268,13 +237,12 @@ class FrameChooser:
         folder (`Path`): Of the two caches.
         rule ([`FrameRule`]): How to choose.
         model, processor: The checkpoint. Its scorer is asked where the sampler looks at scores.
-        process (`int`, *optional*, defaults to 0): Number of this process.
 
     Raises:
         `ValueError`: if the sampler needs a scorer and the model has none.
     """
 
-    def __init__(self, folder: Path, rule: FrameRule, model, processor, process: int = 0):
+    def __init__(self, folder: Path, rule: FrameRule, model, processor):
         self.rule, self.model, self.processor = rule, model, processor
         made_with = asdict(rule)
         self.scores = None
@@ -291,9 +259,9 @@ class FrameChooser:
                 "frame_stride": rule.frame_stride,
                 "image_size": processor.image_size,
             }
-            self.scores = LineCache(folder / f"scores-{settings_digest(scored_with)}", process)
+            self.scores = JournalDict(folder / f"scores-{settings_digest(scored_with)}")
             made_with |= scored_with
-        self.frames = LineCache(folder / f"frames-{settings_digest(made_with)}", process)
+        self.frames = JournalDict(folder / f"frames-{settings_digest(made_with)}")
 
     def choose_all(
         self, segments: Iterable[NamedSegment], process: int = 0, num_processes: int = 1
