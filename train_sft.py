@@ -16,6 +16,7 @@ if __name__ == "__main__":  # the imports below take long
 import json
 import logging
 import os
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from hivau70k_dataset.reading import digest
 from hivau70k_dataset.schema import LEVELS, TASKS, is_synthetic
 from modeling_holmes_vau.base.files import few_of
 from modeling_holmes_vau.base.progress import Progress
+from modeling_holmes_vau.base.runs import sole_run
 from modeling_holmes_vau.checkpoint.build import (
     config_from_native,
     processor_from_native,
@@ -47,6 +49,7 @@ from training.runs import (
     SettingsInCheckpoints,
     TrainerBars,
     TrainingParser,
+    alone,
     check_devices,
     cpu_has_bfloat16,
     find_checkpoint,
@@ -259,8 +262,9 @@ def store_features(
         return None, rows
     state, tower = PartialState(), model.model.vision_tower
     features = TowerFeatures(args.feature_cache, tower, processor)
-    problems = encode_segments(features, tower, rows, state.process_index, state.num_processes)
-    problems = dict(gather_object(list(problems.items())))
+    with sole_run(features.folder, waits=True) if state.is_main_process else nullcontext():
+        problems = encode_segments(features, tower, rows, state.process_index, state.num_processes)
+        problems = dict(gather_object(list(problems.items())))
     names = dict.fromkeys(row["video"] for row in rows)
     told = [f"left out: {name}: {problems[name]}" for name in names if name in problems]
     for line in few_of(told, output if state.is_main_process else None, UNSTORED):
@@ -386,6 +390,12 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     if args.dry_run:
         dry_run(args, training_args)
         return {}
+    with alone(training_args):
+        return train(args, training_args)
+
+
+def train(args: SFTArguments, training_args: SFTTrainingArguments) -> dict[str, float]:
+    """The run, with the output folder to itself; returns the figures of the training."""
     set_seed(training_args.seed)
     args.frames_dir = args.frames_dir or str(Path(training_args.output_dir) / "frames")
     model, processor = load(args, training_args)

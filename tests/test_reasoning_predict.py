@@ -295,7 +295,7 @@ def test_other_settings_are_refused(mini, tiny, tmp_path, whole, capsys):
     file.write_text(file.read_text().replace('"No anomaly', '"Not one anomaly', 1))
     refused("made with instructions", folder=other)
     output.with_name("predictions.jsonl.settings.json").unlink()
-    refused("no predictions.jsonl.settings.json to tell whose")
+    refused("there is no predictions.jsonl.settings.json: nothing tells how that was made")
 
 
 def test_two_processes(mini, tiny, whole, tmp_path):

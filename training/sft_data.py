@@ -1,6 +1,5 @@
 """Stage 2, what is learned: instruction rows -> conversations about segments, and the frames inference would show."""
 
-import hashlib
 import json
 import logging
 import os
@@ -21,6 +20,7 @@ from hivau70k_dataset.videos import Segment, VideoFolder
 from modeling_holmes_vau.base.commands import first_line
 from modeling_holmes_vau.base.files import write_whole
 from modeling_holmes_vau.base.journal import JournalDict
+from modeling_holmes_vau.base.runs import settings_digest
 from modeling_holmes_vau.sampler_holmes_vau import sample_frames
 from modeling_holmes_vau.video_processing_holmes_vau import FrameStream, plan_frames, segment_frame_range
 from modeling_holmes_vau.video_reader_holmes_vau import open_video
@@ -291,11 +291,6 @@ class FrameChooser:
             stream = FrameStream(reader, dense, self.processor.image_size, self.model.config.encode_batch_size)
             self.scores.put(key, self.model.score_frames(stream).tolist())
         return torch.tensor(self.scores.entries[key])
-
-
-def settings_digest(settings: dict) -> str:
-    """A short name for how something was made."""
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def random_frames(first: int, count: int, num_frames: int, rng: np.random.Generator) -> list[int]:

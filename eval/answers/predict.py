@@ -20,7 +20,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import astuple, dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -34,10 +34,10 @@ from hivau70k_dataset.videos import Segment, VideoFolder
 from modeling_holmes_vau.answering.client import RefusedRequest, add_server_arguments
 from modeling_holmes_vau.answering.models import load_answerer, model_type
 from modeling_holmes_vau.base.commands import CommandError, first_line
-from modeling_holmes_vau.base.files import PROBLEMS, few_of, write_whole
+from modeling_holmes_vau.base.files import PROBLEMS, few_of
 from modeling_holmes_vau.base.journal import Journal, read_journals
 from modeling_holmes_vau.base.progress import Progress
-from modeling_holmes_vau.base.runs import check_settings, checkpoint_digest, sole_run
+from modeling_holmes_vau.base.runs import LOCK, WHERE, check_settings, sole_run, write_settings
 
 
 SAMPLERS = ("ats", "uniform", "top_k", "nearest")
@@ -246,10 +246,12 @@ def claim_output(output: Output, settings: dict, rows: list[Row], annotations: s
     if output.path.is_dir():
         raise CommandError(f"--output {output.path}: is a folder; name a file in it, such as predictions.jsonl")
     if output.lines():
-        check_settings(f"--output {output.path}", output.settings, settings, "predictions", "file")
+        check_settings(
+            output.settings, settings, f"--output {output.path}: holds predictions", "choose another file", WHERE
+        )
     asked = {row.row: row.entry for row in rows}
     check_rows(output.answers().values(), asked, output.path, annotations)
-    write_whole(output.settings, json.dumps(settings, indent=2) + "\n")
+    write_settings(output.settings, settings)
 
 
 def make_line(row: int, entry: Instruction, prediction: str) -> dict:
@@ -363,6 +365,8 @@ def settings_of(args: argparse.Namespace, rows: list[Row]) -> dict:
     if args.endpoint:
         settings = {"endpoint": args.endpoint, "served_model": args.model}
     else:
+        from modeling_holmes_vau.checkpoint.load import checkpoint_digest
+
         code = ("*.py",) if args.trust_remote_code else ()
         settings["digest"] = checkpoint_digest(args.model, (*DIGESTED, *code))
     names = ("num_frames", "sampler", "max_new_tokens", "processor_kwargs", "split", "levels", "tasks", "limit")
@@ -374,13 +378,12 @@ def prepare(args: argparse.Namespace, alone: ExitStack) -> Job:
     check_arguments(args)
     rows = read_rows(args)
     output = Output(Path(args.output))
-    output.parts.mkdir(parents=True, exist_ok=True)
     alone.enter_context(sole_run(output.parts))
     try:
         claim_output(output, settings_of(args, rows), rows, args.annotations)
-    except CommandError:
-        with suppress(OSError):  # of an earlier run, and not empty
-            output.parts.rmdir()
+    except (CommandError, ValueError):
+        if {path.name for path in output.parts.iterdir()} == {LOCK}:  # nothing of an earlier run
+            shutil.rmtree(output.parts, ignore_errors=True)
         raise
     return Job(rows, set(output.lines()))
 
