@@ -37,7 +37,6 @@ from hivau70k_dataset.reading import digest, read_annotation_files
 from hivau70k_dataset.schema import VideoAnnotation, is_synthetic
 from hivau70k_dataset.videos import VideoFolder
 from modeling_holmes_vau.base.files import NAMED_PROBLEMS, few_of, write_whole
-from modeling_holmes_vau.base.progress import Progress
 from modeling_holmes_vau.base.runs import sole_run
 from modeling_holmes_vau.checkpoint import load
 from modeling_holmes_vau.checkpoint.build import warning_after_scorer
@@ -145,12 +144,8 @@ def read_videos(
     model.to(state.device)
     kept = {path for path in began_with or () if cache.path(path).is_file()}  # whatever became of the file
     to_read = [(path, video.path) for path, video in found.items() if video is not None and path not in kept]
-    results = cache.extract_all(to_read, state.process_index, state.num_processes)
-    total = len(to_read[state.process_index :: state.num_processes])
     with sole_run(cache.folder, waits=True) if state.is_main_process else nullcontext():
-        for path, problem in Progress(results, "features", total, unit="video", disable=not state.is_main_process):
-            if problem is not None:
-                problems[path] = problem
+        problems |= cache.extract_all(to_read, state.process_index, state.num_processes)
         state.wait_for_everyone()
     problems = dict(gather_object(list(problems.items())))
     videos = {"train": [], "validation": []}

@@ -31,7 +31,6 @@ from trl import SFTConfig
 from hivau70k_dataset.reading import digest
 from hivau70k_dataset.schema import LEVELS, TASKS, is_synthetic
 from modeling_holmes_vau.base.files import few_of
-from modeling_holmes_vau.base.progress import Progress
 from modeling_holmes_vau.base.runs import sole_run
 from modeling_holmes_vau.checkpoint.build import (
     config_from_native,
@@ -218,14 +217,9 @@ def build_rows(args: SFTArguments, model, processor, output: Path | None = None)
     many, the names are in a file in `output`."""
     state = PartialState()
     found, missing = find_conversations(args, processor)
-    problems = dict(missing)
     segments = [conversation.segment for conversation in found]
-    total = len(set(segments)) // state.num_processes
     chooser = FrameChooser(Path(args.frames_dir), frame_rule(args, model, processor), model, processor)
-    chosen = chooser.choose_all(segments, state.process_index, state.num_processes)
-    for segment, problem in Progress(chosen, "frames", total, unit="segment", disable=not state.is_main_process):
-        if problem:
-            problems[segment.name] = problem
+    problems = missing | chooser.choose_all(segments, state.process_index, state.num_processes)
     state.wait_for_everyone()
     problems = dict(gather_object(list(problems.items())))
     chooser.frames.load()
