@@ -42,6 +42,7 @@ from modeling_holmes_vau.checkpoint.folder import NATIVE, OURS
 from modeling_holmes_vau.checkpoint.load import load_checkpoint, load_native, open_folder
 from modeling_holmes_vau.checkpoint.merge import copy_companions, write_adapter_notes
 from modeling_holmes_vau.checkpoint.weights import language_digest
+from modeling_holmes_vau.frame_rule_holmes_vau import FrameRule
 from training.feature_cache import module_digest
 from training.runs import (
     JsonLinesLog,
@@ -58,7 +59,6 @@ from training.sft_batch import SFTCollator, TowerFeatures
 from training.sft_data import (
     Conversation,
     FrameChooser,
-    FrameRule,
     find_again,
     read_conversations,
     read_rows,
@@ -309,7 +309,6 @@ def build_trainer(
     output, at_random = Path(training_args.output_dir), args.frame_policy == "original"
     collator = SFTCollator(processor, processor.num_frames, features, at_random, training_args.seed)
     if model.config.model_type == "holmes_vau":
-        model.config.num_frames = processor.num_frames
         model.config.sampler = args.sampler or model.config.sampler
     if args.full:
         unfreeze(model, args.train_vision)

@@ -24,7 +24,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from hivau70k_dataset.cutting import has_even_rate
-from hivau70k_dataset.ground_truth import check_segment, frame_span
+from hivau70k_dataset.ground_truth import frame_span
 from hivau70k_dataset.instructions import build_instructions
 from hivau70k_dataset.reading import read_annotation_files
 from hivau70k_dataset.schema import VideoAnnotation
@@ -43,6 +43,7 @@ from modeling_holmes_vau.checkpoint.small import build_small_tokenizer
 from modeling_holmes_vau.configuration_holmes_vau import HolmesVAUConfig
 from modeling_holmes_vau.modeling_holmes_vau import IMAGE_MEAN, IMAGE_STD, HolmesVAUForConditionalGeneration
 from modeling_holmes_vau.processing_holmes_vau import CHAT_TEMPLATE, SYSTEM_MESSAGE
+from modeling_holmes_vau.spans_holmes_vau import check_segment
 from modeling_holmes_vau.video_processing_holmes_vau import resize_frames
 from modeling_holmes_vau.video_reader_holmes_vau import open_video
 from training.runs import cpu_has_bfloat16, run_script
@@ -194,8 +195,6 @@ def build_model(corpus: str) -> tuple[HolmesVAUForConditionalGeneration, object]
             "eos_token_id": tokenizer.convert_tokens_to_ids("<|im_end|>"),
         },
         scorer_config=SCORER,
-        frame_stride=FRAME_STRIDE,
-        num_frames=NUM_FRAMES,
         image_token_id=tokenizer.convert_tokens_to_ids("<IMG_CONTEXT>"),
         image_seq_length=(IMAGE_SIZE // PATCH_SIZE) ** 2 // 4,
         tie_word_embeddings=TEXT["tie_word_embeddings"],
@@ -388,9 +387,10 @@ def pretrain(args: argparse.Namespace, work: Path, output: Path) -> None:
     with whole_folder(output) as folder:
         model.eval().save_pretrained(folder)
         template = CHAT_TEMPLATE.replace(SYSTEM_MESSAGE, SYSTEM)
-        build_processor(tokenizer, model.config, template).save_pretrained(folder)
+        processor = build_processor(tokenizer, model.config, template, NUM_FRAMES, FRAME_STRIDE)
+        processor.save_pretrained(folder)
         source, config = "a vision tower pretrained on caption words", model.config
-        write_model_card(folder, source, config.num_frames, "from scratch", config.warning)
+        write_model_card(folder, source, NUM_FRAMES, "from scratch", config.warning)
         (work / "log.jsonl").rename(folder / "pretraining.jsonl")
     shutil.rmtree(work, ignore_errors=True)
     print(f"wrote {output}")
