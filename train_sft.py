@@ -313,7 +313,6 @@ def build_trainer(
     output, at_random = Path(training_args.output_dir), args.frame_policy == "original"
     collator = SFTCollator(processor, processor.num_frames, features, at_random, training_args.seed)
     if model.config.model_type == "holmes_vau":
-        model.config.num_frames = processor.num_frames
         model.config.sampler = args.sampler or model.config.sampler
     if args.full:
         unfreeze(model, args.train_vision)

@@ -438,7 +438,7 @@ def test_dry_run_of_the_2b_configuration(capsys):
     assert "global batch 512 = 4 rows x 128 batches x 1 process(es)" in text
     assert "optimisation steps: 137, of which warm-up: 5" in text and "step 6: 4e-05" in text
     original = {"llm_config": bench_2b.LANGUAGE, "vision_config": bench_2b.VISION, "downsample_ratio": 0.5}
-    assert config_2b().to_dict() == convert_config(original, config_2b().image_token_id, 16).to_dict()
+    assert config_2b().to_dict() == convert_config(original, config_2b().image_token_id).to_dict()
 
 
 @pytest.mark.parametrize(

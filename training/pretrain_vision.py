@@ -192,8 +192,6 @@ def build_model(corpus: str) -> tuple[HolmesVAUForConditionalGeneration, object]
             "eos_token_id": tokenizer.convert_tokens_to_ids("<|im_end|>"),
         },
         scorer_config=SCORER,
-        frame_stride=FRAME_STRIDE,
-        num_frames=NUM_FRAMES,
         image_token_id=tokenizer.convert_tokens_to_ids("<IMG_CONTEXT>"),
         image_seq_length=(IMAGE_SIZE // PATCH_SIZE) ** 2 // 4,
         tie_word_embeddings=TEXT["tie_word_embeddings"],
@@ -384,9 +382,10 @@ def main(argv: list[str] | None = None) -> None:
     with whole_folder(output) as folder:
         model.eval().save_pretrained(folder)
         template = CHAT_TEMPLATE.replace(SYSTEM_MESSAGE, SYSTEM)
-        build_processor(tokenizer, model.config, template).save_pretrained(folder)
+        processor = build_processor(tokenizer, model.config, template, NUM_FRAMES, FRAME_STRIDE)
+        processor.save_pretrained(folder)
         source, config = "a vision tower pretrained on caption words", model.config
-        write_model_card(folder, source, config.num_frames, "from scratch", config.warning)
+        write_model_card(folder, source, NUM_FRAMES, "from scratch", config.warning)
         (work / "log.jsonl").rename(folder / "pretraining.jsonl")
     (work / "state.pt").unlink(missing_ok=True)
     work.rmdir()
