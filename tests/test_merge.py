@@ -16,7 +16,7 @@ from modeling_holmes_vau.checkpoint.build import (
     SYNTHETIC_WARNING,
     UNTRAINED_LANGUAGE_WARNING,
 )
-from modeling_holmes_vau.checkpoint.merge import _store_half, copy_companions, write_adapter_notes
+from modeling_holmes_vau.checkpoint.merge import copy_companions, store_half, write_adapter_notes
 from modeling_holmes_vau.checkpoint.weights import language_digest
 from training.sft_trainer import lora_config
 
@@ -86,7 +86,7 @@ def test_half_the_file_computes_in_full_precision(adapter, tmp_path, capsys):
 def test_values_beyond_16_bits_are_not_halved(tmp_path):
     save_file({"a.weight": torch.tensor([1e5])}, tmp_path / "model.safetensors")
     with pytest.raises(ValueError, match="a.weight holds values beyond 65504.*without --half"):
-        _store_half(tmp_path)
+        store_half(tmp_path)
 
 
 @pytest.mark.parametrize(
