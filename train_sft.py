@@ -41,6 +41,7 @@ from modeling_holmes_vau.checkpoint.folder import NATIVE, OURS
 from modeling_holmes_vau.checkpoint.load import load_checkpoint, load_native, open_folder
 from modeling_holmes_vau.checkpoint.merge import copy_companions, write_adapter_notes
 from modeling_holmes_vau.checkpoint.weights import language_digest
+from modeling_holmes_vau.frame_rule_holmes_vau import FrameRule
 from training.feature_cache import module_digest
 from training.runs import (
     JsonLinesLog,
@@ -56,7 +57,6 @@ from training.sft_batch import SFTCollator, TowerFeatures
 from training.sft_data import (
     Conversation,
     FrameChooser,
-    FrameRule,
     find_again,
     read_conversations,
     read_rows,

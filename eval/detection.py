@@ -32,7 +32,6 @@ from hivau70k_dataset.ground_truth import (
     FrameAnnotation,
     at_frame_rate,
     check_spans,
-    end_tolerance,
     frame_labels,
     hivau_frame_annotations,
     on_clock,
@@ -49,6 +48,7 @@ from modeling_holmes_vau.base.parser import Parser
 from modeling_holmes_vau.base.runs import check_settings, checkpoint_digest, sole_run
 from modeling_holmes_vau.base.scan import VIDEO_SUFFIXES, scan_folder
 from modeling_holmes_vau.checkpoint.folder import OURS
+from modeling_holmes_vau.spans_holmes_vau import end_tolerance
 
 
 SNIPPET_FRAMES = 16  # what a score stands for where its file does not tell: I3D's, C3D's and VadCLIP's snippets

@@ -6,8 +6,7 @@ from huggingface_hub.dataclasses import strict
 from transformers import InternVLConfig, ResNetConfig
 from transformers.configuration_utils import PreTrainedConfig
 
-
-SAMPLERS = ("ats", "uniform", "top_k", "nearest")
+from .sampler_holmes_vau import check_sampler
 
 
 @strict
@@ -124,8 +123,7 @@ class HolmesVAUConfig(InternVLConfig):
             self.scorer_config = AnomalyScorerConfig(**{"feature_size": width, **self.scorer_config})
 
     def validate_sampler(self):
-        if self.sampler not in SAMPLERS:
-            raise ValueError(f"`sampler` must be one of {', '.join(SAMPLERS)}, got {self.sampler!r}.")
+        check_sampler(self.sampler)
 
     def validate_positive_numbers(self):
         if self.encode_batch_size < 1:

@@ -95,14 +95,17 @@ class VideoEncoder:
         """Times in seconds of the dense frames so far; empty of frames without times."""
         return self._times_s
 
-    @torch.no_grad()
-    def push(self, chunk) -> torch.Tensor:
-        """
-        Encode the frames of a [`FrameChunk`].
+    @property
+    def class_tokens(self) -> torch.Tensor:
+        """Class tokens of the dense frames so far, `(num_dense, vision_hidden_size)`, float32."""
+        if not self._dense:
+            raise ValueError("The video has no frames to encode: got an empty iterable, expected at least one chunk.")
+        tokens = self._class_tokens[: len(self._frames)]
+        return tokens if len(self._dense) == len(tokens) else tokens[torch.tensor(self._dense, device=tokens.device)]
 
-        Returns:
-            `torch.FloatTensor` of shape `(n, vision_hidden_size)`: Their class tokens, float32.
-        """
+    @torch.no_grad()
+    def push(self, chunk) -> None:
+        """Encode the frames of a [`FrameChunk`]."""
         before = len(self._frames)
         self._scores = None
         self._dense += (torch.nonzero(chunk.is_dense).flatten() + before).tolist()
@@ -119,7 +122,6 @@ class VideoEncoder:
             self._keep_patch_tokens(numbers, tokens[:, 1:])
             wait_for(tokens)
             self.encode_s += time.perf_counter() - start
-        return self._class_tokens[before : len(self._frames)]
 
     def _keep_class_tokens(self, tokens: torch.Tensor) -> None:
         """One growing block: small ones between the large ones of the tower would keep the heap from shrinking."""
@@ -141,14 +143,9 @@ class VideoEncoder:
 
     def scores(self) -> torch.Tensor:
         """Anomaly probability of each dense frame so far, `(num_dense,)`, float32 on the CPU."""
-        if not self._dense:
-            raise ValueError("The video has no frames to encode: got an empty iterable, expected at least one chunk.")
         if self._scores is None:
             start = time.perf_counter()
-            tokens = self._class_tokens[: len(self._frames)]
-            if len(self._dense) < len(tokens):
-                tokens = tokens[torch.tensor(self._dense, device=tokens.device)]
-            self._scores = self.model.score_features(tokens)
+            self._scores = self.model.score_features(self.class_tokens)
             self.score_s += time.perf_counter() - start
         return self._scores
 

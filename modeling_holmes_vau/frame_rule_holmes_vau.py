@@ -6,12 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .sampler_holmes_vau import sample_frames
-from .video_processing_holmes_vau import segment_frame_range
+from .sampler_holmes_vau import BLIND_SAMPLERS, check_sampler, sample_frames
+from .spans_holmes_vau import segment_frame_range
 
 
 DENSE_STRIDE = 16  # frames; the original release scores every 16th frame
-SCORED_SAMPLERS = ("ats", "nearest", "top_k")  # those that look at anomaly scores
 
 
 def dense_frame_indices(num_frames: int, stride: int = DENSE_STRIDE, first: int = 0) -> list[int]:
@@ -110,6 +109,7 @@ class FrameRule:
             raise ValueError(
                 f"`num_frames` and `frame_stride` must be at least 1, got {self.num_frames} and {self.frame_stride}."
             )
+        check_sampler(self.sampler)
 
     @classmethod
     def of(
@@ -133,7 +133,7 @@ class FrameRule:
     @property
     def needs_scores(self) -> bool:
         """Whether the sampler looks at scores."""
-        return self.sampler in SCORED_SAMPLERS
+        return self.sampler not in BLIND_SAMPLERS
 
     def shown(self, count: int, first: int = 0) -> list[int] | None:
         """The frames that are shown of so short a video; `None` where the sampler chooses."""

@@ -12,47 +12,10 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from .video_reader_holmes_vau import VideoReader, VideoReadError, check_indices, find_gaps, usual_interval_s
+from .video_reader_holmes_vau import VideoReader, VideoReadError, check_indices
 
 
-TIME_EPS_S = 1e-6  # absorbs the rounding of `frame / fps` against `ticks / ticks_per_s`
 THREAD_NAME = "frame-stream"
-ONE_FRAME_S = 1 / 30  # how long the frame of a video of one frame is taken to last
-
-
-def segment_frame_range(
-    timestamps_s: Sequence[float] | np.ndarray, start_s: float = 0.0, end_s: float | None = None
-) -> tuple[int, int]:
-    """First frame and number of frames shown in `start_s <= t < end_s`, all in seconds.
-
-    The end (by default that of the video) is clipped to the video. A segment that falls between two frames gets the
-    frame nearest to its middle; one in which the recording stood still (see `find_gaps`) is an error.
-
-    Example:
-
-    ```python
-    >>> segment_frame_range([0.0, 0.5, 1.0, 1.5], start_s=0.5, end_s=1.5)
-    (1, 2)
-
-    ```
-    """
-    times_s = np.asarray(timestamps_s, dtype=np.float64)
-    video_end_s = float(times_s[-1] + (usual_interval_s(times_s) or ONE_FRAME_S))
-    if not 0 <= start_s < video_end_s - TIME_EPS_S:
-        raise ValueError(f"`start_s` must lie within the video, 0 to {video_end_s:.3f} seconds, got {start_s}.")
-    end_s = video_end_s if end_s is None or end_s > video_end_s else end_s
-    if not end_s > start_s:
-        raise ValueError(f"`end_s` must be greater than `start_s` ({start_s} seconds), got {end_s}.")
-    first, stop = np.searchsorted(times_s, (start_s - TIME_EPS_S, end_s - TIME_EPS_S))
-    if first == stop:
-        for gap_start_s, gap_end_s in find_gaps(times_s, video_end_s):
-            if gap_start_s <= start_s and end_s <= gap_end_s:
-                raise ValueError(
-                    f"{start_s:g} to {end_s:g} seconds: the recording stood still from {gap_start_s:.3f} to "
-                    f"{gap_end_s:.3f} seconds, got no frame. Choose a span outside."
-                )
-        return int(np.abs(times_s - (start_s + end_s) / 2).argmin()), 1
-    return int(first), int(stop - first)
 
 
 def read_what_is_there(video, read: Callable, strict: bool):

@@ -5,6 +5,7 @@ import logging
 import re
 import sys
 import warnings
+from dataclasses import fields
 from html.parser import HTMLParser
 
 import matplotlib
@@ -36,15 +37,15 @@ def make_analysis(num_frames=4, duration_s=40.0, num_dense=50, events=((10.0, 14
         "duration_s": duration_s,
         "dense_frame_indices": dense,
         "dense_times_s": [index / fps for index in dense],
+        "event_rule": {"threshold": 0.5, "low_threshold": 0.3, "min_length_s": 1.0},
+        "verdict": {"scores": "abnormal", "answer": None, "agree": None},
         "scores": np.random.default_rng(0).random(num_dense).tolist(),
         "events": [{"start_s": start, "end_s": end, "peak_score": peak} for start, end, peak in events],
-        "event_rule": {"threshold": 0.5, "low_threshold": 0.3, "min_length_s": 1.0},
         "sampled_frame_indices": sampled,
         "sampled_times_s": [index / fps for index in sampled],
         "sampler": "ats",
         "prompt": "What happens here?",
         "answer": "A man runs.\n\nHe falls.",
-        "verdict": {"scores": "abnormal", "answer": None, "agree": None},
         "model": "some/model",
     } | changes
 
@@ -102,7 +103,8 @@ def test_json_round_trips_in_a_fixed_order(tmp_path):
     text = write_report(analysis | {"beside": 1}, make_frames(), tmp_path)["analysis"].read_text(encoding="utf-8")
     assert json.loads(text) == analysis
     assert "监控" in text and text.endswith("}\n")
-    assert list(json.loads(text)) == [*(name for name in Analysis.__dataclass_fields__ if name in analysis)]
+    assert list(json.loads(text)) == [field.name for field in fields(Analysis) if field.name in analysis]
+    assert Analysis.of(json.loads(text) | {"of_a_later_version": 1}) == analysis
 
 
 def test_name_that_is_not_utf8_survives(tmp_path):
@@ -252,6 +254,24 @@ def test_spread_moves_as_little_as_it_must():
     assert spread([5.0, 5.0, 5.0]) == [3.0, 5.0, 7.0]
     assert spread([0.0, 0.0]) == [1.0, 3.0]
     assert spread([4.0, 20.0, 20.0]) == [4.0, 17.0, 19.0]
+
+
+def test_scored_frames_follow_a_varying_frame_rate(tmp_path):
+    analysis = make_analysis(sampled_frame_indices=[0, 500], sampled_times_s=[0.0, 30.0])  # 1000 frames, 40 s
+    dense = {"dense_frame_indices": [0, 250, 500, 750], "scores": [0.0, 0.0, 1.0, 0.0]}
+    even = analysis | dense | {"dense_times_s": [0.0, 10.0, 20.0, 30.0]}
+    late = analysis | dense | {"dense_times_s": [0.0, 10.0, 30.0, 35.0]}
+
+    def peak_s(drawn) -> float:
+        until = layout.PLOT_LEFT + 33 * (layout.RIGHT - layout.PLOT_LEFT) // 40  # the legend is behind it
+        picture = open_png(draw_timeline(drawn, make_frames(2)))[:300, layout.PLOT_LEFT : until]
+        wanted = [int(drawing.CURVE[i : i + 2], 16) for i in (1, 3, 5)]
+        rows, columns = np.nonzero(np.abs(picture - wanted).max(axis=-1) <= 3)
+        return 40 * columns[rows == rows.min()].mean() / (layout.RIGHT - layout.PLOT_LEFT)
+
+    assert peak_s(even) == pytest.approx(20, abs=0.5) and peak_s(late) == pytest.approx(30, abs=0.5)
+    with pytest.raises(ValueError, match="as many `dense_times_s` as `dense_frame_indices`"):
+        write_report(analysis | dense | {"dense_times_s": [0.0]}, make_frames(2), tmp_path)
 
 
 def test_a_gap_parts_the_curve(tmp_path):

@@ -21,7 +21,7 @@ from transformers import InternVLConfig, InternVLForConditionalGeneration
 
 import train_sft
 from benchmarks import bench_2b, bench_sft
-from modeling_holmes_vau import HolmesVAUForConditionalGeneration
+from modeling_holmes_vau import HolmesVAUForConditionalGeneration, HolmesVAUProcessor
 from modeling_holmes_vau.checkpoint.build import UNTRAINED_BUT_VISION_WARNING, UNTRAINED_SCORER_WARNING
 from modeling_holmes_vau.checkpoint.convert import convert_config
 from tests.annotations import write_json
@@ -269,7 +269,8 @@ def test_full_training_learns_a_batch_by_heart_and_leaves_tower_and_scorer(argv,
     moved = {name for name in before if not torch.equal(before[name], after[name])}
     parts = ("model.language_model.", "model.multi_modal_projector.", "lm_head.")
     assert moved == {name for name in before if name.startswith(parts)}
-    assert trained.config.warning == UNTRAINED_SCORER_WARNING and trained.config.num_frames == 2
+    assert trained.config.warning == UNTRAINED_SCORER_WARNING
+    assert HolmesVAUProcessor.from_pretrained(out / "checkpoint").num_frames == 2
     assert f"**Warning**: {UNTRAINED_SCORER_WARNING}." in (out / "checkpoint" / "README.md").read_text()
     assert trained.generation_config.eos_token_id == model56.generation_config.eos_token_id
     assert trained.config.text_config.eos_token_id == model56.config.text_config.eos_token_id

@@ -23,7 +23,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from hivau70k_dataset.cutting import has_even_rate
-from hivau70k_dataset.ground_truth import check_segment, frame_span
+from hivau70k_dataset.ground_truth import frame_span
 from hivau70k_dataset.instructions import build_instructions
 from hivau70k_dataset.reading import read_annotation_files
 from hivau70k_dataset.schema import VideoAnnotation
@@ -41,6 +41,7 @@ from modeling_holmes_vau.checkpoint.small import build_small_tokenizer
 from modeling_holmes_vau.configuration_holmes_vau import HolmesVAUConfig
 from modeling_holmes_vau.modeling_holmes_vau import IMAGE_MEAN, IMAGE_STD, HolmesVAUForConditionalGeneration
 from modeling_holmes_vau.processing_holmes_vau import CHAT_TEMPLATE, SYSTEM_MESSAGE
+from modeling_holmes_vau.spans_holmes_vau import check_segment
 from modeling_holmes_vau.video_processing_holmes_vau import resize_frames
 from modeling_holmes_vau.video_reader_holmes_vau import open_video
 from training.runs import cpu_has_bfloat16, run_script

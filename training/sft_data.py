@@ -13,14 +13,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hivau70k_dataset.ground_truth import check_segment
 from hivau70k_dataset.instructions import instructions_of_split
 from hivau70k_dataset.reading import read_annotation_files
 from hivau70k_dataset.schema import TASKS, AnnotationError, Instruction
-from hivau70k_dataset.videos import Segment, VideoFolder
+from hivau70k_dataset.videos import VideoFolder
 from modeling_holmes_vau.base.commands import first_line
 from modeling_holmes_vau.base.files import read_json_lines, write_whole
 from modeling_holmes_vau.frame_rule_holmes_vau import FrameRule
+from modeling_holmes_vau.spans_holmes_vau import Segment, check_segment
 from modeling_holmes_vau.video_processing_holmes_vau import FrameStream
 from modeling_holmes_vau.video_reader_holmes_vau import open_video
 from training.feature_cache import module_digest

@@ -13,10 +13,9 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
-from hivau70k_dataset.ground_truth import check_segment
-from hivau70k_dataset.videos import Segment
 from modeling_holmes_vau.answering.client import ChatClient, EndpointError, RefusedRequest
 from modeling_holmes_vau.base.commands import CommandError, first_line
+from modeling_holmes_vau.spans_holmes_vau import Segment, check_segment
 
 
 RIVAL_FRAMES = 16  # as Holmes-VAU sees (paper, section 5.1)

@@ -27,7 +27,7 @@ def add_analyze(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--prompt", action="append", help="the question; default: which anomaly events there are")
     parser.add_argument("--num-frames", type=int, metavar="N", help="frames the language model sees")
-    parser.add_argument("--sampler", choices=("ats", "uniform", "top_k", "nearest"), help="how they are chosen")
+    parser.add_argument("--sampler", metavar="NAME", help="how they are chosen: ats, nearest, top_k, uniform")
     parser.add_argument("--stride", type=int, metavar="K", help="score every K-th frame")
     parser.add_argument(
         "--segment",
@@ -204,6 +204,10 @@ def check_options(args: argparse.Namespace) -> None:
     if prompts and not prompts[0].strip():
         raise CommandError("--prompt is empty: pass a question, or leave it out for the usual one")
     args.prompt = prompts[0] if prompts else None
+    if args.sampler:
+        from ..sampler_holmes_vau import check_sampler
+
+        check_sampler(args.sampler)
     if args.threshold is not None and not 0 < args.threshold <= 1:
         raise CommandError(f"--threshold must be a score above 0 and at most 1, got {args.threshold:g}")
     segments = args.segment or []
