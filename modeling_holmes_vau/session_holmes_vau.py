@@ -145,7 +145,7 @@ class VideoSession:
         self.event_rule = EventRule.of(model.config, event_threshold)
         check_room(model, processor, self.rule.num_frames, "", 1)
         self.reader = open_video(video, processor.video_backend, fps, strict)
-        self.reader.duration_s  # noqa: B018  (asks for `fps` where nothing tells it)
+        _ = self.reader.duration_s  # asks for `fps` where nothing tells it
         self._on_progress, self._was_surveyed = on_progress, None
         self._read(lambda: None)
 
@@ -227,10 +227,6 @@ class VideoSession:
             self.event_rule.min_length_s,
             self.reader.gaps_s,
         )
-
-    def frames(self, frame_indices: list[int]):
-        """Frames of the video as they are, uint8 `(n, height, width, 3)` in RGB, by their numbers."""
-        return self.reader.read(frame_indices)
 
     def analysis(self, encoded: EncodedVideo, prompt: str, answer: str, generate_s: float) -> Analysis:
         """All that was found, with the answer to a question about `encoded`, which took `generate_s` seconds."""

@@ -22,8 +22,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from hivau70k_dataset.cutting import has_even_rate
-from hivau70k_dataset.ground_truth import frame_span
 from hivau70k_dataset.instructions import build_instructions
 from hivau70k_dataset.reading import read_annotation_files
 from hivau70k_dataset.schema import VideoAnnotation
@@ -41,7 +39,7 @@ from modeling_holmes_vau.checkpoint.small import build_small_tokenizer
 from modeling_holmes_vau.configuration_holmes_vau import HolmesVAUConfig
 from modeling_holmes_vau.modeling_holmes_vau import IMAGE_MEAN, IMAGE_STD, HolmesVAUForConditionalGeneration
 from modeling_holmes_vau.processing_holmes_vau import CHAT_TEMPLATE, SYSTEM_MESSAGE
-from modeling_holmes_vau.spans_holmes_vau import check_segment
+from modeling_holmes_vau.spans_holmes_vau import check_segment, segment_frame_range
 from modeling_holmes_vau.video_processing_holmes_vau import resize_frames
 from modeling_holmes_vau.video_reader_holmes_vau import open_video
 from training.runs import cpu_has_bfloat16, run_script
@@ -147,12 +145,12 @@ def read_frames(
             for i, span in enumerate(spans):
                 try:
                     check_segment((span.start_s, span.end_s), reader.duration_s, reader.fps)
+                    first, count = segment_frame_range(
+                        reader.timestamps_s, span.start_s, span.end_s, reader.duration_s
+                    )
                 except ValueError as error:
                     raise ValueError(f"{found.path}: {error}") from None
-                first, stop = frame_span(span.start_s, span.end_s, reader.fps)
-                if not has_even_rate(reader):
-                    first, stop = np.searchsorted(reader.timestamps_s, (span.start_s, span.end_s))
-                of_frame[first:stop] = number + i
+                of_frame[first : first + count] = number + i
             index = np.arange(reader.num_frames)
             kept = index[np.where(of_frame >= 0, index % clip_stride == 0, index % other_stride == 0)]
             pixels.append(resize_frames(reader.read(kept.tolist()), IMAGE_SIZE).contiguous().numpy())

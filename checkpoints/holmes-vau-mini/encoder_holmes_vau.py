@@ -22,18 +22,12 @@ class EncodedVideo:
             Frame numbers of the frames the language model sees, non-decreasing.
         image_features (`torch.FloatTensor` of shape `(num_frames, tokens, hidden_size)`):
             Those frames after pixel shuffle and projector.
-        encode_s (`float`):
-            Seconds in the vision tower.
-        score_s (`float`):
-            Seconds in the anomaly scorer.
     """
 
     anomaly_scores: torch.Tensor
     dense_frame_indices: torch.Tensor
     frame_indices: torch.Tensor
     image_features: torch.Tensor
-    encode_s: float = 0.0
-    score_s: float = 0.0
 
 
 def wait_for(tensor: torch.Tensor) -> None:
@@ -193,12 +187,9 @@ class VideoEncoder:
 
     def encoded(self, frames: Sequence[int]) -> EncodedVideo:
         """The video, or a span of it, as the language model is shown it: by these frames."""
-        scores, features = self.scores(), self.features(frames)
         return EncodedVideo(
-            anomaly_scores=scores,
+            anomaly_scores=self.scores(),
             dense_frame_indices=torch.tensor(self.dense_frame_indices),
             frame_indices=torch.tensor(frames),
-            image_features=features,
-            encode_s=self.encode_s,
-            score_s=self.score_s,
+            image_features=self.features(frames),
         )

@@ -43,12 +43,13 @@ def to_weights(tensor: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
 
 def as_chunks(frames, dense_mask: torch.Tensor | list[bool] | None = None) -> Iterator[FrameChunk]:
     """Frames `(n, 3, height, width)`, or chunks of them, as chunks whose frame numbers are positions."""
-    mask = None if dense_mask is None else torch.as_tensor(dense_mask, dtype=torch.bool).cpu()
-    begin = 0
+    mask, begin = None if dense_mask is None else torch.as_tensor(dense_mask, dtype=torch.bool).cpu(), 0
     for part in [frames] if isinstance(frames, torch.Tensor) else frames:
         part = part if isinstance(part, torch.Tensor) else part.frames
         check_frames(part)
         end = begin + len(part)
+        if mask is not None and end > len(mask):
+            raise ValueError(f"`dense_mask` speaks of {len(mask)} frames, but {end} or more came.")
         is_dense = torch.ones(len(part), dtype=torch.bool) if mask is None else mask[begin:end]
         yield FrameChunk(part, torch.arange(begin, end), None, is_dense)
         begin = end
