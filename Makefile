@@ -19,7 +19,7 @@ demo: $(STAMP)
 	$(BIN)/holmes-vau analyze demo/videos --output demo/analysis
 
 test: $(STAMP)
-	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q -rs -n auto --maxprocesses 4 --dist loadfile
+	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q -rs --durations=15 -n auto --maxprocesses 4 --dist loadfile
 
 # checkpoints/holmes-vau-mini, from nothing. Every step goes on where it was stopped.
 MINI := runs/mini

@@ -15,9 +15,9 @@ import train_sft
 from modeling_holmes_vau import cli
 from modeling_holmes_vau.checkpoint.hub import fetch_file
 from modeling_holmes_vau.checkpoint.merge import write_adapter_notes
+from tests.adapters import write_adapter
 from tests.hub_server import make_handler, point_hub_at, serving
 from tests.original import write_original_checkpoint
-from tests.test_merge import write_adapter
 from tests.videos import write_video
 
 

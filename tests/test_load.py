@@ -20,9 +20,9 @@ from modeling_holmes_vau.base.commands import CommandError
 from modeling_holmes_vau.checkpoint.build import UNTRAINED_SCORER_WARNING
 from modeling_holmes_vau.checkpoint.merge import write_adapter_notes
 from modeling_holmes_vau.checkpoint.weights import language_digest
+from tests.adapters import write_adapter
 from tests.annotations import write_json
 from tests.sft_data import write_data
-from tests.test_merge import write_adapter
 from tests.videos import write_video
 
 

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import torch
-from peft import PeftModel, get_peft_model
+from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoProcessor, InternVLConfig, InternVLForConditionalGeneration
 
@@ -18,19 +18,7 @@ from modeling_holmes_vau.checkpoint.build import (
 )
 from modeling_holmes_vau.checkpoint.merge import copy_companions, store_half, write_adapter_notes
 from modeling_holmes_vau.checkpoint.weights import language_digest
-from training.sft_trainer import lora_config
-
-
-def write_adapter(model, base, folder):
-    """An adapter with random weights, as training leaves it."""
-    model.name_or_path = str(base)
-    tuned = get_peft_model(model, lora_config(r=4))
-    torch.manual_seed(0)
-    for name, parameter in tuned.named_parameters():
-        if "lora_" in name:
-            torch.nn.init.normal_(parameter, std=0.1)
-    tuned.save_pretrained(folder)
-    return folder
+from tests.adapters import write_adapter
 
 
 @pytest.fixture(scope="module")
