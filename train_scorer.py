@@ -15,6 +15,7 @@ if __name__ == "__main__":  # the imports below take long
 
 import json
 import logging
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
@@ -36,7 +37,7 @@ from hivau70k_dataset.reading import digest, read_annotation_files
 from hivau70k_dataset.schema import VideoAnnotation, is_synthetic
 from hivau70k_dataset.videos import VideoFolder
 from modeling_holmes_vau.base.files import NAMED_PROBLEMS, few_of, write_whole
-from modeling_holmes_vau.base.progress import Progress
+from modeling_holmes_vau.base.runs import sole_run
 from modeling_holmes_vau.checkpoint import load
 from modeling_holmes_vau.checkpoint.build import warning_after_scorer
 from modeling_holmes_vau.checkpoint.folder import OURS
@@ -46,6 +47,7 @@ from training.runs import (
     SettingsInCheckpoints,
     TrainerBars,
     TrainingParser,
+    alone,
     check_devices,
     find_checkpoint,
     run_script,
@@ -142,12 +144,9 @@ def read_videos(
     model.to(state.device)
     kept = {path for path in began_with or () if cache.path(path).is_file()}  # whatever became of the file
     to_read = [(path, video.path) for path, video in found.items() if video is not None and path not in kept]
-    results = cache.extract_all(to_read, state.process_index, state.num_processes)
-    total = len(to_read[state.process_index :: state.num_processes])
-    for path, problem in Progress(results, "features", total, unit="video", disable=not state.is_main_process):
-        if problem is not None:
-            problems[path] = problem
-    state.wait_for_everyone()
+    with sole_run(cache.folder, waits=True) if state.is_main_process else nullcontext():
+        problems |= cache.extract_all(to_read, state.process_index, state.num_processes)
+        state.wait_for_everyone()
     problems = dict(gather_object(list(problems.items())))
     videos = {"train": [], "validation": []}
     for path, entry in entries.items():
@@ -277,6 +276,12 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     logging.basicConfig(level=logging.INFO if training_args.process_index == 0 else logging.ERROR)
     set_seed(training_args.seed)
     check_arguments(args, training_args)
+    with alone(training_args):
+        return train(args, training_args)
+
+
+def train(args: ScorerArguments, training_args: ScorerTrainingArguments) -> dict[str, float]:
+    """The run, with the output folder to itself; returns the validation figures of the scorer that is written."""
     output = Path(training_args.output_dir)
     args.features_dir = args.features_dir or str(output / "features")
     model, processor = load_checkpoint(args, training_args)

@@ -16,6 +16,7 @@ if __name__ == "__main__":  # the imports below take long
 import json
 import logging
 import os
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from trl import SFTConfig
 from hivau70k_dataset.reading import digest
 from hivau70k_dataset.schema import LEVELS, TASKS, is_synthetic
 from modeling_holmes_vau.base.files import few_of
-from modeling_holmes_vau.base.progress import Progress
+from modeling_holmes_vau.base.runs import sole_run
 from modeling_holmes_vau.checkpoint.build import (
     config_from_native,
     processor_from_native,
@@ -48,6 +49,7 @@ from training.runs import (
     SettingsInCheckpoints,
     TrainerBars,
     TrainingParser,
+    alone,
     check_devices,
     cpu_has_bfloat16,
     find_checkpoint,
@@ -215,16 +217,9 @@ def build_rows(args: SFTArguments, model, processor, output: Path | None = None)
     many, the names are in a file in `output`."""
     state = PartialState()
     found, missing = find_conversations(args, processor)
-    problems = dict(missing)
     segments = [conversation.segment for conversation in found]
-    total = len(set(segments)) // state.num_processes
-    chooser = FrameChooser(
-        Path(args.frames_dir), frame_rule(args, model, processor), model, processor, state.process_index
-    )
-    chosen = chooser.choose_all(segments, state.process_index, state.num_processes)
-    for segment, problem in Progress(chosen, "frames", total, unit="segment", disable=not state.is_main_process):
-        if problem:
-            problems[segment.name] = problem
+    chooser = FrameChooser(Path(args.frames_dir), frame_rule(args, model, processor), model, processor)
+    problems = missing | chooser.choose_all(segments, state.process_index, state.num_processes)
     state.wait_for_everyone()
     problems = dict(gather_object(list(problems.items())))
     chooser.frames.load()
@@ -261,8 +256,9 @@ def store_features(
         return None, rows
     state, tower = PartialState(), model.model.vision_tower
     features = TowerFeatures(args.feature_cache, tower, processor)
-    problems = encode_segments(features, tower, rows, state.process_index, state.num_processes)
-    problems = dict(gather_object(list(problems.items())))
+    with sole_run(features.folder, waits=True) if state.is_main_process else nullcontext():
+        problems = encode_segments(features, tower, rows, state.process_index, state.num_processes)
+        problems = dict(gather_object(list(problems.items())))
     names = dict.fromkeys(row["video"] for row in rows)
     told = [f"left out: {name}: {problems[name]}" for name in names if name in problems]
     for line in few_of(told, output if state.is_main_process else None, UNSTORED):
@@ -387,6 +383,12 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     if args.dry_run:
         dry_run(args, training_args)
         return {}
+    with alone(training_args):
+        return train(args, training_args)
+
+
+def train(args: SFTArguments, training_args: SFTTrainingArguments) -> dict[str, float]:
+    """The run, with the output folder to itself; returns the figures of the training."""
     set_seed(training_args.seed)
     args.frames_dir = args.frames_dir or str(Path(training_args.output_dir) / "frames")
     model, processor = load(args, training_args)

@@ -12,7 +12,6 @@ the last frame of an annotated span is normal (`labels[start:end] = 1`).
 
 import argparse
 import io
-import json
 import os
 import sys
 import zipfile
@@ -22,8 +21,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-
-from modeling_holmes_vau.base.progress import Progress
 
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for `eval` itself, and packages not installed
@@ -43,10 +40,13 @@ from hivau70k_dataset.reading import read_annotation_files
 from hivau70k_dataset.schema import SPLITS, VideoAnnotation
 from hivau70k_dataset.videos import VideoFolder
 from modeling_holmes_vau.base.commands import CommandError, first_line, output_folder, run_command
+from modeling_holmes_vau.base.errors import RunError
 from modeling_holmes_vau.base.files import few_of, write_whole
 from modeling_holmes_vau.base.parser import Parser
-from modeling_holmes_vau.base.runs import check_settings, checkpoint_digest, sole_run
+from modeling_holmes_vau.base.progress import Progress
+from modeling_holmes_vau.base.runs import WHERE, check_settings, sole_run, write_settings
 from modeling_holmes_vau.base.scan import VIDEO_SUFFIXES, scan_folder
+from modeling_holmes_vau.base.share import do_all
 from modeling_holmes_vau.checkpoint.folder import OURS
 from modeling_holmes_vau.spans_holmes_vau import end_tolerance, is_even_clock
 
@@ -299,17 +299,28 @@ def score_missing(args: argparse.Namespace, tests: dict[str, AnnotatedVideo]) ->
     model, processor = load_on_device(args.model, args.device, args.dtype)
     if model.config.warning:
         print(f"warning: {model.config.warning}", file=sys.stderr)
-    for name, path in Progress(paths.items(), desc="videos", unit="video"):
-        try:
-            arrays = score_video(path, model, processor)
-        except (ValueError, OSError, RuntimeError, MemoryError) as error:
-            said = first_line(error)
-            problems[name] = said if path in said else f"{path}: {said}"
-            continue
-        file = io.BytesIO()
-        np.savez(file, **arrays)
-        write_whole(folder / f"{name}.npz", file.getvalue())
-    return problems
+
+    def score(video: tuple[str, str]) -> None:
+        name, path = video
+        write_scores(folder / f"{name}.npz", score_video(path, model, processor))
+
+    own_errors = (ValueError, OSError, RuntimeError, MemoryError)
+    said = do_all(paths.items(), score, lambda video: video[0], "videos", "video", own_errors=own_errors)
+    return problems | {name: line if paths[name] in line else f"{paths[name]}: {line}" for name, line in said.items()}
+
+
+def write_scores(path: Path, arrays: dict) -> None:
+    """Write one `.npz`.
+
+    Raises:
+        [`RunError`]: if it can't be written.
+    """
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    try:
+        write_whole(path, file.getvalue())
+    except OSError as error:
+        raise RunError(f"{path} cannot be written: {error.strerror}. Choose another folder.") from error
 
 
 def _to_score(tests: dict[str, AnnotatedVideo], videos: str, folder: Path, problems: dict[str, str]) -> dict[str, str]:
@@ -345,7 +356,7 @@ def settings_of(args: argparse.Namespace) -> dict[str, str]:
     """What decides the scores of an output folder."""
     if args.scores:
         return {"scores": os.path.abspath(args.scores)}
-    from modeling_holmes_vau.checkpoint.load import open_folder
+    from modeling_holmes_vau.checkpoint.load import checkpoint_digest, open_folder
 
     open_folder(args.model, OURS, weights=False)
     return {"model": args.model.rstrip("/"), "digest": checkpoint_digest(args.model, DIGESTED), "dtype": args.dtype}
@@ -356,8 +367,8 @@ def claim_output(output: str, settings: dict[str, str]) -> Path:
     folder = Path(output)
     filled = any((folder / "scores").glob("*.npz")) or (folder / "report.json").exists()
     if filled:
-        check_settings(f"--output {output}", folder / SETTINGS, settings, "scores", "folder")
-    write_whole(folder / SETTINGS, json.dumps(settings, indent=2) + "\n")
+        check_settings(folder / SETTINGS, settings, f"--output {output}: holds scores", "choose another folder", WHERE)
+    write_settings(folder / SETTINGS, settings)
     return folder
 
 

@@ -135,7 +135,7 @@ def test_a_killed_run_goes_on_to_the_same_end(pretrain, tmp_path, monkeypatch):
     with pytest.raises(Killed):
         pretrain("killed", 2)
     with pytest.raises(
-        ValueError, match="killed.pretraining holds a run with .*'epochs': 2.* this one has .*'epochs': 3"
+        ValueError, match="killed.pretraining: holds a run made with epochs 2, now asked for with epochs 3"
     ):
         pretrain("killed", 3)
     monkeypatch.setattr(pretraining, "held_out_precision", measured)

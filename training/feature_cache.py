@@ -5,9 +5,8 @@ file in it to one video, told by the digest of that video. What does not fit is 
 """
 
 import hashlib
-import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +16,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from modeling_holmes_vau.base.errors import RunError
 from modeling_holmes_vau.base.files import write_whole
 from modeling_holmes_vau.base.names import fitting_name
+from modeling_holmes_vau.base.runs import check_settings, write_settings
+from modeling_holmes_vau.base.share import do_all
 from modeling_holmes_vau.frame_rule_holmes_vau import dense_frame_indices
 from modeling_holmes_vau.spans_holmes_vau import is_even_clock
 from modeling_holmes_vau.video_processing_holmes_vau import FrameStream
@@ -30,7 +32,7 @@ TIMES = "times_s"  # in a file of features, where there are any
 HASH_CHUNK_BYTES = 2**20
 
 
-class StaleFeaturesError(ValueError):
+class StaleFeaturesError(RunError):
     """Features on disk that were made of another video, with another model, or in another way."""
 
 
@@ -81,7 +83,7 @@ class FeatureCache:
             tower and frame preparation the features are of.
 
     Raises:
-        `StaleFeaturesError`: if the folder holds features of another vision tower or frame preparation.
+        [`RunError`]: if the folder holds features of another vision tower or frame preparation.
     """
 
     def __init__(self, folder: str | os.PathLike, model, processor):
@@ -97,22 +99,11 @@ class FeatureCache:
         }
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / "settings.json"
-        if not path.is_file():
-            write_whole(path, json.dumps(self.settings, indent=2) + "\n")
-            return
-        try:
-            found = dict(json.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, TypeError) as error:
-            raise StaleFeaturesError(
-                f"{path} is damaged: nothing tells how these features were made. Choose another folder, or delete it "
-                "to make them anew."
-            ) from error
-        for name, value in self.settings.items():
-            if found.get(name) != value:
-                raise StaleFeaturesError(
-                    f"{self.folder} holds features made with {name} {found.get(name)!r}, not {value!r}. "
-                    "Choose another folder, or delete it to make them anew."
-                )
+        if path.is_file():
+            remedy = "choose another folder, or delete it to make them anew"
+            check_settings(path, self.settings, f"{self.folder}: holds features", remedy)
+        else:
+            write_settings(path, self.settings)
 
     def path(self, name: str) -> Path:
         """The file of a video's features; `name` is its path in the layout of the release."""
@@ -135,7 +126,7 @@ class FeatureCache:
         Raises:
             `VideoReadError`: if the video can't be read.
             `StaleFeaturesError`: if the features there are of another file.
-            `ValueError`: if they can't be written.
+            [`RunError`]: if they can't be written, or are not finite.
         """
         stat = os.stat(video)
         target = self.path(name)
@@ -165,29 +156,33 @@ class FeatureCache:
             }
             clock = clock_of(reader)
         if not torch.isfinite(features).all():
-            raise ValueError(f"{video}: the vision tower gives features that are not finite in {self.model.dtype}.")
+            raise RunError(f"{video}: the vision tower gives features that are not finite in {self.model.dtype}.")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             write_whole(target, save({"features": features.contiguous(), **clock}, metadata))
         except OSError as error:  # a full disk is no fault of the video
-            raise ValueError(f"{target} cannot be written: {error.strerror}. Choose another folder.") from error
+            raise RunError(f"{target} cannot be written: {error.strerror}. Choose another folder.") from error
         return True
 
     def extract_all(
         self, videos: Iterable[tuple[str, str | os.PathLike]], process: int = 0, num_processes: int = 1
-    ) -> Iterator[tuple[str, str | None]]:
+    ) -> dict[str, str]:
         """
-        Make the features of every `num_processes`-th video, from the `process`-th on.
+        Make the features of this process's share of the videos.
 
         Returns:
-            Iterator of `(name, problem)`; the problem is `None`, or why the video can't be read, in one line.
+            `dict[str, str]`: Why videos can't be read, a line each, by name.
         """
-        for name, video in list(videos)[process::num_processes]:
-            try:
-                self.extract(name, video)
-                yield name, None
-            except (VideoReadError, OSError) as error:
-                yield name, str(error)
+        return do_all(
+            videos,
+            lambda video: self.extract(*video),
+            lambda video: video[0],
+            "features",
+            "video",
+            process,
+            num_processes,
+            own_errors=(VideoReadError, OSError),
+        )
 
     def load(self, name: str) -> VideoFeatures:
         """

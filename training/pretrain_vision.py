@@ -12,6 +12,7 @@ import json
 import math
 import pickle
 import re
+import shutil
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from hivau70k_dataset.videos import VideoFolder
 from modeling_holmes_vau.base.files import check_new_folder, whole_folder, write_whole
 from modeling_holmes_vau.base.parser import Parser
 from modeling_holmes_vau.base.progress import Progress
+from modeling_holmes_vau.base.runs import compare_settings, sole_run
 from modeling_holmes_vau.checkpoint.build import (
     UNTRAINED_BUT_VISION_WARNING,
     build_processor,
@@ -270,10 +272,7 @@ def train(
     settings |= {"words": targets.shape[1], "frames": len(rows), "bf16": model.bf16}
     if state.is_file():
         saved = load_state(state)
-        if saved["settings"] != settings:
-            raise ValueError(
-                f"{log.parent} holds a run with {saved['settings']}, this one has {settings}. Delete it to start anew."
-            )
+        compare_settings(saved["settings"], settings, f"{log.parent}: holds a run", "delete it to start anew")
         model.load_state_dict(saved["model"])
         optimizer.load_state_dict(saved["optimizer"])
         schedule.load_state_dict(saved["schedule"])
@@ -366,7 +365,12 @@ def main(argv: list[str] | None = None) -> None:
     output = Path(args.output)
     check_new_folder(output)
     work = output.with_name(f"{output.name}.pretraining")
-    work.mkdir(parents=True, exist_ok=True)
+    with sole_run(work):
+        pretrain(args, work, output)
+
+
+def pretrain(args: argparse.Namespace, work: Path, output: Path) -> None:
+    """Pretrain, keeping what a stopped run needs to go on in `work`, then write the checkpoint."""
     torch.manual_seed(args.seed)
     videos = [entry for entry in read_annotation_files(args.annotations).annotations if entry.split == "train"]
     model, tokenizer = build_model(read_corpus(videos))
@@ -386,8 +390,7 @@ def main(argv: list[str] | None = None) -> None:
         source, config = "a vision tower pretrained on caption words", model.config
         write_model_card(folder, source, NUM_FRAMES, "from scratch", config.warning)
         (work / "log.jsonl").rename(folder / "pretraining.jsonl")
-    (work / "state.pt").unlink(missing_ok=True)
-    work.rmdir()
+    shutil.rmtree(work, ignore_errors=True)
     print(f"wrote {output}")
 
 

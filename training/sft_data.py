@@ -1,11 +1,10 @@
 """Stage 2, what is learned: instruction rows -> conversations about segments, and the frames inference would show."""
 
-import hashlib
 import json
 import logging
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -18,17 +17,18 @@ from hivau70k_dataset.reading import read_annotation_files
 from hivau70k_dataset.schema import TASKS, AnnotationError, Instruction
 from hivau70k_dataset.videos import VideoFolder
 from modeling_holmes_vau.base.commands import first_line
-from modeling_holmes_vau.base.files import read_json_lines, write_whole
+from modeling_holmes_vau.base.files import write_whole
+from modeling_holmes_vau.base.journal import JournalDict
+from modeling_holmes_vau.base.runs import settings_digest
+from modeling_holmes_vau.base.share import do_all
 from modeling_holmes_vau.frame_rule_holmes_vau import FrameRule
 from modeling_holmes_vau.spans_holmes_vau import Segment, check_segment
 from modeling_holmes_vau.video_processing_holmes_vau import FrameStream
-from modeling_holmes_vau.video_reader_holmes_vau import open_video
+from modeling_holmes_vau.video_reader_holmes_vau import VideoReader, open_video
 from training.feature_cache import module_digest
 
 
 logger = logging.getLogger(__name__)
-
-NO_PROBLEM = ""
 
 
 @dataclass(frozen=True)
@@ -189,38 +189,6 @@ def find_again(
 # ---- which frames ---------------------------------------------------------------------------------------------------
 
 
-class LineCache:
-    """
-    A dictionary on disk: JSON lines in a folder, a file for each process that writes. What a kill or a
-    power cut left in pieces is made again.
-
-    Args:
-        folder (`Path`): Made if missing.
-        process (`int`, *optional*, defaults to 0): Which file to write.
-    """
-
-    def __init__(self, folder: Path, process: int = 0):
-        folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.own = folder, folder / f"{process}.jsonl"
-        self.entries: dict[str, object] = {}
-        self.load()
-
-    def load(self) -> None:
-        """Read what all processes have written."""
-        for path in sorted(self.folder.glob("*.jsonl")):
-            content = path.read_bytes()
-            whole = content[: content.rfind(b"\n") + 1]
-            if path == self.own and whole != content:
-                write_whole(path, whole)
-            self.entries.update(line for line in read_json_lines(path) if isinstance(line, list) and len(line) == 2)
-
-    def put(self, key: str, value: object) -> None:
-        """Add an entry."""
-        self.entries[key] = value
-        with self.own.open("a", encoding="utf-8") as file:
-            file.write(json.dumps([key, value]) + "\n")
-
-
 def choose_frames(rule: FrameRule, reader, segment: NamedSegment, score: Callable[[list[int]], torch.Tensor]) -> dict:
     """Frame numbers of a segment of an opened video, by the rule of inference.
 
@@ -249,14 +217,14 @@ class FrameChooser:
         folder (`Path`): Of the two caches.
         rule ([`FrameRule`]): How to choose.
         model, processor: The checkpoint. Its scorer is asked where the sampler looks at scores.
-        process (`int`, *optional*, defaults to 0): Number of this process.
 
     Raises:
         `ValueError`: if the sampler needs a scorer and the model has none.
     """
 
-    def __init__(self, folder: Path, rule: FrameRule, model, processor, process: int = 0):
+    def __init__(self, folder: Path, rule: FrameRule, model, processor):
         self.rule, self.model, self.processor = rule, model, processor
+        self._reader: tuple[str, VideoReader] | None = None  # the last one: segments come file by file
         made_with = asdict(rule)
         self.scores = None
         if rule.needs_scores:
@@ -272,44 +240,48 @@ class FrameChooser:
                 "frame_stride": rule.frame_stride,
                 "image_size": processor.image_size,
             }
-            self.scores = LineCache(folder / f"scores-{settings_digest(scored_with)}", process)
+            self.scores = JournalDict(folder / f"scores-{settings_digest(scored_with)}")
             made_with |= scored_with
-        self.frames = LineCache(folder / f"frames-{settings_digest(made_with)}", process)
+        self.frames = JournalDict(folder / f"frames-{settings_digest(made_with)}")
 
-    def choose_all(
-        self, segments: Iterable[NamedSegment], process: int = 0, num_processes: int = 1
-    ) -> Iterator[tuple[NamedSegment, str]]:
+    def choose_all(self, segments: Iterable[NamedSegment], process: int = 0, num_processes: int = 1) -> dict[str, str]:
         """Choose the frames of this process's share of the segments, file by file.
 
         Returns:
-            Iterator of each segment and why it can't be read, empty if it can.
+            `dict[str, str]`: Why segments can't be read, by name. It is not kept: a file may be repaired.
         """
-        by_file: dict[str, list[NamedSegment]] = defaultdict(list)
-        for segment in dict.fromkeys(segments):
-            by_file[segment.path].append(segment)
-        for path in sorted(by_file)[process::num_processes]:
-            reader = None
-            for segment in by_file[path]:
-                try:
-                    key = segment.key()
-                    if key not in self.frames.entries:
-                        reader = reader or open_video(path, self.processor.video_backend)
-                        score = partial(self._score, key, reader)
-                        self.frames.put(key, choose_frames(self.rule, reader, segment, score))
-                    yield segment, NO_PROBLEM
-                except (ValueError, OSError) as error:  # not kept: the file may be repaired
-                    yield segment, str(error).splitlines()[0]
+        return do_all(
+            dict.fromkeys(segments),
+            self.choose,
+            lambda segment: segment.name,
+            "frames",
+            "segment",
+            process,
+            num_processes,
+            group=lambda segment: segment.path,
+        )
+
+    def choose(self, segment: NamedSegment) -> None:
+        """Choose the frames of a segment, unless that was done.
+
+        Raises:
+            `ValueError`, `OSError`: if its file can't be read, or it is past the end.
+        """
+        key = segment.key()
+        if key not in self.frames.entries:
+            reader = self._open(segment.path)
+            self.frames.put(key, choose_frames(self.rule, reader, segment, partial(self._score, key, reader)))
+
+    def _open(self, path: str) -> VideoReader:
+        if self._reader is None or self._reader[0] != path:
+            self._reader = (path, open_video(path, self.processor.video_backend))
+        return self._reader[1]
 
     def _score(self, key: str, reader, dense: list[int]) -> torch.Tensor:
         if key not in self.scores.entries:
             stream = FrameStream(reader, dense, self.processor.image_size, self.model.config.encode_batch_size)
             self.scores.put(key, self.model.score_frames(stream).tolist())
         return torch.tensor(self.scores.entries[key])
-
-
-def settings_digest(settings: dict) -> str:
-    """A short name for how something was made."""
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def random_frames(first: int, count: int, num_frames: int, rng: np.random.Generator) -> list[int]:

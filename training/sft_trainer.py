@@ -2,7 +2,6 @@
 
 import copy
 import importlib.util
-import json
 import logging
 import math
 from collections.abc import Sequence
@@ -17,13 +16,12 @@ from transformers import BitsAndBytesConfig, InternVLConfig, InternVLForConditio
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from trl import SFTTrainer
 
-from modeling_holmes_vau.base.progress import Progress
+from modeling_holmes_vau.base.share import do_all
 from modeling_holmes_vau.checkpoint.folder import NATIVE, OURS, readable, told_in_a_line
 from modeling_holmes_vau.checkpoint.known import config_2b
 from modeling_holmes_vau.checkpoint.load import open_folder
 from modeling_holmes_vau.configuration_holmes_vau import HolmesVAUConfig
 from modeling_holmes_vau.modeling_holmes_vau import HolmesVAUForConditionalGeneration
-from training.feature_cache import StaleFeaturesError
 from training.runs import JsonLinesLog
 from training.sft_batch import normalize_pixels, prompt_ids
 
@@ -200,12 +198,11 @@ class SampleAnswers(JsonLinesLog):
             return
         was_training = model.training
         model.eval()
-        with self.path.open("a", encoding="utf-8") as file:
-            for row in self.rows:
-                turns = [(turn["question"], turn["answer"]) for turn in row["turns"]]
-                fields = {"step": state.global_step, "video": row["video"], "question": turns[-1][0]}
-                fields |= {"reference": turns[-1][1], "answer": self._answer(model, row, turns)}
-                file.write(json.dumps(fields, ensure_ascii=False) + "\n")
+        for row in self.rows:
+            turns = [(turn["question"], turn["answer"]) for turn in row["turns"]]
+            fields = {"step": state.global_step, "video": row["video"], "question": turns[-1][0]}
+            fields |= {"reference": turns[-1][1], "answer": self._answer(model, row, turns)}
+            self.journal.append(fields)
         model.train(was_training)
 
     @torch.no_grad()
@@ -239,17 +236,16 @@ def encode_segments(features, tower, rows: Sequence[dict], process: int = 0, num
     Returns:
         `dict[str, str]`: Why segments can't be read, by name.
     """
-    problems = {}
-    unique = list({(row["key"], *row["frames"]): row for row in rows}.values())
-    quiet = process != 0
-    for row in Progress(unique[process::num_processes], "features", unit="segment", disable=quiet):
-        try:
-            features.make(tower, row["path"], row["key"], row["frames"])
-        except StaleFeaturesError:  # about the cache, not about a video
-            raise
-        except (ValueError, OSError) as error:
-            problems[row["video"]] = str(error).splitlines()[0]
-    return problems
+    unique = {(row["key"], *row["frames"]): row for row in rows}.values()
+    return do_all(
+        unique,
+        lambda row: features.make(tower, row["path"], row["key"], row["frames"]),
+        lambda row: row["video"],
+        "features",
+        "segment",
+        process,
+        num_processes,
+    )
 
 
 # ---- the plan of a run ----------------------------------------------------------------------------------------------
