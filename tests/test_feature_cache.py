@@ -11,8 +11,8 @@ from hivau70k_dataset.schema import Event, VideoAnnotation
 from modeling_holmes_vau import VideoReadError
 from tests.numbered_videos import write
 from tests.videos import write_video
-from train_scorer import label_frames
 from training.feature_cache import FeatureCache, StaleFeaturesError
+from training.scorer_data import label_frames
 
 
 NAME = "mine/videos/train/a.mp4"

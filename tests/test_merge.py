@@ -18,7 +18,7 @@ from modeling_holmes_vau.checkpoint.build import (
 )
 from modeling_holmes_vau.checkpoint.merge import _store_half, copy_companions, write_adapter_notes
 from modeling_holmes_vau.checkpoint.weights import language_digest
-from training.sft_trainer import lora_config
+from training.sft_model import lora_config
 
 
 def write_adapter(model, base, folder):

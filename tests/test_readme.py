@@ -26,8 +26,8 @@ SCRIPTS = {
     "training.pretrain_vision": pretraining_parser,
 }
 TRAINING = {
-    "train_scorer.py": (train_scorer.ScorerArguments, train_scorer.ScorerTrainingArguments),
-    "train_sft.py": (train_sft.SFTArguments, train_sft.SFTTrainingArguments),
+    "train_scorer.py": train_scorer.KINDS,
+    "train_sft.py": train_sft.KINDS,
 }
 
 

@@ -22,9 +22,8 @@ from training.sft_data import (
     LineCache,
     random_frames,
     read_conversations,
-    read_rows,
-    write_rows,
 )
+from training.sft_rows import read_rows, write_rows
 
 
 TALK = [("Is there an anomaly?", "Yes, an arson."), ("What happens?", "A bin burns; it's at 3:05."), ("Why?", "Fire.")]

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 import yaml
 from safetensors import SafetensorError, safe_open
-from transformers import TrainerCallback
+from transformers import TrainerCallback, set_seed
 from trl import TrlParser
 
 from modeling_holmes_vau.base.commands import check_output_folder, first_line, run_command
@@ -60,6 +60,14 @@ class TrainerBars:
         if self.disable_tqdm is None:
             self.disable_tqdm = not sys.stderr.isatty()
         super().__post_init__()
+
+
+def read_options(kinds: tuple[type, ...], argv: list[str] | None = None) -> tuple[Any, Any]:
+    """Our options and the trainer's; the main process alone tells how things go, and chance has the run's seed."""
+    args, training_args = TrainingParser(kinds).parse_args_and_config(argv)
+    logging.basicConfig(level=logging.INFO if training_args.process_index == 0 else logging.ERROR)
+    set_seed(training_args.seed)
+    return args, training_args
 
 
 def run_script(main: Callable[[], Any]) -> int:
@@ -151,10 +159,10 @@ def check_run(output: str | os.PathLike, settings: dict) -> None:
 
     Args:
         output (`str` or `os.PathLike`): The output folder of the run.
-        settings (`dict`): What decides the course of the run, as JSON can hold it, or a part of that.
+        settings (`dict`): What decides the course of the run, as JSON can hold it.
 
     Raises:
-        `ValueError`: if the folder holds a run of other settings.
+        `ValueError`: if the folder holds a run of other settings, or of a version with other options.
         [`CommandError`]: if it is a file.
     """
     check_output_folder(output, "--output-dir")
@@ -167,10 +175,16 @@ def check_run(output: str | os.PathLike, settings: dict) -> None:
         raise ValueError(
             f"{output} holds {held[-1].name} but {problem} to tell of what run. Choose another --output-dir."
         )
-    for name, value in json.loads(json.dumps(settings)).items():
-        if found.get(name) != value:
+    asked = json.loads(json.dumps(settings))
+    if untold := [name for name in {**asked, **found} if name not in asked or name not in found]:
+        raise ValueError(
+            f"{output} holds a run of another version, whose {SETTINGS} tells other options ({untold[0]!r} is in one "
+            "alone). Choose another --output-dir, or delete it."
+        )
+    for name, value in asked.items():
+        if found[name] != value:
             raise ValueError(
-                f"{output} holds a run with {name} {found.get(name)!r}, this one has {value!r}. "
+                f"{output} holds a run with {name} {found[name]!r}, this one has {value!r}. "
                 "Choose another --output-dir, or delete it."
             )
 

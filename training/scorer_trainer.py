@@ -2,16 +2,35 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import Dataset, SequentialSampler
-from transformers import Trainer
+from transformers import EarlyStoppingCallback, Trainer, TrainingArguments
 
 from modeling_holmes_vau.scorer_holmes_vau import AnomalyScorer
+from training.options import ScorerTrainerDefaults
+from training.runs import TrainerBars
 from training.scorer_loss import LossWeights, scorer_loss
+
+
+@dataclass
+class ScorerTrainingArguments(TrainerBars, ScorerTrainerDefaults, TrainingArguments):
+    """All of `Trainer`'s options; `per_device_train_batch_size` counts pairs of videos."""
+
+    load_best_model_at_end: bool = field(default=True, metadata={"help": "end with the best validated scorer"})
+    metric_for_best_model: str | None = field(default="eval_auc", metadata={"help": "what is best"})
+    greater_is_better: bool | None = field(default=True, metadata={"help": "higher is better"})
+    remove_unused_columns: bool = field(default=False, metadata={"help": "the batches are made here"})
+    ddp_timeout: int = field(default=7 * 24 * 3600, metadata={"help": "seconds processes wait for each other"})
+    restore_callback_states_from_checkpoint: bool = field(
+        default=True, metadata={"help": "a resumed run has the patience that was left"}
+    )
+
+
+# ---- pairs of videos ------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -123,6 +142,9 @@ def collate_pairs(items: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.T
     }
 
 
+# ---- training and measuring -----------------------------------------------------------------------------------------
+
+
 class ScorerForTraining(nn.Module):
     """The scorer and its loss as one module, so that processes share its gradients."""
 
@@ -136,6 +158,14 @@ class ScorerForTraining(nn.Module):
         """See [`scorer_loss`]; returns `loss` and each term, unweighted and detached, under its name."""
         loss, terms = scorer_loss(self.scorer, features, labels, self.weights, lengths, noise)
         return {"loss": loss, **{name: term.detach() for name, term in terms.items()}}
+
+
+def set_dropout(scorer: AnomalyScorer, share: float) -> None:
+    """Give all dropout of a scorer, and its configuration, this share."""
+    scorer.config.dropout = share
+    for module in scorer.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = share
 
 
 def measure(scorer: AnomalyScorer, videos: Sequence[LabelledVideo], supervision: str = "frame") -> dict[str, float]:
@@ -208,3 +238,13 @@ class ScorerTrainer(Trainer):
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+
+class Patience(EarlyStoppingCallback):
+    """Early stopping that ends a run again which it had ended before."""
+
+    def on_step_end(self, args, state, control, **kwargs):
+        """Training that goes on may have none left: the step that `Trainer` makes all the same leaves no trace."""
+        if self.early_stopping_patience_counter >= self.early_stopping_patience:
+            control.should_training_stop = True
+            control.should_evaluate = control.should_save = control.should_log = False
