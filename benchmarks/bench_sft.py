@@ -4,7 +4,7 @@
 
 Three ways to get the frames into the language model, by the same trainer on the same batches:
 
-    stored   outputs of the frozen vision tower are read (`--feature_cache`)
+    stored   outputs of the frozen vision tower are read (`--feature-cache`)
     frozen   the tower encodes the frames in every step, outside of the gradient graph (the default)
     graph    the tower encodes them inside of it, which is what PEFT with gradient checkpointing does by itself
 

@@ -14,6 +14,7 @@ from transformers import TrainerControl, TrainerState
 import train_scorer
 import train_sft
 from modeling_holmes_vau.base.commands import CommandError
+from training import pretrain_vision
 from training.runs import (
     JsonLinesLog,
     TrainingParser,
@@ -105,10 +106,16 @@ def test_several_gpus_of_one_process_are_refused():
         check_devices(SimpleNamespace(n_gpu=2))
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("**/s*.yaml")) + [ROOT / "configs/mini/captions.yaml"])
+SCRIPTS = {"scorer": train_scorer, "sft": train_sft, "captions": train_sft, "vision": pretrain_vision}
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in sorted((ROOT / "configs").glob("**/*.yaml")) if path.parent.name != "accelerate"]
+)
 def test_every_configuration_is_read(path, tmp_path):
-    script = train_scorer if path.name == "scorer.yaml" else train_sft
-    given = {"model": "base", "annotations": "a", "videos": "v", "output_dir": tmp_path, "use_cpu": True}
+    script = SCRIPTS[path.stem]
+    given = {"annotations": "a", "videos": "v", "output_dir": tmp_path, "use_cpu": True}
+    given |= {} if script is pretrain_vision else {"model": "base"}
     argv = ["--config", str(path), *(part for name, value in given.items() for part in (f"--{name}", str(value)))]
     args, training_args = TrainingParser(script.KINDS).parse_args_and_config(argv)
     named = yaml.safe_load(path.read_text())
@@ -120,14 +127,15 @@ def test_every_configuration_is_read(path, tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--modle", "x"], "error: --modle: no such option. Did you mean --model?"),
+        (["--vidoes", "x"], "error: --vidoes: no such option. Did you mean --videos?"),
         (["--max_step_s", "3"], "error: --max_step_s: no such option. Did you mean --max-steps?"),
         (["--config"], "error: argument --config: expected the name of a YAML file"),
     ],
 )
-def test_a_misspelt_option_of_a_training(words, said, capsys):
+@pytest.mark.parametrize("script", [train_scorer, train_sft, pretrain_vision])
+def test_a_misspelt_option_of_a_training(script, words, said, capsys):
     with pytest.raises(SystemExit, match="2"):
-        train_scorer.main([*words])
+        script.main([*words])
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(said)
 
@@ -138,7 +146,7 @@ def test_a_configuration_that_is_no_yaml(tmp_path):
         train_scorer.main([f"--config={tmp_path / 'c.yaml'}"])
 
 
-@pytest.mark.parametrize("script", [train_scorer, train_sft])
+@pytest.mark.parametrize("script", [train_scorer, train_sft, pretrain_vision])
 def test_all_options_are_behind_help_all(script, capsys):
     for words, least, most in (["--help"], 20, 100), (["--help-all"], 200, 5000):
         with pytest.raises(SystemExit, match="0"):

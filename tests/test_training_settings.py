@@ -8,15 +8,16 @@ import pytest
 import torch
 
 from tests.annotations import raw_annotations, write_json
-from training.options import ScorerArguments, SFTArguments
+from training.options import ScorerArguments, SFTArguments, VisionArguments
 from training.scorer_trainer import ScorerTrainingArguments
 from training.settings import CHOOSES_THE_BEST, OURS_FREE, TRAINER_FREE, settings_of
 from training.sft_arguments import SFTTrainingArguments
+from training.word_trainer import VisionTrainingArguments
 
 
 BY_CONTENT = {"model", "annotations"}  # wherever they lie
-OURS = {"scorer": ScorerArguments, "sft": SFTArguments}
-TRAINERS = {"scorer": ScorerTrainingArguments, "sft": SFTTrainingArguments}
+OURS = {"vision": VisionArguments, "scorer": ScorerArguments, "sft": SFTArguments}
+TRAINERS = {"vision": VisionTrainingArguments, "scorer": ScorerTrainingArguments, "sft": SFTTrainingArguments}
 OTHER = "another value"
 
 
@@ -34,7 +35,8 @@ def annotations(tmp_path_factory):
 
 def given(kind: type, annotations) -> SimpleNamespace:
     """Our options, all as they are by default."""
-    return kind(model="base", annotations=str(annotations), videos="videos")
+    model = {} if kind is VisionArguments else {"model": "base"}
+    return kind(annotations=str(annotations), videos="videos", **model)
 
 
 def trainers(name: str):
