@@ -55,7 +55,8 @@ mini: $(MINI)/merged/config.json
 
 # A checkpoint carries a copy of the code that runs it; a test says when this is due.
 mini-code:
-	for file in checkpoints/holmes-vau-mini/*.py; do cp modeling_holmes_vau/$$(basename $$file) $$file; done
+	rm -f checkpoints/holmes-vau-mini/*.py
+	cp modeling_holmes_vau/*_holmes_vau.py checkpoints/holmes-vau-mini/
 
 # datasets 3.x, the last to run loading scripts, lives in an environment of its own.
 $(VENV)-datasets3/.installed:

@@ -47,7 +47,6 @@ def build_trainer(
     output, at_random = Path(training_args.output_dir), args.frame_policy == "original"
     collator = SFTCollator(processor, processor.num_frames, features, at_random, training_args.seed)
     if model.config.model_type == "holmes_vau":
-        model.config.num_frames = processor.num_frames
         model.config.sampler = args.sampler or model.config.sampler
     if not args.load_in_4bit:  # only now: frames are chosen in the precision of inference
         half = training_args.bf16 and not args.full and not is_sharded()  # shards are float32, computing is not

@@ -23,14 +23,11 @@ from PIL import Image
 from modeling_holmes_vau import HolmesVAUForConditionalGeneration, HolmesVAUProcessor, sample_frames
 from modeling_holmes_vau.checkpoint.build import build_processor, generation_config_for
 from modeling_holmes_vau.checkpoint.small import build_small_tokenizer, small_config
+from modeling_holmes_vau.frame_rule_holmes_vau import dense_frame_indices, middle_frame_indices
 from modeling_holmes_vau.modeling_holmes_vau import IMAGE_MEAN, IMAGE_STD
-from modeling_holmes_vau.pipeline_holmes_vau import DEFAULT_PROMPT, encode_file
-from modeling_holmes_vau.video_processing_holmes_vau import (
-    FrameStream,
-    dense_frame_indices,
-    middle_frame_indices,
-    plan_frames,
-)
+from modeling_holmes_vau.pipeline_holmes_vau import DEFAULT_PROMPT
+from modeling_holmes_vau.session_holmes_vau import VideoSession
+from modeling_holmes_vau.video_processing_holmes_vau import FrameStream
 from modeling_holmes_vau.video_reader_holmes_vau import open_video
 
 
@@ -126,9 +123,7 @@ def plain_preprocess(video: str, num_frames: int, size: int) -> tuple[int, float
 def our_answer(model, processor, video: str, num_frames: int) -> dict:
     """From the file to the first token, as `analyze_video` goes."""
     start = time.perf_counter()
-    with open_video(video) as reader:
-        plan = plan_frames(reader, num_frames, STRIDE)
-        encoded, _ = encode_file(reader, plan, model, processor)
+    encoded = VideoSession(video, model, processor, num_frames, STRIDE).encoded()
     text = processor.user_prompt(DEFAULT_PROMPT, num_videos=1)
     inputs = processor(text=text, num_frames=num_frames, return_tensors="pt")
     model.generate(**inputs, encoded_videos=[encoded], max_new_tokens=1)
@@ -140,7 +135,7 @@ def our_preprocess(video: str, num_frames: int, size: int) -> tuple[int, float]:
     done = 0
     with open_video(video) as reader:
         for chunk in FrameStream(reader, dense_frame_indices(reader.num_frames, STRIDE), size, BATCH_SIZE):
-            done += len(normalise(chunk))  # the model does this; timed here so that both paths do the same work
+            done += len(normalise(chunk.frames))  # the model does this; timed here so that both paths do the same work
     return done, time.perf_counter() - start
 
 

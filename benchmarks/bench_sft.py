@@ -87,7 +87,7 @@ def measure(variant: str, num_frames: int, args: argparse.Namespace) -> dict:
     """Train a few steps one way."""
     device, dtype = ("cpu", torch.float32) if args.small else ("cuda", torch.bfloat16)
     tokenizer = build_small_tokenizer()
-    config = small_config(tokenizer, image_size=56, width=32) if args.small else config_2b(num_frames)
+    config = small_config(tokenizer, image_size=56, width=32) if args.small else config_2b()
     torch.manual_seed(0)
     with torch.device(device):
         model = HolmesVAUForConditionalGeneration(config)

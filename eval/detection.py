@@ -17,7 +17,7 @@ import os
 import sys
 import zipfile
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -32,7 +32,6 @@ from hivau70k_dataset.ground_truth import (
     FrameAnnotation,
     at_frame_rate,
     check_spans,
-    end_tolerance,
     frame_labels,
     hivau_frame_annotations,
     on_clock,
@@ -49,6 +48,7 @@ from modeling_holmes_vau.base.parser import Parser
 from modeling_holmes_vau.base.runs import check_settings, checkpoint_digest, sole_run
 from modeling_holmes_vau.base.scan import VIDEO_SUFFIXES, scan_folder
 from modeling_holmes_vau.checkpoint.folder import OURS
+from modeling_holmes_vau.spans_holmes_vau import end_tolerance
 
 
 SNIPPET_FRAMES = 16  # what a score stands for where its file does not tell: I3D's, C3D's and VadCLIP's snippets
@@ -260,12 +260,13 @@ def _are_numbers(array: np.ndarray) -> bool:
 def score_video(path: str, model, processor) -> dict:
     """Score the dense frames of one video, keeping class tokens alone; the arrays of its file."""
     from hivau70k_dataset.cutting import has_even_rate
-    from modeling_holmes_vau.pipeline_holmes_vau import event_rule, find_events
-    from modeling_holmes_vau.video_processing_holmes_vau import FrameStream, dense_frame_indices
+    from modeling_holmes_vau.events_holmes_vau import EventRule, find_events
+    from modeling_holmes_vau.frame_rule_holmes_vau import dense_frame_indices
+    from modeling_holmes_vau.video_processing_holmes_vau import FrameStream
     from modeling_holmes_vau.video_reader_holmes_vau import open_video
 
     config = model.config
-    rule = (*event_rule(config).values(),)
+    rule = astuple(EventRule.of(config))
     with open_video(path, processor.video_backend) as reader:
         indices = dense_frame_indices(reader.num_frames, processor.frame_stride)
         stream = FrameStream(reader, indices, processor.image_size, config.encode_batch_size)

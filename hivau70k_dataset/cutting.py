@@ -15,8 +15,9 @@ import numpy as np
 from av.video.frame import PictureType
 from av.video.reformatter import VideoReformatter
 
+from modeling_holmes_vau.spans_holmes_vau import usual_interval_s
 from modeling_holmes_vau.video_packets_holmes_vau import VideoReadError, data_packets, open_stream
-from modeling_holmes_vau.video_reader_holmes_vau import VideoReader, usual_interval_s
+from modeling_holmes_vau.video_reader_holmes_vau import VideoReader
 
 
 MODES = ("auto", "copy", "encode")

@@ -13,6 +13,8 @@ from typing import Literal
 
 import numpy as np
 
+from modeling_holmes_vau.spans_holmes_vau import check_segment, is_past_end
+
 from .labels import classes_of_name
 from .schema import AnnotationError, VideoAnnotation
 from .tables import read_text, video_pieces
@@ -21,10 +23,6 @@ from .tables import read_text, video_pieces
 logger = logging.getLogger(__name__)
 
 SAME_FPS = 0.01  # by how much frame rates of one video may differ: 29.97 is written 30
-# By how much a span may end after its video: UCF-Crime's test annotation has spans that do by 1 and 2 frames, as have
-# the events of HIVAU-70k that are made of them. Seconds that people write down are rounded to more than a frame.
-END_TOLERANCE_FRAMES = 3
-END_TOLERANCE_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -115,28 +113,6 @@ def frame_span(start_s: float, end_s: float, fps: float) -> tuple[int, int]:
     return first, max(round(end_s * fps), first + 1)
 
 
-def end_tolerance(fps: float | None = None) -> int:
-    """By how many frames a span may end after its video: a few; a second where spans are in seconds, at `fps`."""
-    return END_TOLERANCE_FRAMES if fps is None else max(END_TOLERANCE_FRAMES, round(END_TOLERANCE_S * fps))
-
-
-def is_past_end(span: tuple[int, int], n_frames: int, fps: float | None = None) -> bool:
-    """Whether a span, in frames, begins after a video or ends after it by more than rounding explains. Then it is of
-    another copy, or of another video.
-
-    Args:
-        span (`tuple[int, int]`): First frame, and the last or the one after it.
-        n_frames (`int`): Frames of the video.
-        fps (`float`, *optional*): Frames per second, where the span was given in seconds.
-
-    Example:
-
-    >>> is_past_end((855, 1715), n_frames=1713), is_past_end((855, 1720), n_frames=1713)
-    (False, True)
-    """
-    return span[0] >= n_frames or span[1] > n_frames + end_tolerance(fps)
-
-
 def check_spans(annotation: FrameAnnotation, n_frames: int, fps: float | None = None) -> None:
     """Check that spans lie within a video, see [`is_past_end`].
 
@@ -152,27 +128,6 @@ def check_spans(annotation: FrameAnnotation, n_frames: int, fps: float | None = 
                 f"the span {said} is past the end of the video ({length}{known}): another copy than the annotated "
                 "one, or another video"
             )
-
-
-def check_segment(span_s: tuple[float, float] | None, duration_s: float, fps: float) -> None:
-    """Check that a span in seconds, if there is one, lies within a video, as [`check_spans`] does.
-
-    Args:
-        span_s (`tuple[float, float]`, *optional*): Start and end in seconds.
-        duration_s (`float`): When the video ends, on its own clock.
-        fps (`float`): Its frames per second.
-
-    Raises:
-        `ValueError`: One line, if it does not.
-    """
-    if span_s is None:
-        return
-    start_s, end_s = span_s
-    if start_s >= duration_s or end_s > duration_s + end_tolerance(fps) / fps:
-        raise ValueError(
-            f"the span {start_s:.1f} to {end_s:.1f} s is past the end of the video ({duration_s:.1f} s): another copy "
-            "than the annotated one, or another video"
-        )
 
 
 def on_clock(entry: VideoAnnotation, times_s: np.ndarray, fps: float) -> FrameAnnotation:

@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 
 from modeling_holmes_vau.base.clock import parse_clock
 from modeling_holmes_vau.base.progress import Progress
+from modeling_holmes_vau.spans_holmes_vau import is_past_end
 from modeling_holmes_vau.video_reader_holmes_vau import open_video
 
-from .ground_truth import frame_span, is_past_end
+from .ground_truth import frame_span
 from .schema import AnnotationError, Event, VideoAnnotation
 from .tables import Row, read_table, video_pieces
 from .videos import VideoFolder

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modeling_holmes_vau.base.scan import scan_folder
+from modeling_holmes_vau.spans_holmes_vau import Segment
 
 from .schema import LEVELS, SPLITS, Instruction, VideoAnnotation
 
@@ -26,19 +27,6 @@ class FoundVideo:
 
     path: str
     is_cut: bool
-
-
-@dataclass(frozen=True)
-class Segment:
-    """A stretch of a video file.
-
-    Args:
-        path (`str`): The file.
-        span_s (`tuple[float, float]`, *optional*): Start and end in seconds; by default the whole file.
-    """
-
-    path: str
-    span_s: tuple[float, float] | None = None
 
 
 class VideoFolder:

@@ -7,17 +7,23 @@ __version__ = "0.1.0"
 
 # Each public name and its file. They are loaded on first use: reading a video does not import the language model.
 _FILES = {
+    "Analysis": "analysis",
     "AnomalyScorer": "scorer",
     "AnomalyScorerConfig": "configuration",
-    "EncodedVideo": "modeling",
+    "EncodedVideo": "encoder",
+    "EventRule": "events",
+    "EventTracker": "events",
+    "FrameRule": "frame_rule",
     "HolmesVAUConfig": "configuration",
     "HolmesVAUForConditionalGeneration": "modeling",
     "HolmesVAUProcessor": "processing",
     "VideoAnomalyUnderstandingPipeline": "pipeline",
-    "VideoChat": "pipeline",
+    "VideoChat": "session",
+    "VideoEncoder": "encoder",
     "VideoReadError": "video_reader",
+    "VideoSession": "session",
     "analyze_video": "pipeline",
-    "find_events": "pipeline",
+    "find_events": "events",
     "open_video": "video_reader",
     "sample_frames": "sampler",
 }

@@ -109,7 +109,7 @@ def check_prompt(input_ids: torch.Tensor | None, config, generation_config, kwar
 
 
 def frames_per_video(input_ids: torch.Tensor, num_videos: int, config) -> int:
-    """Frames a video that the prompt has frame tokens for. More than the model was trained with are told of.
+    """Frames a video that the prompt has frame tokens for.
 
     Raises:
         `ValueError`: if they are not the same whole number for each video.
@@ -122,8 +122,6 @@ def frames_per_video(input_ids: torch.Tensor, num_videos: int, config) -> int:
             "tokens a frame: not the same whole number of frames for each. Build prompt and frames with one "
             "`HolmesVAUProcessor` call."
         )
-    if warning := config.frames_warning(per_video):
-        logger.warning(warning)
     return per_video
 
 

@@ -10,7 +10,8 @@ from transformers.feature_extraction_utils import BatchFeature
 from transformers.image_utils import make_flat_list_of_images
 from transformers.processing_utils import ProcessorMixin, TextKwargs
 
-from .video_processing_holmes_vau import FramePlan, FrameStream, plan_frames, read_what_is_there
+from .frame_rule_holmes_vau import FramePlan, FrameRule
+from .video_processing_holmes_vau import FrameStream, read_what_is_there
 from .video_reader_holmes_vau import ArrayVideo, VideoReader, open_video
 
 
@@ -125,6 +126,9 @@ class HolmesVAUProcessor(ProcessorMixin):
         video_token: str = "<video>",
         video_backend: str = "auto",
     ):
+        for name, value in (("num_frames", num_frames), ("frame_stride", frame_stride)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"`{name}` must be a whole number of at least 1, got {value!r}.")
         super().__init__(image_processor, tokenizer, chat_template=chat_template)
         self.image_size = image_size
         self.image_seq_length = image_seq_length
@@ -156,6 +160,12 @@ class HolmesVAUProcessor(ProcessorMixin):
             "video_selected",
         ]
 
+    def frames_warning(self, num_frames: int) -> str:
+        """What is to be said of showing the language model this many frames of a video; empty if nothing."""
+        if num_frames <= self.num_frames:
+            return ""
+        return f"{num_frames} frames shown, but trained with {self.num_frames}: answers may be worse"
+
     def frame_placeholders(self, num_frames: int, tokens_per_frame: int | None = None) -> str:
         """The prompt's part for one video: `Frame1: <img>...</img>` and so on, a line a frame, each with
         `image_seq_length` frame tokens by default."""
@@ -182,21 +192,22 @@ class HolmesVAUProcessor(ProcessorMixin):
 
         Returns:
             `dict`: `pixel_values` (uint8, `(frames, 3, image_size, image_size)`), `frame_indices`, `dense_mask` and
-            `selected` of [`plan_frames`].
+            `selected` of its [`FramePlan`].
         """
         number = self.num_frames if num_frames is None else num_frames
-        stride = self.frame_stride if frame_stride is None else frame_stride
+        rule = FrameRule(number, self.frame_stride if frame_stride is None else frame_stride)
         with open_video(video, self.video_backend, fps, strict=False) as reader:
 
             def read() -> tuple[FramePlan, torch.Tensor]:
-                plan = plan_frames(reader, number, stride, segment_s)
+                plan = rule.plan(reader, segment_s)
                 if len(plan.frame_indices) > MANY_FRAMES:
                     logger.warning(
                         "%s has %d dense frames, which are all held in memory here; `analyze_video` streams them.",
                         reader.path,
                         len(plan.frame_indices),
                     )
-                return plan, torch.cat(list(FrameStream(reader, plan.frame_indices, self.image_size)))
+                stream = FrameStream(reader, plan.frame_indices, self.image_size)
+                return plan, torch.cat([chunk.frames for chunk in stream])
 
             plan, pixels = read_what_is_there(reader, read, strict=False)
             if reader.warning:
@@ -309,6 +320,8 @@ class HolmesVAUProcessor(ProcessorMixin):
         number = self.num_frames if num_frames is None else num_frames
         if number < 1:
             raise ValueError(f"`num_frames` must be at least 1, got {number}.")
+        if warning := self.frames_warning(number):
+            logger.warning(warning)
         data = {}
         if videos is not None:
             videos, per_row = flatten_videos(videos)

@@ -62,6 +62,27 @@ def sample_nearest(scores: torch.Tensor, num_frames: int, tau: float = 0.1) -> t
     return torch.where(points - cumulative[left] <= cumulative[right] - points, left, right)
 
 
+# Every sampler by its name. A new one is a function above and a line here.
+SAMPLERS = {
+    "ats": sample_by_density,
+    "nearest": sample_nearest,
+    "uniform": lambda scores, num_frames, tau: sample_uniform(scores, num_frames),
+    "top_k": lambda scores, num_frames, tau: sample_top_k(scores, num_frames),
+}
+BLIND_SAMPLERS = ("uniform",)  # those that do not look at the scores
+
+
+def check_sampler(name: str) -> str:
+    """The name of a sampler, if it is one.
+
+    Raises:
+        `ValueError`: if it is none.
+    """
+    if name not in SAMPLERS:
+        raise ValueError(f"`sampler` must be one of {', '.join(SAMPLERS)}, got {name!r}.")
+    return name
+
+
 def sample_frames(
     scores: torch.Tensor | list[float], num_frames: int, sampler: str = "ats", tau: float = 0.1
 ) -> torch.Tensor:
@@ -102,12 +123,4 @@ def sample_frames(
         raise ValueError(f"`num_frames` must be an integer of at least 1, got {num_frames!r}.")
     if not 0 <= tau < float("inf"):
         raise ValueError(f"`tau` must be 0 or more and finite, got {tau!r}.")
-    if sampler == "ats":
-        return sample_by_density(scores, num_frames, tau)
-    if sampler == "nearest":
-        return sample_nearest(scores, num_frames, tau)
-    if sampler == "uniform":
-        return sample_uniform(scores, num_frames)
-    if sampler == "top_k":
-        return sample_top_k(scores, num_frames)
-    raise ValueError(f"`sampler` must be one of ats, nearest, uniform, top_k, got {sampler!r}.")
+    return SAMPLERS[check_sampler(sampler)](scores, num_frames, tau)

@@ -45,7 +45,10 @@ def test_init_takes_the_original_layout_too(original56, checkpoint56, tmp_path):
     torch.manual_seed(5)
     fresh = AnomalyScorer(model.config.scorer_config).state_dict()
     assert all(torch.equal(fresh[name], weight) for name, weight in model.anomaly_scorer.state_dict().items())
-    assert model.config.warning == UNTRAINED_SCORER_WARNING and model.config.num_frames == 7
+    assert (
+        model.config.warning == UNTRAINED_SCORER_WARNING
+        and HolmesVAUProcessor.from_pretrained(tmp_path / "one").num_frames == 7
+    )
     assert "untrained (seed 5)" in (tmp_path / "one" / "README.md").read_text()
 
 

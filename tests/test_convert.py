@@ -43,8 +43,7 @@ def test_scorer_from_safetensors_and_num_frames_by_the_command(tmp_path, origina
     arguments = ["convert", "--checkpoint", str(original56), "--scorer", str(tmp_path / "scorer.safetensors")]
     assert cli.main([*arguments, "--output", str(tmp_path / "out"), "--num-frames", "8"]) == 0
     assert "wrote" in capsys.readouterr().out
-    model = HolmesVAUForConditionalGeneration.from_pretrained(tmp_path / "out")
-    assert model.config.num_frames == HolmesVAUProcessor.from_pretrained(tmp_path / "out").num_frames == 8
+    assert HolmesVAUProcessor.from_pretrained(tmp_path / "out").num_frames == 8
     before = weights_of(checkpoint56)
     assert all(torch.equal(value, before[name]) for name, value in weights_of(tmp_path / "out").items())
 

@@ -7,7 +7,6 @@ import pytest
 from hivau70k_dataset import ground_truth as module
 from hivau70k_dataset.ground_truth import (
     FrameAnnotation,
-    check_segment,
     check_spans,
     frame_labels,
     frame_span,
@@ -19,6 +18,7 @@ from hivau70k_dataset.ground_truth import (
 )
 from hivau70k_dataset.reading import read_annotation_files
 from hivau70k_dataset.schema import AnnotationError, Event, VideoAnnotation
+from modeling_holmes_vau.spans_holmes_vau import check_segment
 from tests.annotations import write_release
 
 

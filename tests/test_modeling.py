@@ -181,11 +181,12 @@ def test_long_videos_keep_class_tokens_only(model56, processor56, frames, count_
 
 def test_frames_may_come_in_chunks(model56, processor56, frames):
     pixels = ask(processor56, frames)["pixel_values_videos"]
-    whole = model56.encode_video(pixels, num_frames=4)
+    whole = model56.encode_video(pixels, range(0, 500, 16), num_frames=4)
     chunks = model56.encode_video(iter(pixels.split(7)), num_frames=4)
     torch.testing.assert_close(whole.anomaly_scores, chunks.anomaly_scores, atol=1e-6, rtol=0)
     torch.testing.assert_close(whole.image_features, chunks.image_features, atol=1e-5, rtol=1e-4)
     assert whole.dense_frame_indices.tolist() == list(range(0, 500, 16))
+    assert torch.equal(whole.frame_indices, 16 * chunks.frame_indices)  # counted from 0 where they are not named
 
 
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from modeling_holmes_vau import HolmesVAUForConditionalGeneration, VideoChat, analyze_video, find_events, open_video
-from modeling_holmes_vau.video_reader_holmes_vau import find_gaps
+from modeling_holmes_vau.spans_holmes_vau import find_gaps
 from tests.numbered_videos import write
 from tests.videos import moving_square, write_video
 
@@ -177,7 +177,7 @@ def test_a_tiny_video(model56, processor56, length):
 
 
 def test_chat_keeps_the_conversation(model56, processor56, video):
-    chat = VideoChat(video, model56, processor56, num_frames=4)
+    chat = VideoChat.open(video, model56, processor56, num_frames=4)
     first = chat.ask("What?", max_new_tokens=3)
     chat.ask("Why?", max_new_tokens=3)
     assert [message["role"] for message in chat.messages] == ["user", "assistant", "user", "assistant"]

@@ -14,13 +14,13 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from eval.answers.predict import add_arguments
 from hivau70k_dataset.segments import read_segment
-from hivau70k_dataset.videos import Segment
 from modeling_holmes_vau import HolmesVAUForConditionalGeneration, HolmesVAUProcessor, analyze_video
 from modeling_holmes_vau.answering import models as reasoning_models
 from modeling_holmes_vau.answering.client import ChatClient, EndpointError, RefusedRequest
 from modeling_holmes_vau.answering.models import EndpointAnswerer, HolmesVAUAnswerer, RivalAnswerer, middle_frames
 from modeling_holmes_vau.base.commands import CommandError
 from modeling_holmes_vau.checkpoint.small import build_small_tokenizer
+from modeling_holmes_vau.spans_holmes_vau import Segment
 from tests.chat_server import chat_server, completion
 from tests.rivals import write_holmes_vau, write_llava, write_qwen2_vl
 from tests.videos import moving_square, write_video

@@ -26,9 +26,10 @@ from eval.answers.predict import CHUNK_BATCHES, plan_batches, plan_chunks, whole
 from hivau70k_dataset.miniature.render import render_miniature
 from hivau70k_dataset.reading import read_annotation_files
 from hivau70k_dataset.schema import Instruction
-from hivau70k_dataset.videos import Segment, VideoFolder
+from hivau70k_dataset.videos import VideoFolder
 from modeling_holmes_vau.answering import models as reasoning_models
 from modeling_holmes_vau.base.runs import sole_run
+from modeling_holmes_vau.spans_holmes_vau import Segment
 from tests.chat_server import chat_server, completion
 from tests.rivals import write_holmes_vau, write_llava, write_qwen2_vl
 

@@ -6,7 +6,8 @@ import torch
 from transformers import AutoModel, AutoProcessor
 
 from modeling_holmes_vau.checkpoint.convert import convert
-from modeling_holmes_vau.video_processing_holmes_vau import middle_frame_indices, resize_frames
+from modeling_holmes_vau.frame_rule_holmes_vau import middle_frame_indices
+from modeling_holmes_vau.video_processing_holmes_vau import resize_frames
 from modeling_holmes_vau.video_reader_holmes_vau import open_video
 from tests.original import REFERENCE, read_json, recipe, write_original_checkpoint
 

@@ -5,6 +5,7 @@ import logging
 import re
 import sys
 import warnings
+from dataclasses import fields
 from html.parser import HTMLParser
 from types import SimpleNamespace
 
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from modeling_holmes_vau.analysis_holmes_vau import Analysis
 from modeling_holmes_vau.report import picture as drawing
 from modeling_holmes_vau.report import write as report
 from modeling_holmes_vau.report.picture import draw_timeline, format_clock
@@ -33,6 +35,9 @@ def make_analysis(num_frames=4, duration_s=40.0, num_dense=50, events=((10.0, 14
         "num_frames": int(duration_s * fps),
         "duration_s": duration_s,
         "dense_frame_indices": dense,
+        "dense_times_s": [index / fps for index in dense],
+        "event_rule": {"threshold": 0.5, "low_threshold": 0.3, "min_length_s": 1.0},
+        "verdict": {"scores": "abnormal", "answer": None, "agree": None},
         "scores": np.random.default_rng(0).random(num_dense).tolist(),
         "events": [{"start_s": start, "end_s": end, "peak_score": peak} for start, end, peak in events],
         "sampled_frame_indices": sampled,
@@ -93,11 +98,12 @@ def test_three_files_and_nothing_else(tmp_path):
 
 
 def test_json_round_trips_in_a_fixed_order(tmp_path):
-    analysis = make_analysis(video="视频/" + NASTY_NAME, answer="第一行\n第二行", segment_s=[1.0, 39.0], extra=1)
+    analysis = make_analysis(video="视频/" + NASTY_NAME, answer="第一行\n第二行", segment_s=[1.0, 39.0])
     text = write_report(analysis, make_frames(), tmp_path)["analysis"].read_text(encoding="utf-8")
     assert json.loads(text) == analysis
     assert "监控" in text and text.endswith("}\n")
-    assert list(json.loads(text)) == [*report.REQUIRED_FIELDS, "segment_s", "extra"]
+    assert list(json.loads(text)) == [field.name for field in fields(Analysis) if field.name in analysis]
+    assert Analysis.of(json.loads(text) | {"of_a_later_version": 1}) == analysis
 
 
 def test_name_that_is_not_utf8_survives(tmp_path):
@@ -249,13 +255,22 @@ def test_spread_moves_as_little_as_it_must():
     assert spread([4.0, 20.0, 20.0]) == [4.0, 17.0, 19.0]
 
 
-def test_scored_frames_follow_a_varying_frame_rate():
+def test_scored_frames_follow_a_varying_frame_rate(tmp_path):
     analysis = make_analysis(sampled_frame_indices=[0, 500], sampled_times_s=[0.0, 30.0])  # 1000 frames, 40 s
-    analysis |= {"dense_frame_indices": [0, 250, 500, 750], "scores": [0.1] * 4}
-    assert drawing._dense_times_s(analysis).tolist() == [0.0, 15.0, 30.0, 35.0]
-    assert drawing._dense_times_s(analysis | {"dense_times_s": [0.0, 1.0, 2.0, 3.0]}).tolist() == [0, 1, 2, 3]
-    with pytest.raises(ValueError, match="`dense_times_s` must have one entry per score"):
-        report._check(analysis | {"dense_times_s": [0.0]}, make_frames(2))
+    dense = {"dense_frame_indices": [0, 250, 500, 750], "scores": [0.0, 0.0, 1.0, 0.0]}
+    even = analysis | dense | {"dense_times_s": [0.0, 10.0, 20.0, 30.0]}
+    late = analysis | dense | {"dense_times_s": [0.0, 10.0, 30.0, 35.0]}
+
+    def peak_s(drawn) -> float:
+        until = drawing.PLOT_LEFT + 33 * (drawing.RIGHT - drawing.PLOT_LEFT) // 40  # the legend is behind it
+        picture = open_png(draw_timeline(drawn, make_frames(2)))[:300, drawing.PLOT_LEFT : until]
+        wanted = [int(drawing.CURVE[i : i + 2], 16) for i in (1, 3, 5)]
+        rows, columns = np.nonzero(np.abs(picture - wanted).max(axis=-1) <= 3)
+        return 40 * columns[rows == rows.min()].mean() / (drawing.RIGHT - drawing.PLOT_LEFT)
+
+    assert peak_s(even) == pytest.approx(20, abs=0.5) and peak_s(late) == pytest.approx(30, abs=0.5)
+    with pytest.raises(ValueError, match="as many `dense_times_s` as `dense_frame_indices`"):
+        write_report(analysis | dense | {"dense_times_s": [0.0]}, make_frames(2), tmp_path)
 
 
 def test_a_gap_parts_the_curve(tmp_path):
@@ -353,10 +368,11 @@ def test_no_temporary_file_stays_when_writing_fails(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"scores": [0.5]}, "one score per dense frame"),
+        ({"scores": [0.5]}, "as many `scores` as `dense_frame_indices`"),
         ({"scores": [1.5] * 50}, r"probabilities in \[0, 1\], got 1.5"),
         ({"scores": [float("nan")] * 50}, "probabilities"),
-        ({"sampled_times_s": [1.0]}, r"`sampled_times_s` must have one entry per frame \(4\), got 1"),
+        ({"sampled_times_s": [1.0]}, r"as many `sampled_times_s` as `sampled_frame_indices` \(4\), got 1"),
+        ({"sampled_times_s": [1.0], "sampled_frame_indices": [25]}, r"one entry per frame \(4\), got 1"),
         ({"fps": 0.0}, "`fps` must be positive"),
     ],
 )

@@ -9,16 +9,16 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from modeling_holmes_vau import VideoChat
+from modeling_holmes_vau import VideoSession
 from modeling_holmes_vau.answering.models import HolmesVAUAnswerer
 from modeling_holmes_vau.checkpoint.small import build_small_tokenizer
+from modeling_holmes_vau.frame_rule_holmes_vau import FrameRule
 from tests.annotations import SPLIT_ABNORMAL, write_json
 from tests.original import REFERENCE
 from tests.sft_data import LEVELS, TASKS, write_data
 from training.sft_batch import SFTCollator, encode_turns, normalize_pixels
 from training.sft_data import (
     FrameChooser,
-    FrameRule,
     LineCache,
     random_frames,
     read_conversations,
@@ -91,10 +91,10 @@ def test_frames_are_those_of_inference(sampler, segments, model56, processor56, 
     answerer = HolmesVAUAnswerer(model56, processor56, num_frames=2, sampler=sampler)
     ways = set()
     for segment in dict.fromkeys(segments[:14]):  # one abnormal and one normal video
-        chat = VideoChat(segment.path, model56, processor56, 2, segment_s=segment.span_s, sampler=sampler)
+        session = VideoSession(segment.path, model56, processor56, 2, segment_s=segment.span_s, sampler=sampler)
         chosen = chooser.frames.entries[segment.key()]["frames"]
-        assert chosen == chat.encoded.frame_indices.tolist()
-        ways.add(chat.sampler)
+        assert chosen == session.encoded().frame_indices.tolist()
+        ways.add(session.sampler)
     assert ways == {sampler, "middle"}
     # What the language model gets of them in training is what it gets in inference.
     row = {"frames": chosen, "path": segment.path}
@@ -187,7 +187,7 @@ def test_prompts_are_those_of_inference_and_answers_are_learned(name, processor5
     assert len(runs) == 3
     learned = processor.tokenizer.decode([label for label in labels if label != -100])
     assert learned.replace(" ", "") == "".join(f"{answer}<|im_end|>" for _, answer in TALK).replace(" ", "")
-    # A further question, as VideoChat asks it.
+    # A further question, as VideoSession asks it.
     asked = [{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": TALK[0][0]}]}]
     asked += [{"role": "assistant", "content": [{"type": "text", "text": TALK[0][1]}]}]
     asked += [{"role": "user", "content": [{"type": "text", "text": TALK[1][0]}]}]

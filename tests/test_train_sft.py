@@ -22,7 +22,7 @@ from trl import SFTConfig
 
 import train_sft
 from benchmarks import bench_2b, bench_sft
-from modeling_holmes_vau import HolmesVAUForConditionalGeneration
+from modeling_holmes_vau import HolmesVAUForConditionalGeneration, HolmesVAUProcessor
 from modeling_holmes_vau.checkpoint.build import UNTRAINED_BUT_VISION_WARNING, UNTRAINED_SCORER_WARNING
 from modeling_holmes_vau.checkpoint.convert import convert_config
 from modeling_holmes_vau.checkpoint.known import config_2b
@@ -273,7 +273,8 @@ def test_full_training_learns_a_batch_by_heart_and_leaves_tower_and_scorer(argv,
     moved = {name for name in before if not torch.equal(before[name], after[name])}
     parts = ("model.language_model.", "model.multi_modal_projector.", "lm_head.")
     assert moved == {name for name in before if name.startswith(parts)}
-    assert trained.config.warning == UNTRAINED_SCORER_WARNING and trained.config.num_frames == 2
+    assert trained.config.warning == UNTRAINED_SCORER_WARNING
+    assert HolmesVAUProcessor.from_pretrained(out / "checkpoint").num_frames == 2
     assert f"**Warning**: {UNTRAINED_SCORER_WARNING}." in (out / "checkpoint" / "README.md").read_text()
     assert trained.generation_config.eos_token_id == model56.generation_config.eos_token_id
     assert trained.config.text_config.eos_token_id == model56.config.text_config.eos_token_id
@@ -442,7 +443,7 @@ def test_dry_run_of_the_2b_configuration(capsys):
     assert "global batch 512 = 4 rows x 128 batches x 1 process(es)" in text
     assert "optimisation steps: 137, of which warm-up: 5" in text and "step 6: 4e-05" in text
     original = {"llm_config": bench_2b.LANGUAGE, "vision_config": bench_2b.VISION, "downsample_ratio": 0.5}
-    assert config_2b().to_dict() == convert_config(original, config_2b().image_token_id, 16).to_dict()
+    assert config_2b().to_dict() == convert_config(original, config_2b().image_token_id).to_dict()
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from PIL import Image
 
 from modeling_holmes_vau import cli
 from modeling_holmes_vau.judgement_holmes_vau import compare_verdicts, describe_verdict, verdict_in_words
-from modeling_holmes_vau.pipeline_holmes_vau import VideoChat, analyze_video, check_room
+from modeling_holmes_vau.pipeline_holmes_vau import analyze_video
+from modeling_holmes_vau.session_holmes_vau import VideoChat, VideoSession, check_room
 from tests.videos import moving_square, write_video
 
 
@@ -61,7 +62,7 @@ def test_contradictions_are_told():
 
 def test_a_contradiction_is_on_terminal_and_page(checkpoint56, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(VideoChat, "ask", lambda self, question, **options: "There are no unusual events.")
-    monkeypatch.setattr(VideoChat, "events", lambda self: [EVENT])
+    monkeypatch.setattr(VideoSession, "events", lambda self: [EVENT])
     monkeypatch.chdir(tmp_path)
     write_video(tmp_path / "street.mp4", frames=still(60))
     arguments = ["analyze", "street.mp4", "--model", str(checkpoint56), "--output", "out", "--device", "cpu"]
@@ -124,7 +125,7 @@ def test_frames_without_a_rate_have_no_times(model56, processor56):
         with pytest.raises(ValueError, match="pass `fps`"):
             analyze_video(video, model56, processor56, max_new_tokens=1)
         with pytest.raises(ValueError, match="pass `fps`"):
-            VideoChat(video, model56, processor56)
+            VideoSession(video, model56, processor56)
     with pytest.raises(ValueError, match="pass `fps`"):
         processor56(videos=frames, text="a", segment_s=(0.5, 1.0))
     analysis = analyze_video(frames, model56, processor56, fps=10, num_frames=2, max_new_tokens=1)
@@ -154,11 +155,11 @@ def test_more_frames_than_the_language_model_holds(model56, processor56, monkeyp
     with pytest.raises(ValueError, match="5000, but at most"):  # before it is opened
         analyze_video(tmp_path / "missing.mp4", model56, processor56, num_frames=5000, max_new_tokens=1)
     with pytest.raises(ValueError, match="5000, but at most"):
-        VideoChat(tmp_path / "missing.mp4", model56, processor56, num_frames=5000)
+        VideoSession(tmp_path / "missing.mp4", model56, processor56, num_frames=5000)
 
 
 def test_a_conversation_that_is_full_is_one_line(model56, processor56, monkeypatch):
-    chat = VideoChat(moving_square(40), model56, processor56, fps=25, num_frames=2)
+    chat = VideoChat.open(moving_square(40), model56, processor56, fps=25, num_frames=2)
     chat.ask("What?", max_new_tokens=2)
     length = processor56(text=processor56.user_prompt("What?", 1), num_frames=2)["input_ids"]
     monkeypatch.setattr(model56.config.text_config, "max_position_embeddings", len(length) + 4)
@@ -180,7 +181,7 @@ def test_generate_tells_what_the_checkpoint_has_not_learned(model56, processor56
 
 
 def test_more_frames_than_trained_are_told(model56, processor56, monkeypatch, caplog):
-    monkeypatch.setattr(model56.config, "num_frames", 2)
+    monkeypatch.setattr(processor56, "num_frames", 2)
     frames, said = moving_square(40), "3 frames shown, but trained with 2: answers may be worse"
     for number, expected in ((2, None), (3, said)):
         analysis = analyze_video(frames, model56, processor56, fps=25, num_frames=number, max_new_tokens=1)

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from modeling_holmes_vau import cli, video_packets_holmes_vau
-from modeling_holmes_vau.pipeline_holmes_vau import VideoChat, analyze_video
-from modeling_holmes_vau.video_processing_holmes_vau import FrameStream, plan_frames, read_what_is_there
+from modeling_holmes_vau.frame_rule_holmes_vau import FrameRule
+from modeling_holmes_vau.pipeline_holmes_vau import analyze_video
+from modeling_holmes_vau.session_holmes_vau import VideoSession
+from modeling_holmes_vau.video_processing_holmes_vau import FrameStream, read_what_is_there
 from modeling_holmes_vau.video_reader_holmes_vau import VideoReader, VideoReadError, open_video
 from tests.numbered_videos import BACKENDS, numbers_of, streams_running, write
 
@@ -46,8 +48,8 @@ def test_a_segment_that_is_missing(segment_s):
     with pytest.raises(
         ValueError, match="tail_zero.mp4: frames are missing in 5.60 to 6.00 s, which is all of the seg"
     ):
-        plan_frames(video, 2, 4, segment_s)
-    assert plan_frames(video, 2, 4, (5.5, 6.0)).frame_indices == [138]
+        FrameRule(2, 4).plan(video, segment_s)
+    assert FrameRule(2, 4).plan(video, (5.5, 6.0)).frame_indices == [138]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -93,7 +95,7 @@ def test_the_warning_of_the_checkpoint_comes_first(model56, processor56, monkeyp
 
 
 def test_strict_analyses_nothing(model56, processor56):
-    for refuse in (analyze_video, VideoChat):
+    for refuse in (analyze_video, VideoSession):
         with pytest.raises(VideoReadError, match=TAIL):
             refuse(VIDEOS / "tail_zero.mp4", model56, processor56, strict=True)
 

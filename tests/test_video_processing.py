@@ -9,13 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
-from modeling_holmes_vau.video_processing_holmes_vau import (
-    FrameStream,
-    dense_frame_indices,
-    middle_frame_indices,
-    resize_frames,
-    segment_frame_range,
-)
+from modeling_holmes_vau.frame_rule_holmes_vau import dense_frame_indices, middle_frame_indices
+from modeling_holmes_vau.spans_holmes_vau import segment_frame_range
+from modeling_holmes_vau.video_processing_holmes_vau import FrameStream, resize_frames
 from modeling_holmes_vau.video_reader_holmes_vau import VideoReader
 from tests.numbered_videos import (
     BACKENDS,
@@ -107,7 +103,11 @@ def test_stream_gives_all_frames_in_chunks(tmp_path, backend):
     for _ in range(2):  # and again
         chunks = list(stream)
         assert [len(chunk) for chunk in chunks] == [4, 4, 4, 4, 3] and len(stream) == 5
-        assert torch.equal(torch.cat(chunks), resize_frames(video.read(indices), 28))
+        assert torch.equal(torch.cat([chunk.frames for chunk in chunks]), resize_frames(video.read(indices), 28))
+        assert torch.equal(torch.cat([chunk.indices for chunk in chunks]), torch.tensor(indices))
+        times_s = torch.cat([chunk.times_s for chunk in chunks])
+        assert times_s.tolist() == video.timestamps_s[indices].tolist()
+        assert all(chunk.is_dense.all() for chunk in chunks)
         assert 0 < stream.decode_s < 5
     assert list(FrameStream(video, [], 28)) == []
     assert streams_running() == 0
@@ -116,7 +116,7 @@ def test_stream_gives_all_frames_in_chunks(tmp_path, backend):
 class CountingVideo:
     """A video that knows how many of its frames were asked for."""
 
-    num_frames = 1000
+    num_frames, fps = 1000, None
     asked = 0
 
     def frames(self, frame_indices):
@@ -164,7 +164,7 @@ def test_process_ends_well_in_the_middle_of_streams(tmp_path):
         "from modeling_holmes_vau.video_reader_holmes_vau import VideoReader\n"
         "videos = [VideoReader(sys.argv[1], backend) for backend in sys.argv[2:]]\n"
         "streams = [iter(FrameStream(video, list(range(60)), 28, chunk_size=2)) for video in videos]\n"
-        "print(*(next(stream).shape[0] for stream in streams))\n"
+        "print(*(len(next(stream)) for stream in streams))\n"
     )
     run = subprocess.run(
         [sys.executable, "-c", code, str(path), *BACKENDS],

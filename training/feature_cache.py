@@ -20,7 +20,8 @@ from safetensors.torch import save
 from hivau70k_dataset.cutting import has_even_rate
 from modeling_holmes_vau.base.files import write_whole
 from modeling_holmes_vau.base.names import fitting_name
-from modeling_holmes_vau.video_processing_holmes_vau import FrameStream, dense_frame_indices
+from modeling_holmes_vau.frame_rule_holmes_vau import dense_frame_indices
+from modeling_holmes_vau.video_processing_holmes_vau import FrameStream
 from modeling_holmes_vau.video_reader_holmes_vau import VideoReadError, open_video
 
 
@@ -154,7 +155,7 @@ class FeatureCache:
             indices = dense_frame_indices(reader.num_frames, self.processor.frame_stride)
             frames = FrameStream(reader, indices, self.processor.image_size, self.model.config.encode_batch_size)
             with torch.no_grad():
-                features = torch.cat([self.model.encode_frames(chunk)[:, 0].float().cpu() for chunk in frames])
+                features = torch.cat([self.model.encode_frames(chunk.frames)[:, 0].float().cpu() for chunk in frames])
             metadata = {
                 "sha256": file_digest(video),
                 "size": str(stat.st_size),

@@ -95,8 +95,6 @@ def build_model(corpus: str, vision: dict = VISION) -> tuple[HolmesVAUForConditi
             "eos_token_id": tokenizer.convert_tokens_to_ids("<|im_end|>"),
         },
         scorer_config=SCORER,
-        frame_stride=FRAME_STRIDE,
-        num_frames=NUM_FRAMES,
         image_token_id=tokenizer.convert_tokens_to_ids("<IMG_CONTEXT>"),
         image_seq_length=(IMAGE_SIZE // PATCH_SIZE) ** 2 // 4,
         tie_word_embeddings=TEXT["tie_word_embeddings"],
@@ -120,7 +118,7 @@ def save(model, tokenizer, output: Path) -> None:
     """Write the checkpoint."""
     model.eval().save_pretrained(output)
     template = CHAT_TEMPLATE.replace(SYSTEM_MESSAGE, SYSTEM)
-    processor = build_processor(tokenizer, model.config, template)
+    processor = build_processor(tokenizer, model.config, template, NUM_FRAMES, FRAME_STRIDE)
     processor.save_pretrained(output)
     source = "a vision tower pretrained on caption words"
     write_model_card(output, source, processor.num_frames, "from scratch", model.config.warning)

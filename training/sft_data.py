@@ -13,21 +13,20 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hivau70k_dataset.ground_truth import check_segment
 from hivau70k_dataset.instructions import instructions_of_split
 from hivau70k_dataset.reading import read_annotation_files
 from hivau70k_dataset.schema import TASKS, AnnotationError, Instruction
-from hivau70k_dataset.videos import Segment, VideoFolder
+from hivau70k_dataset.videos import VideoFolder
 from modeling_holmes_vau.base.files import read_json_lines, write_whole
-from modeling_holmes_vau.sampler_holmes_vau import sample_frames
-from modeling_holmes_vau.video_processing_holmes_vau import FrameStream, plan_frames, segment_frame_range
+from modeling_holmes_vau.frame_rule_holmes_vau import FrameRule
+from modeling_holmes_vau.spans_holmes_vau import Segment, check_segment
+from modeling_holmes_vau.video_processing_holmes_vau import FrameStream
 from modeling_holmes_vau.video_reader_holmes_vau import open_video
 from training.feature_cache import module_digest
 
 
 logger = logging.getLogger(__name__)
 
-SCORED_SAMPLERS = ("ats", "nearest", "top_k")  # those that look at anomaly scores
 NO_PROBLEM = ""
 
 
@@ -167,42 +166,24 @@ class LineCache:
             file.write(json.dumps([key, value]) + "\n")
 
 
-@dataclass(frozen=True)
-class FrameRule:
-    """How frames are chosen: the arguments of inference.
+def choose_frames(rule: FrameRule, reader, segment: NamedSegment, score: Callable[[list[int]], torch.Tensor]) -> dict:
+    """Frame numbers of a segment of an opened video, by the rule of inference.
 
     Args:
-        num_frames (`int`): How many the language model sees.
-        frame_stride (`int`): Distance between scored frames.
-        sampler (`str`): See [`sample_frames`].
-        tau (`float`): Likewise.
+        rule ([`FrameRule`]): How to choose.
+        reader (`VideoReader`), segment (`NamedSegment`): What of.
+        score (`Callable`): Frame numbers -> their anomaly scores; asked only if the sampler looks at them.
+
+    Returns:
+        `dict`: `first` and `count` of the segment's frames, and the chosen `frames`.
+
+    Raises:
+        `ValueError`: If the segment is past the end of the video.
     """
-
-    num_frames: int
-    frame_stride: int
-    sampler: str
-    tau: float
-
-    def choose(self, reader, segment: NamedSegment, score: Callable[[list[int]], torch.Tensor]) -> dict:
-        """Frame numbers of a segment by the functions that inference plans and samples with.
-
-        Returns:
-            `dict`: `first` and `count` of the segment's frames, and the chosen `frames`.
-
-        Raises:
-            `ValueError`: If the segment is past the end of the video.
-        """
-        check_segment(segment.span_s, reader.duration_s, reader.fps)
-        plan = plan_frames(reader, self.num_frames, self.frame_stride, segment.span_s)
-        whole = (0, reader.num_frames)
-        first, count = segment_frame_range(reader.timestamps_s, *segment.span_s) if segment.span_s else whole
-        if plan.selected is not None:
-            frames = [plan.frame_indices[i] for i in plan.selected]
-        else:
-            dense = [index for index, is_dense in zip(plan.frame_indices, plan.dense_mask) if is_dense]
-            scores = score(dense) if self.sampler in SCORED_SAMPLERS else torch.zeros(len(dense))
-            frames = [dense[i] for i in sample_frames(scores, self.num_frames, self.sampler, self.tau).tolist()]
-        return {"first": int(first), "count": int(count), "frames": frames}
+    check_segment(segment.span_s, reader.duration_s, reader.fps)
+    plan = rule.plan(reader, segment.span_s)
+    scores = score(plan.dense) if plan.shown is None and rule.needs_scores else None
+    return {"first": plan.first, "count": plan.count, "frames": rule.choose(plan.count, plan.first, scores)}
 
 
 class FrameChooser:
@@ -223,7 +204,7 @@ class FrameChooser:
         self.rule, self.model, self.processor = rule, model, processor
         made_with = asdict(rule)
         self.scores = None
-        if rule.sampler in SCORED_SAMPLERS:
+        if rule.needs_scores:
             if model.config.model_type != "holmes_vau":
                 raise ValueError(
                     f"--sampler {rule.sampler} needs an anomaly scorer, which a model of type "
@@ -258,7 +239,8 @@ class FrameChooser:
                     key = segment.key()
                     if key not in self.frames.entries:
                         reader = reader or open_video(path, self.processor.video_backend)
-                        self.frames.put(key, self.rule.choose(reader, segment, partial(self._score, key, reader)))
+                        score = partial(self._score, key, reader)
+                        self.frames.put(key, choose_frames(self.rule, reader, segment, score))
                     yield segment, NO_PROBLEM
                 except (ValueError, OSError) as error:  # not kept: the file may be repaired
                     yield segment, str(error).splitlines()[0]

@@ -11,10 +11,11 @@ from accelerate.utils import gather_object
 from modeling_holmes_vau.base.commands import first_line
 from modeling_holmes_vau.base.files import PROBLEMS, few_of, write_whole
 from modeling_holmes_vau.base.progress import Progress
+from modeling_holmes_vau.frame_rule_holmes_vau import FrameRule
 from training.feature_cache import StaleFeaturesError
 from training.options import SFTArguments
 from training.sft_batch import TowerFeatures
-from training.sft_data import Conversation, FrameChooser, FrameRule, NamedSegment, read_conversations
+from training.sft_data import Conversation, FrameChooser, NamedSegment, read_conversations
 
 
 logger = logging.getLogger(__name__)
@@ -101,7 +102,7 @@ def build_rows(args: SFTArguments, model, processor, output: Path | None = None)
     many, the names are in a file in `output`."""
     found, missing = find_conversations(args, processor)
     segments = [conversation.segment for conversation in found]
-    choices, problems = choose_frames(args, model, processor, segments)
+    choices, problems = choose_all_frames(args, model, processor, segments)
     problems = missing | problems
     rows = [row for i, talk in enumerate(found) if (row := make_row(i, talk, choices))]
     names = dict.fromkeys([*missing, *(segment.name for segment in segments)])  # whichever process found it first
@@ -113,7 +114,7 @@ def build_rows(args: SFTArguments, model, processor, output: Path | None = None)
     return rows
 
 
-def choose_frames(
+def choose_all_frames(
     args: SFTArguments, model, processor, segments: list[NamedSegment]
 ) -> tuple[dict[str, dict], dict[str, str]]:
     """The frames of segments by their keys, each process choosing its share; and why segments can't be read, by

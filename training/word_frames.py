@@ -11,10 +11,11 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset, Sampler
 
 from hivau70k_dataset.cutting import has_even_rate
-from hivau70k_dataset.ground_truth import check_segment, frame_span
+from hivau70k_dataset.ground_truth import frame_span
 from hivau70k_dataset.schema import VideoAnnotation
 from hivau70k_dataset.videos import VideoFolder
 from modeling_holmes_vau.base.progress import Progress
+from modeling_holmes_vau.spans_holmes_vau import check_segment
 from modeling_holmes_vau.video_processing_holmes_vau import resize_frames
 from modeling_holmes_vau.video_reader_holmes_vau import open_video
 

@@ -6,8 +6,7 @@ from huggingface_hub.dataclasses import strict
 from transformers import InternVLConfig, ResNetConfig
 from transformers.configuration_utils import PreTrainedConfig
 
-
-SAMPLERS = ("ats", "uniform", "top_k", "nearest")
+from .sampler_holmes_vau import check_sampler
 
 
 @strict
@@ -69,10 +68,6 @@ class HolmesVAUConfig(InternVLConfig):
             also needs `hidden_size`, `image_size` and `patch_size` (its stride), the last two as pairs.
         scorer_config (`dict` or `AnomalyScorerConfig`, *optional*):
             Sizes of the anomaly scorer. `feature_size` defaults to the width of the vision tower.
-        num_frames (`int`, *optional*, defaults to 16):
-            Frames the language model sees, N (paper Sec. 5.3; the released HolmesVAU-2B was trained with 12).
-        frame_stride (`int`, *optional*, defaults to 16):
-            Distance between scored frames, in frames of the video (paper Sec. 4.2).
         sampler (`str`, *optional*, defaults to `"ats"`):
             How the N frames are chosen: `"ats"` (the original rule), `"uniform"`, `"top_k"` or `"nearest"`.
         sampler_tau (`float`, *optional*, defaults to 0.1):
@@ -95,9 +90,9 @@ class HolmesVAUConfig(InternVLConfig):
     Example:
 
     ```python
-    >>> config = HolmesVAUConfig(num_frames=12)
-    >>> config.num_frames, config.sampler, config.scorer_config.feature_size == config.vision_config.hidden_size
-    (12, 'ats', True)
+    >>> config = HolmesVAUConfig(sampler="uniform")
+    >>> config.sampler_tau, config.sampler, config.scorer_config.feature_size == config.vision_config.hidden_size
+    (0.1, 'uniform', True)
 
     ```
     """
@@ -105,8 +100,6 @@ class HolmesVAUConfig(InternVLConfig):
     model_type = "holmes_vau"
 
     scorer_config: dict | PreTrainedConfig | None = None
-    num_frames: int = 16
-    frame_stride: int = 16
     sampler: str = "ats"
     sampler_tau: float | int = 0.1
     encode_batch_size: int = 16
@@ -117,6 +110,9 @@ class HolmesVAUConfig(InternVLConfig):
     warning: str | None = None
 
     def __post_init__(self, **kwargs):
+        # Checkpoints saved before 0.2 tell here too what their processor tells.
+        for name in ("num_frames", "frame_stride"):
+            kwargs.pop(name, None)
         if isinstance(self.vision_config, dict) and self.vision_config.get("model_type") == "resnet":
             self.vision_config = ResNetConfig(**self.vision_config)
         super().__post_init__(**kwargs)
@@ -126,20 +122,12 @@ class HolmesVAUConfig(InternVLConfig):
             width = self.vision_config.hidden_size
             self.scorer_config = AnomalyScorerConfig(**{"feature_size": width, **self.scorer_config})
 
-    def frames_warning(self, num_frames: int) -> str:
-        """What is to be said of showing the language model this many frames of a video; empty if nothing."""
-        if num_frames <= self.num_frames:
-            return ""
-        return f"{num_frames} frames shown, but trained with {self.num_frames}: answers may be worse"
-
     def validate_sampler(self):
-        if self.sampler not in SAMPLERS:
-            raise ValueError(f"`sampler` must be one of {', '.join(SAMPLERS)}, got {self.sampler!r}.")
+        check_sampler(self.sampler)
 
     def validate_positive_numbers(self):
-        for name in ("num_frames", "frame_stride", "encode_batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"`{name}` must be at least 1, got {getattr(self, name)}.")
+        if self.encode_batch_size < 1:
+            raise ValueError(f"`encode_batch_size` must be at least 1, got {self.encode_batch_size}.")
         for name in ("sampler_tau", "max_cached_frames", "event_min_length_s"):
             if getattr(self, name) < 0:
                 raise ValueError(f"`{name}` must not be negative, got {getattr(self, name)}.")

@@ -1,16 +1,16 @@
 """Holmes-VAU: an InternVL model whose `generate` scores every dense frame, samples those that matter and answers."""
 
-import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 
 import torch
 from transformers import GenerationMixin, InternVLForConditionalGeneration
 
 from .configuration_holmes_vau import HolmesVAUConfig
 from .decoding_holmes_vau import FrameDecodingMixin, PromptFeatures, check_prompt, frames_per_video
+from .encoder_holmes_vau import EncodedVideo, VideoEncoder
 from .sampler_holmes_vau import sample_frames
 from .scorer_holmes_vau import AnomalyScorer
+from .video_processing_holmes_vau import FrameChunk
 from .vision_tower_holmes_vau import ResNetVisionTower
 
 
@@ -19,34 +19,6 @@ IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
 
 PIPELINE_TASK = "video-anomaly-understanding"
-
-
-@dataclass
-class EncodedVideo:
-    """
-    One video after the vision tower, the anomaly scorer and the sampler: all that further questions about it need.
-
-    Args:
-        anomaly_scores (`torch.FloatTensor` of shape `(num_dense,)`):
-            Anomaly probability of each dense frame, in [0, 1], float32 on the CPU.
-        dense_frame_indices (`torch.LongTensor` of shape `(num_dense,)`):
-            Frame numbers of the dense frames in the video.
-        frame_indices (`torch.LongTensor` of shape `(num_frames,)`):
-            Frame numbers of the frames the language model sees, non-decreasing.
-        image_features (`torch.FloatTensor` of shape `(num_frames, tokens, hidden_size)`):
-            Those frames after pixel shuffle and projector.
-        encode_s (`float`):
-            Seconds in the vision tower.
-        score_s (`float`):
-            Seconds in the anomaly scorer.
-    """
-
-    anomaly_scores: torch.Tensor
-    dense_frame_indices: torch.Tensor
-    frame_indices: torch.Tensor
-    image_features: torch.Tensor
-    encode_s: float = 0.0
-    score_s: float = 0.0
 
 
 def check_frames(frames: torch.Tensor) -> None:
@@ -69,10 +41,18 @@ def to_weights(tensor: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     return tensor if weight.device.type == "meta" else tensor.to(weight.device)
 
 
-def wait_for(tensor: torch.Tensor) -> None:
-    """Wait until a GPU has computed `tensor`, so that the seconds of a stage are its own."""
-    if tensor.is_cuda:
-        torch.cuda.synchronize(tensor.device)
+def as_chunks(frames, dense_mask: torch.Tensor | list[bool] | None = None) -> Iterator[FrameChunk]:
+    """Frames `(n, 3, height, width)`, or chunks of them, as chunks whose frame numbers are positions."""
+    mask, begin = None if dense_mask is None else torch.as_tensor(dense_mask, dtype=torch.bool).cpu(), 0
+    for part in [frames] if isinstance(frames, torch.Tensor) else frames:
+        part = part if isinstance(part, torch.Tensor) else part.frames
+        check_frames(part)
+        end = begin + len(part)
+        if mask is not None and end > len(mask):
+            raise ValueError(f"`dense_mask` speaks of {len(mask)} frames, but {end} or more came.")
+        is_dense = torch.ones(len(part), dtype=torch.bool) if mask is None else mask[begin:end]
+        yield FrameChunk(part, torch.arange(begin, end), None, is_dense)
+        begin = end
 
 
 def set_auto_map(config) -> None:
@@ -157,28 +137,26 @@ class HolmesVAUForConditionalGeneration(FrameDecodingMixin, InternVLForCondition
         return self.anomaly_scorer(features[None])[0].cpu()
 
     @torch.no_grad()
-    def score_frames(self, frames: torch.Tensor | Iterable[torch.Tensor]) -> torch.Tensor:
+    def score_frames(self, frames) -> torch.Tensor:
         """
         Anomaly probability of each dense frame of one video.
 
         Args:
             frames (`torch.ByteTensor` of shape `(num_dense, 3, height, width)` or an iterable of such chunks):
-                Dense frames in time order, one every `config.frame_stride` frames, resized, RGB.
+                Dense frames in time order, resized, RGB. Chunks may be those of a [`FrameStream`].
 
         Returns:
             `torch.FloatTensor` of shape `(num_dense,)`, float32 on the CPU.
         """
-        class_tokens, _, _ = self._encode_chunks(frames, selected=[], keep_all=False)
-        return self.score_features(class_tokens)
-
-    def _batches(self, frames: torch.Tensor | Iterable[torch.Tensor]) -> Iterable[torch.Tensor]:
-        for chunk in [frames] if isinstance(frames, torch.Tensor) else frames:
-            yield from chunk.split(self.config.encode_batch_size)
+        encoder = VideoEncoder(self, keep=())
+        for chunk in as_chunks(frames):
+            encoder.push(chunk)
+        return encoder.scores()
 
     @torch.no_grad()
     def encode_video(
         self,
-        frames: torch.Tensor | Iterable[torch.Tensor],
+        frames,
         frame_indices: torch.Tensor | list[int] | None = None,
         dense_mask: torch.Tensor | list[bool] | None = None,
         selected: torch.Tensor | list[int] | None = None,
@@ -189,18 +167,19 @@ class HolmesVAUForConditionalGeneration(FrameDecodingMixin, InternVLForCondition
     ) -> EncodedVideo:
         """
         Encode one video once: class tokens to the scorer, scores to the sampler, chosen patch tokens to the projector.
+        It is a [`VideoEncoder`] over frames that are all there.
 
         Args:
             frames (`torch.ByteTensor` of shape `(frames, 3, height, width)` or an iterable of such chunks):
                 Resized RGB frames in time order. Chunks are dropped as soon as they are encoded.
             frame_indices (`torch.LongTensor` of shape `(frames,)`, *optional*):
-                Frame number of each frame in the video. Defaults to multiples of `config.frame_stride`.
+                Frame number of each frame in the video. Counted from 0 by default.
             dense_mask (`torch.BoolTensor` of shape `(frames,)`, *optional*):
                 Which frames are on the dense grid and scored. All by default.
             selected (`torch.LongTensor` of shape `(num_frames,)`, *optional*):
                 Positions among `frames` that the language model sees (short videos); the sampler chooses by default.
             num_frames (`int`, *optional*):
-                How many frames to choose. Defaults to `config.num_frames`.
+                How many frames the sampler chooses; needed without `selected`.
             sampler (`str`, *optional*), sampler_tau (`float`, *optional*):
                 Default to those of the configuration. See [`sample_frames`].
             read_frames (`Callable`, *optional*):
@@ -211,77 +190,27 @@ class HolmesVAUForConditionalGeneration(FrameDecodingMixin, InternVLForCondition
         Returns:
             [`EncodedVideo`]
         """
+        if selected is None and num_frames is None:
+            raise ValueError("`num_frames` says how many frames to choose: pass it, as `processor.num_frames`.")
         if read_frames is None and isinstance(frames, torch.Tensor):
             read_frames = frames.__getitem__
-        class_tokens, cache, encode_s = self._encode_chunks(frames, selected, keep_all=read_frames is None)
-        num_encoded = len(class_tokens)
-        if frame_indices is None:
-            frame_indices = torch.arange(num_encoded) * self.config.frame_stride
-        frame_indices = torch.as_tensor(frame_indices).cpu()
-        if len(frame_indices) != num_encoded:
-            raise ValueError(f"`frame_indices` names {len(frame_indices)} frames, but {num_encoded} frames came.")
-        dense = torch.arange(num_encoded)
-        if dense_mask is not None:
-            dense = dense[torch.as_tensor(dense_mask, dtype=torch.bool).cpu()]
-        start = time.perf_counter()
-        scores = self.score_features(class_tokens[dense.to(class_tokens.device)])
-        score_s = time.perf_counter() - start
+        encoder = VideoEncoder(self, read_frames, None if selected is None else torch.as_tensor(selected).tolist())
+        count = 0
+        for chunk in as_chunks(frames, dense_mask):
+            encoder.push(chunk)
+            count += len(chunk)
+        scores, dense = encoder.scores(), encoder.dense_frame_indices
         if selected is None:
-            number = self.config.num_frames if num_frames is None else num_frames
             rule = self.config.sampler if sampler is None else sampler
             tau = self.config.sampler_tau if sampler_tau is None else sampler_tau
-            selected = dense[sample_frames(scores, number, rule, tau)]
-        selected = torch.as_tensor(selected).cpu()
-        image_features, selected_s = self._selected_features(selected, cache, read_frames)
-        return EncodedVideo(
-            anomaly_scores=scores,
-            dense_frame_indices=frame_indices[dense],
-            frame_indices=frame_indices[selected],
-            image_features=image_features,
-            encode_s=encode_s + selected_s,
-            score_s=score_s,
-        )
-
-    def _encode_chunks(self, frames, selected, keep_all: bool) -> tuple[torch.Tensor, dict[int, torch.Tensor], float]:
-        """Class tokens `(frames, D)` of all frames, patch tokens of those worth keeping by position, and seconds."""
-        wanted = None if selected is None else set(torch.as_tensor(selected).tolist())
-        class_tokens, cache, encode_s, position = None, {}, 0.0, 0
-        for batch in self._batches(frames):
-            start = time.perf_counter()
-            tokens = self.encode_frames(batch)
-            end = position + len(batch)
-            # One growing block: small ones between the large ones of the tower would keep the heap from shrinking.
-            if class_tokens is None:
-                class_tokens = tokens.new_empty((2 * end, tokens.shape[-1]), dtype=torch.float32)
-            elif end > len(class_tokens):
-                class_tokens = torch.cat((class_tokens[:position], class_tokens.new_empty(2 * end, tokens.shape[-1])))
-            class_tokens[position:end] = tokens[:, 0]
-            if wanted is not None:
-                cache.update({i: tokens[i - position, 1:].clone() for i in range(position, end) if i in wanted})
-            elif keep_all or end <= self.config.max_cached_frames:
-                cache.update(zip(range(position, end), tokens[:, 1:]))
-            else:
-                cache.clear()
-            position = end
-            wait_for(tokens)
-            encode_s += time.perf_counter() - start
-        if class_tokens is None:
-            raise ValueError("The video has no frames to encode: got an empty iterable, expected at least one chunk.")
-        return class_tokens[:position], cache, encode_s
-
-    def _selected_features(self, selected, cache, read_frames) -> tuple[torch.Tensor, float]:
-        """Projected features of the chosen positions, and seconds but for reading; those not cached are read and
-        encoded again."""
-        unique, inverse = torch.unique(selected, return_inverse=True)
-        missing = [i for i in unique.tolist() if i not in cache]
-        frames = read_frames(missing) if missing else None
-        start = time.perf_counter()
-        if missing:
-            encoded = torch.cat([self.encode_frames(batch)[:, 1:] for batch in self._batches(frames)])
-            cache = {**cache, **dict(zip(missing, encoded))}
-        features = self.project_frames(torch.stack([cache[i] for i in unique.tolist()]))
-        wait_for(features)
-        return features[inverse.to(features.device)], time.perf_counter() - start
+            selected = [dense[i] for i in sample_frames(scores, num_frames, rule, tau).tolist()]
+        numbers = torch.arange(count) if frame_indices is None else torch.as_tensor(frame_indices).cpu()
+        if len(numbers) != count:
+            raise ValueError(f"`frame_indices` names {len(numbers)} frames, but {count} frames came.")
+        encoded = encoder.encoded(torch.as_tensor(selected).tolist())
+        encoded.dense_frame_indices = numbers[encoded.dense_frame_indices]
+        encoded.frame_indices = numbers[encoded.frame_indices]
+        return encoded
 
     @torch.no_grad()
     def encode_videos(

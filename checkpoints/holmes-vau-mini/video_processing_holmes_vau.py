@@ -12,135 +12,10 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from .video_reader_holmes_vau import VideoReader, VideoReadError, check_indices, find_gaps, usual_interval_s
+from .video_reader_holmes_vau import VideoReader, VideoReadError, check_indices
 
 
-DENSE_STRIDE = 16  # frames; the original release scores every 16th frame
-TIME_EPS_S = 1e-6  # absorbs the rounding of `frame / fps` against `ticks / ticks_per_s`
 THREAD_NAME = "frame-stream"
-ONE_FRAME_S = 1 / 30  # how long the frame of a video of one frame is taken to last
-
-
-def dense_frame_indices(num_frames: int, stride: int = DENSE_STRIDE, first: int = 0) -> list[int]:
-    """Every `stride`-th of the `num_frames` frames that begin at frame `first`: `first, first + stride, ...`"""
-    if num_frames < 1 or stride < 1:
-        raise ValueError(f"`num_frames` and `stride` must be at least 1, got {num_frames} and {stride}.")
-    return list(range(first, first + num_frames, stride))
-
-
-def middle_frame_indices(num_frames: int, num_segments: int, first: int = 0) -> list[int]:
-    """The middle frame of each of `num_segments` equal segments (InternVL's rule). Repeats when frames are fewer.
-
-    Example:
-
-    ```python
-    >>> middle_frame_indices(120, 8)
-    [7, 22, 37, 52, 67, 81, 96, 111]
-
-    ```
-    """
-    if num_frames < 1 or num_segments < 1:
-        raise ValueError(f"`num_frames` and `num_segments` must be at least 1, got {num_frames} and {num_segments}.")
-    segment = (num_frames - 1) / num_segments
-    return [int(first + segment / 2 + np.round(segment * k)) for k in range(num_segments)]
-
-
-def segment_frame_range(
-    timestamps_s: Sequence[float] | np.ndarray, start_s: float = 0.0, end_s: float | None = None
-) -> tuple[int, int]:
-    """First frame and number of frames shown in `start_s <= t < end_s`, all in seconds.
-
-    The end (by default that of the video) is clipped to the video. A segment that falls between two frames gets the
-    frame nearest to its middle; one in which the recording stood still (see `find_gaps`) is an error.
-
-    Example:
-
-    ```python
-    >>> segment_frame_range([0.0, 0.5, 1.0, 1.5], start_s=0.5, end_s=1.5)
-    (1, 2)
-
-    ```
-    """
-    times_s = np.asarray(timestamps_s, dtype=np.float64)
-    video_end_s = float(times_s[-1] + (usual_interval_s(times_s) or ONE_FRAME_S))
-    if not 0 <= start_s < video_end_s - TIME_EPS_S:
-        raise ValueError(f"`start_s` must lie within the video, 0 to {video_end_s:.3f} seconds, got {start_s}.")
-    end_s = video_end_s if end_s is None or end_s > video_end_s else end_s
-    if not end_s > start_s:
-        raise ValueError(f"`end_s` must be greater than `start_s` ({start_s} seconds), got {end_s}.")
-    first, stop = np.searchsorted(times_s, (start_s - TIME_EPS_S, end_s - TIME_EPS_S))
-    if first == stop:
-        for gap_start_s, gap_end_s in find_gaps(times_s, video_end_s):
-            if gap_start_s <= start_s and end_s <= gap_end_s:
-                raise ValueError(
-                    f"{start_s:g} to {end_s:g} seconds: the recording stood still from {gap_start_s:.3f} to "
-                    f"{gap_end_s:.3f} seconds, got no frame. Choose a span outside."
-                )
-        return int(np.abs(times_s - (start_s + end_s) / 2).argmin()), 1
-    return int(first), int(stop - first)
-
-
-@dataclass(frozen=True)
-class FramePlan:
-    """
-    The frames of one video, or of a segment of it, that the model needs.
-
-    Args:
-        frame_indices (`list[int]`): Frame numbers to read, increasing.
-        dense_mask (`list[bool]`): Which of them are on the dense grid, and scored.
-        selected (`list[int]`, *optional*): Positions among them that the language model sees, where the video is so
-            short that the sampler is not asked.
-        num_frames (`int`): How many frames the language model sees.
-        end_s (`float`, *optional*): Time at which the last of the planned frames is over, in seconds; `None` of frames
-            in memory without a frame rate.
-    """
-
-    frame_indices: list[int]
-    dense_mask: list[bool]
-    selected: list[int] | None
-    num_frames: int
-    end_s: float | None
-
-
-def plan_frames(video, num_frames: int, stride: int, segment_s: tuple[float, float | None] | None = None) -> FramePlan:
-    """
-    Plan the frames of an opened video.
-
-    As in the original release, a video of at most `stride * num_frames` frames shows the middle frame of each of
-    `num_frames` equal segments; its dense grid is scored all the same.
-
-    Args:
-        video (`VideoReader` or `ArrayVideo`): The opened video.
-        num_frames (`int`): How many frames the language model sees.
-        stride (`int`): Distance between dense frames.
-        segment_s (`tuple[float, float]`, *optional*): The span to read, in seconds; an end of `None` is the video's.
-
-    Returns:
-        [`FramePlan`]
-    """
-    if num_frames < 1 or stride < 1:
-        raise ValueError(f"`num_frames` and `frame_stride` must be at least 1, got {num_frames} and {stride}.")
-    if segment_s is not None and (len(segment_s) != 2 or segment_s[0] is None):
-        raise ValueError(f"`segment_s` must be (start, end) in seconds, the end may be None, got {segment_s}.")
-    for start_s, end_s in video.damaged_s if segment_s is not None else ():
-        if start_s <= segment_s[0] and (video.duration_s if segment_s[1] is None else segment_s[1]) <= end_s:
-            raise ValueError(
-                f"{video.path}: frames are missing in {start_s:.2f} to {end_s:.2f} s, which is all of the segment "
-                f"asked for, {segment_s[0]:g} s on. Choose another."
-            )
-    first, count = (0, video.num_frames) if segment_s is None else segment_frame_range(video.timestamps_s, *segment_s)
-    dense = dense_frame_indices(count, stride, first)
-    shown = middle_frame_indices(count, num_frames, first) if count <= stride * num_frames else None
-    indices = sorted({*dense, *(shown or [])})
-    position = {index: i for i, index in enumerate(indices)}
-    scored = set(dense)
-    return FramePlan(
-        frame_indices=indices,
-        dense_mask=[index in scored for index in indices],
-        selected=None if shown is None else [position[index] for index in shown],
-        num_frames=num_frames,
-        end_s=None if video.fps is None else video.shown_until_s(first + count - 1),
-    )
 
 
 def read_what_is_there(video, read: Callable, strict: bool):
@@ -170,9 +45,61 @@ def resize_frames(frames: np.ndarray, image_size: int) -> torch.Tensor:
     return functional.interpolate(pixels, size=(image_size, image_size), mode="bicubic", antialias=True)
 
 
+# Blocks a side over which a frame is averaged, and the difference between such means, in levels of 255, up to which a
+# picture is even, or does not change. In videos of one photograph (x264, crf 18 to 40) they move by up to 0.9.
+GRID, SAME_LEVELS = 16, 2.0
+
+
+class PictureCheck:
+    """Whether frames show anything to judge an event by. `update` takes them as they pass by."""
+
+    def __init__(self):
+        self.num_frames, self.unevenness, self.change = 0, 0.0, 0.0
+        self.first: torch.Tensor | None = None
+
+    def update(self, frames: torch.Tensor) -> None:
+        """Look at the next resized frames, uint8 `(n, 3, S, S)`."""
+        means = functional.adaptive_avg_pool2d(frames.float(), GRID)  # (n, 3, GRID, GRID)
+        self.first = means[:1] if self.first is None else self.first
+        self.num_frames += len(frames)
+        self.unevenness = max(self.unevenness, float((means - means.mean((2, 3), keepdim=True)).abs().max()))
+        self.change = max(self.change, float((means - self.first).abs().max()))
+
+    @property
+    def warning(self) -> str:
+        """What is to be said of the frames seen so far; empty if nothing."""
+        if self.num_frames == 1:
+            return "a single frame: nothing to judge an event by"
+        if self.unevenness <= SAME_LEVELS:
+            return "the picture is of one colour: nothing to judge an event by"
+        return "the picture does not change: nothing to judge an event by" if self.change <= SAME_LEVELS else ""
+
+
+@dataclass(frozen=True)
+class FrameChunk:
+    """
+    Some frames of a video as they come from a source: a file, a span of it, frames in memory, a camera.
+
+    Args:
+        frames (`torch.ByteTensor` of shape `(n, 3, image_size, image_size)`): Resized RGB frames, in time order.
+        indices (`torch.LongTensor` of shape `(n,)`): Their frame numbers, increasing from chunk to chunk.
+        times_s (`torch.DoubleTensor` of shape `(n,)`, *optional*): Their times in seconds; `None` of frames in memory
+            without a frame rate.
+        is_dense (`torch.BoolTensor` of shape `(n,)`): Which of them are on the dense grid, and scored.
+    """
+
+    frames: torch.Tensor
+    indices: torch.Tensor
+    times_s: torch.Tensor | None
+    is_dense: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
 class FrameStream:
     """
-    Chunks of resized frames, decoded and resized in a thread that runs ahead of the loop over them.
+    An opened video as chunks of frames, decoded and resized in a thread that runs ahead of the loop over them.
 
     The thread ends when the loop does, however it ends, and its errors are raised in the loop. At most `prefetch`
     chunks wait, so the memory needed does not depend on the length of the video. Each loop decodes anew.
@@ -182,26 +109,38 @@ class FrameStream:
         image_size (`int`): Side of the resized frames in pixels.
         chunk_size (`int`, *optional*, defaults to 16): Frames per chunk; the last may have fewer.
         prefetch (`int`, *optional*, defaults to 2): How many chunks to be ahead, at least 1.
+        dense_mask (`list[bool]`, *optional*): Which of the frames are on the dense grid; all by default.
 
-    The attribute `decode_s` tells for how many seconds the thread of the latest loop was busy.
+    The attribute `decode_s` tells for how many seconds the latest loop, and `read` since then, were busy.
 
     Example:
 
     ```python
     >>> from modeling_holmes_vau import open_video
-    >>> video = open_video(np.zeros((50, 48, 64, 3), dtype=np.uint8))
-    >>> [tuple(chunk.shape) for chunk in FrameStream(video, [0, 16, 32], image_size=28, chunk_size=2)]
-    [(2, 3, 28, 28), (1, 3, 28, 28)]
+    >>> video = open_video(np.zeros((50, 48, 64, 3), dtype=np.uint8), fps=25)
+    >>> for chunk in FrameStream(video, [0, 16, 32], image_size=28, chunk_size=2):
+    ...     print(tuple(chunk.frames.shape), chunk.indices.tolist(), chunk.times_s.tolist())
+    (2, 3, 28, 28) [0, 16] [0.0, 0.64]
+    (1, 3, 28, 28) [32] [1.28]
 
     ```
     """
 
-    def __init__(self, video, frame_indices: Sequence[int], image_size: int, chunk_size: int = 16, prefetch: int = 2):
+    def __init__(
+        self,
+        video,
+        frame_indices: Sequence[int],
+        image_size: int,
+        chunk_size: int = 16,
+        prefetch: int = 2,
+        dense_mask: Sequence[bool] | None = None,
+    ):
         if chunk_size < 1 or prefetch < 1:
             raise ValueError(f"`chunk_size` and `prefetch` must be at least 1, got {chunk_size} and {prefetch}.")
         self.frame_indices = check_indices(frame_indices, video.num_frames)
         if self.frame_indices != sorted(self.frame_indices):
             raise ValueError("`frame_indices` must not decrease: sort them, or use `read`.")
+        self.dense_mask = [True] * len(self.frame_indices) if dense_mask is None else list(dense_mask)
         self.video, self.image_size, self.chunk_size, self.prefetch = video, image_size, chunk_size, prefetch
         self.decode_s = 0.0
 
@@ -209,7 +148,14 @@ class FrameStream:
         """Number of chunks."""
         return -(-len(self.frame_indices) // self.chunk_size)
 
-    def __iter__(self) -> Iterator[torch.Tensor]:
+    def read(self, frame_indices: Sequence[int]) -> torch.Tensor:
+        """Resized frames, uint8 `(n, 3, image_size, image_size)`, at any indices of the video."""
+        start = time.perf_counter()
+        frames = resize_frames(self.video.read(frame_indices), self.image_size)
+        self.decode_s += time.perf_counter() - start
+        return frames
+
+    def __iter__(self) -> Iterator[FrameChunk]:
         self.decode_s = 0.0
         chunks, slots, stop = queue.SimpleQueue(), threading.Semaphore(self.prefetch), threading.Event()
         thread = threading.Thread(target=self._fill, name=THREAD_NAME, args=(chunks, slots, stop), daemon=True)
@@ -217,14 +163,19 @@ class FrameStream:
         finish = weakref.finalize(self, lambda: (stop.set(), slots.release(), thread.join()))
         thread.start()
         try:
-            for _ in range(len(self)):
-                chunk = chunks.get()
-                if isinstance(chunk, BaseException):
-                    raise chunk
+            for start in range(0, len(self.frame_indices), self.chunk_size):
+                frames = chunks.get()
+                if isinstance(frames, BaseException):
+                    raise frames
                 slots.release()
-                yield chunk
+                yield self._chunk(frames, slice(start, start + len(frames)))
         finally:
             finish()
+
+    def _chunk(self, frames: torch.Tensor, part: slice) -> FrameChunk:
+        indices = torch.tensor(self.frame_indices[part])
+        times_s = None if self.video.fps is None else torch.from_numpy(self.video.timestamps_s[indices.numpy()])
+        return FrameChunk(frames, indices, times_s, torch.tensor(self.dense_mask[part]))
 
     def _fill(self, chunks: queue.SimpleQueue, slots: threading.Semaphore, stop: threading.Event) -> None:
         try:

@@ -20,6 +20,7 @@ from itertools import chain, pairwise, repeat
 import numpy as np
 import torch
 
+from .spans_holmes_vau import find_gaps, usual_interval_s
 from .video_packets_holmes_vau import (
     MAX_REORDERED,
     PacketTable,
@@ -47,9 +48,7 @@ logger = logging.getLogger(__name__)
 DEFAULT_FPS = 30.0  # frames per second of a file that states none
 SEEK_GAP_FRAMES = 48  # a jump that saves fewer frames is decoded through
 MAX_THREADS = 8  # more gain little: a frame waits for the frames it refers to
-USUAL = (0.45, 1.9)  # medians; longer intervals between frames are pauses, or a frame is missing
 RATE_TOLERANCE = 0.1  # between the average rate of a video and that of its usual intervals
-GAP_S, GAP_INTERVALS = 5.0, 10  # a recording has a gap where the next frame is further away than both
 DECORD_BATCH = 4  # frames per call
 DECORD_KINDS = (("mov", "matroska"), ("h264", "hevc"), ("yuv420p", "yuvj420p"))  # container, codec, pixels: compared
 
@@ -83,44 +82,6 @@ def orientation_of(frame) -> tuple[int, bool]:
     return round(-degrees / 90) % 4, is_mirrored
 
 
-def usual_interval_s(timestamps_s: np.ndarray) -> float | None:
-    """Seconds from one frame to the next where a video runs: the mean of those intervals that are near the median.
-    `None` of a single frame."""
-    intervals_s = np.diff(timestamps_s)
-    if not len(intervals_s):
-        return None
-    ratio = intervals_s / np.median(intervals_s)
-    return float(intervals_s[(ratio > USUAL[0]) & (ratio < USUAL[1])].mean())
-
-
-def find_gaps(timestamps_s: Sequence[float] | np.ndarray, end_s: float) -> list[tuple[float, float]]:
-    """
-    Spans in which a recording stood still: the next frame is more than 5 seconds and more than 10 usual intervals
-    away. A gap begins one usual interval after the frame before it. A time-lapse has none.
-
-    Args:
-        timestamps_s (`np.ndarray` of shape `(num_frames,)`): Time of each frame in seconds, increasing.
-        end_s (`float`): When the last frame ends, in seconds.
-
-    Returns:
-        `list[tuple[float, float]]`: Start and end of each gap in seconds, in time order.
-
-    Example:
-
-    ```python
-    >>> find_gaps([0.0, 0.5, 1.0, 3600.0, 3600.5], end_s=3601.0)
-    [(1.5, 3600.0)]
-
-    ```
-    """
-    times_s = np.append(np.asarray(timestamps_s, dtype=np.float64), end_s)
-    interval_s = usual_interval_s(times_s[:-1])
-    if interval_s is None:
-        return []
-    before = np.flatnonzero(np.diff(times_s) > max(GAP_S, GAP_INTERVALS * interval_s))
-    return [(float(times_s[i] + interval_s), float(times_s[i + 1])) for i in before]
-
-
 def import_decord():
     """decord, silenced. Imported when asked for: it brings an FFmpeg of its own."""
     try:
@@ -144,6 +105,7 @@ class _Video:
 
     damaged_s: list[tuple[float, float]] = []
     warning = ""
+    is_surveyed = False
 
     @property
     def gaps_s(self) -> list[tuple[float, float]]:

@@ -29,13 +29,14 @@ from eval.answers.lines import Answer, check_rows, read_lines
 from eval.answers.scores import read_instructions
 from hivau70k_dataset.reading import read_annotation_files
 from hivau70k_dataset.schema import LEVELS, SPLITS, TASKS, Instruction
-from hivau70k_dataset.videos import Segment, VideoFolder
+from hivau70k_dataset.videos import VideoFolder
 from modeling_holmes_vau.answering.client import RefusedRequest, add_server_arguments
 from modeling_holmes_vau.answering.models import load_answerer, model_type
 from modeling_holmes_vau.base.commands import CommandError, first_line
 from modeling_holmes_vau.base.files import PROBLEMS, few_of, write_whole
 from modeling_holmes_vau.base.progress import Progress
 from modeling_holmes_vau.base.runs import check_settings, checkpoint_digest, sole_run
+from modeling_holmes_vau.spans_holmes_vau import Segment
 
 
 SAMPLERS = ("ats", "uniform", "top_k", "nearest")

@@ -164,8 +164,8 @@ def _event_metrics(metric, name: str, videos: list[CountedVideo], scores: list[n
 
 
 def _events_of_frames(video: CountedVideo, scores: np.ndarray) -> list[list[float]]:
-    from modeling_holmes_vau.pipeline_holmes_vau import find_events  # brings transformers along
-    from modeling_holmes_vau.video_reader_holmes_vau import find_gaps
+    from modeling_holmes_vau.events_holmes_vau import find_events
+    from modeling_holmes_vau.spans_holmes_vau import find_gaps
 
     starts = np.flatnonzero(np.diff(scores, prepend=np.nan))  # of runs of one score; the first differs from nan
     end_s, rule = float(_times_s(video, len(scores))), video.event_rule or ()

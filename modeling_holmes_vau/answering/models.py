@@ -13,10 +13,9 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
-from hivau70k_dataset.ground_truth import check_segment
-from hivau70k_dataset.videos import Segment
 from modeling_holmes_vau.answering.client import ChatClient, EndpointError, RefusedRequest
 from modeling_holmes_vau.base.commands import CommandError, first_line
+from modeling_holmes_vau.spans_holmes_vau import Segment, check_segment
 
 
 RIVAL_FRAMES = 16  # as Holmes-VAU sees (paper, section 5.1)
@@ -34,14 +33,12 @@ def middle_frames(segment: Segment, num_frames: int) -> list:
     """The middle frame of each of `num_frames` equal parts of a segment, as PIL images."""
     from PIL import Image
 
-    from modeling_holmes_vau.video_processing_holmes_vau import middle_frame_indices, segment_frame_range
+    from modeling_holmes_vau.frame_rule_holmes_vau import frames_of_span, middle_frame_indices
     from modeling_holmes_vau.video_reader_holmes_vau import open_video
 
     with open_video(segment.path) as reader:
-        first, count = 0, reader.num_frames
-        if segment.span_s is not None:
-            first, count = segment_frame_range(reader.timestamps_s, *segment.span_s)
-            check_segment(segment.span_s, reader.duration_s, reader.fps)
+        first, count = frames_of_span(reader, segment.span_s)
+        check_segment(segment.span_s, reader.duration_s, reader.fps)
         frames = reader.read(middle_frame_indices(count, num_frames, first))
     return [Image.fromarray(frame) for frame in frames]
 
@@ -73,15 +70,15 @@ class HolmesVAUAnswerer:
 
     def look(self, segment: Segment):
         """Decode, score, sample and encode a segment: [`EncodedVideo`]."""
-        from modeling_holmes_vau.pipeline_holmes_vau import encode_file
-        from modeling_holmes_vau.video_processing_holmes_vau import plan_frames
+        from modeling_holmes_vau.frame_rule_holmes_vau import frames_of_span
+        from modeling_holmes_vau.session_holmes_vau import VideoSession
         from modeling_holmes_vau.video_reader_holmes_vau import open_video
 
-        with open_video(segment.path, self.processor.video_backend) as reader:
-            plan = plan_frames(reader, self.num_frames, self.processor.frame_stride, segment.span_s)
-            check_segment(segment.span_s, reader.duration_s, reader.fps)
-            encoded, _ = encode_file(reader, plan, self.model, self.processor, self.sampler)
-        return encoded
+        reader = open_video(segment.path, self.processor.video_backend)
+        frames_of_span(reader, segment.span_s)
+        check_segment(segment.span_s, reader.duration_s, reader.fps)
+        options = {"num_frames": self.num_frames, "segment_s": segment.span_s, "sampler": self.sampler}
+        return VideoSession(reader, self.model, self.processor, **options, strict=True).encoded()
 
     def prompt_length(self, question: str) -> int:
         """Tokens of a question."""

@@ -6,6 +6,7 @@ from transformers import GenerationConfig
 from transformers.utils import is_torchvision_available
 
 from ..configuration_holmes_vau import HolmesVAUConfig
+from ..frame_rule_holmes_vau import DENSE_STRIDE
 from ..modeling_holmes_vau import IMAGE_MEAN, IMAGE_STD
 from ..processing_holmes_vau import CHAT_TEMPLATE, HolmesVAUProcessor
 
@@ -43,8 +44,16 @@ WARNINGS = {
 MAX_NEW_TOKENS = 1024
 
 
-def build_processor(tokenizer, config: HolmesVAUConfig, chat_template: str = CHAT_TEMPLATE, **tokens):
-    """The processor that belongs to `config`, with InternVL's image processor for still images."""
+def build_processor(
+    tokenizer,
+    config: HolmesVAUConfig,
+    chat_template: str = CHAT_TEMPLATE,
+    num_frames: int = 16,
+    frame_stride: int = DENSE_STRIDE,
+    **tokens,
+) -> HolmesVAUProcessor:
+    """The processor that belongs to `config`, with InternVL's image processor for still images; it owns the number of
+    frames that the language model sees (16 in paper Sec. 5.3) and the distance between scored frames."""
     size = config.vision_config.image_size[0]
     image_processor = GotOcr2ImageProcessor(
         size={"height": size, "width": size},
@@ -60,8 +69,8 @@ def build_processor(tokenizer, config: HolmesVAUConfig, chat_template: str = CHA
         chat_template=chat_template,
         image_size=size,
         image_seq_length=config.image_seq_length,
-        num_frames=config.num_frames,
-        frame_stride=config.frame_stride,
+        num_frames=num_frames,
+        frame_stride=frame_stride,
         **tokens,
     )
 
@@ -146,10 +155,10 @@ def config_from_native(config, **changes) -> HolmesVAUConfig:
     return HolmesVAUConfig(**kept, **changes)
 
 
-def processor_from_native(tokenizer, config: HolmesVAUConfig) -> HolmesVAUProcessor:
+def processor_from_native(tokenizer, config: HolmesVAUConfig, num_frames: int = 16) -> HolmesVAUProcessor:
     """A processor of videos with the tokenizer of a native InternVL checkpoint, its template and its visual tokens."""
     template = tokenizer.chat_template or CHAT_TEMPLATE
-    return build_processor(tokenizer, config, chat_template=template, **visual_tokens(tokenizer))
+    return build_processor(tokenizer, config, template, num_frames, **visual_tokens(tokenizer))
 
 
 def visual_tokens(tokenizer) -> dict[str, str]:

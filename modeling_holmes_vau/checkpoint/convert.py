@@ -166,7 +166,7 @@ def convert_vision_config(vision_config: dict) -> InternVLVisionConfig:
     )
 
 
-def convert_config(original: dict, image_token_id: int, num_frames: int) -> HolmesVAUConfig:
+def convert_config(original: dict, image_token_id: int) -> HolmesVAUConfig:
     """
     InternVL2's `config.json` -> [`HolmesVAUConfig`].
 
@@ -194,7 +194,6 @@ def convert_config(original: dict, image_token_id: int, num_frames: int) -> Holm
         image_seq_length=int(patches * ratio**2),
         downsample_ratio=ratio,
         tie_word_embeddings=text.tie_word_embeddings,
-        num_frames=num_frames,
     )
 
 
@@ -350,9 +349,9 @@ def read_original(folder: Path, num_frames: int, label: str) -> tuple[HolmesVAUC
     with told_in_a_line(label, "its tokenizer cannot be converted"):
         tokenizer = convert_tokenizer(folder)
     with told_in_a_line(label, "its config.json cannot be converted"):
-        config = convert_config(original, tokenizer.convert_tokens_to_ids("<IMG_CONTEXT>"), num_frames)
+        config = convert_config(original, tokenizer.convert_tokens_to_ids("<IMG_CONTEXT>"))
     check_vocabulary(tokenizer, config.text_config.vocab_size, label)
-    return config, build_processor(tokenizer, config)
+    return config, build_processor(tokenizer, config, num_frames=num_frames)
 
 
 def write_fresh_scorer(config: HolmesVAUConfig, seed: int, path: Path) -> Path:

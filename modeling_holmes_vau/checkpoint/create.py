@@ -45,7 +45,7 @@ def init_from_base(base: str | os.PathLike, output: str | os.PathLike, num_frame
     with readable(folder) as path, told_in_a_line(f"--base {name}", "its tokenizer cannot be used"):
         visual_tokens(load_tokenizer(path))  # before weights are read
     native, tokenizer = load_native(name, "--base")
-    config = config_from_native(native.config, num_frames=num_frames, warning=UNTRAINED_SCORER_WARNING)
+    config = config_from_native(native.config, warning=UNTRAINED_SCORER_WARNING)
     with torch.device("meta"):
         model = HolmesVAUForConditionalGeneration(config)
     model.load_state_dict(native.state_dict(), assign=True, strict=False)
@@ -55,6 +55,6 @@ def init_from_base(base: str | os.PathLike, output: str | os.PathLike, num_frame
     model.generation_config = native.generation_config
     with whole_folder(output) as folder:
         model.save_pretrained(folder)
-        processor_from_native(tokenizer, config).save_pretrained(folder)
+        processor_from_native(tokenizer, config, num_frames).save_pretrained(folder)
         write_model_card(folder, f"`{base}`", num_frames, f"untrained (seed {seed})", config.warning)
     return output

@@ -47,8 +47,8 @@ def default_checkpoint(name: str = MINI, root: Path = ROOT) -> Path:
     raise CheckpointError(f"{name} is missing from {folder}: pass --model, or train it with `make mini`")
 
 
-def config_2b(num_frames: int = 16):
+def config_2b():
     """The configuration of HolmesVAU-2B, the paper's size."""
     from .convert import convert_config  # not before it is asked for: a usage imports this file
 
-    return convert_config(INTERNVL2_2B, INTERNVL2_2B_IMAGE_TOKEN, num_frames)
+    return convert_config(INTERNVL2_2B, INTERNVL2_2B_IMAGE_TOKEN)

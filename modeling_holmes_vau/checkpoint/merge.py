@@ -189,7 +189,6 @@ def _save_ours(model, adapter: Path, processor: HolmesVAUProcessor, base: str, f
     if (adapter / "processor_config.json").is_file():
         with told_in_a_line(str(adapter), "its processor cannot be loaded"), errors_alone():
             processor = HolmesVAUProcessor.from_pretrained(adapter)
-    model.config.num_frames = processor.num_frames
     model.config.sampler = settings.get("sampler") or model.config.sampler
     warning = model.config.warning = warning_after_language(model.config.warning, settings.get("synthetic", False))
     model.save_pretrained(folder)

@@ -5,6 +5,7 @@ import importlib.util
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from ..base.clock import clock, parse_clock
@@ -26,7 +27,7 @@ def add_analyze(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--prompt", action="append", help="the question; default: which anomaly events there are")
     parser.add_argument("--num-frames", type=int, metavar="N", help="frames the language model sees")
-    parser.add_argument("--sampler", choices=("ats", "uniform", "top_k", "nearest"), help="how they are chosen")
+    parser.add_argument("--sampler", metavar="NAME", help="how they are chosen: ats, nearest, top_k, uniform")
     parser.add_argument("--stride", type=int, metavar="K", help="score every K-th frame")
     parser.add_argument(
         "--segment",
@@ -67,27 +68,27 @@ def _time(text: str) -> float:
     return time_s
 
 
-def summary(analysis: dict, video: str) -> str:
+def summary(analysis, video: str) -> str:
     """What a person wants to read of one analysis; `video` is what the file is called."""
-    frames = f"{analysis['num_frames']} frame{'' if analysis['num_frames'] == 1 else 's'}"
-    span = ", analysed {} to {}".format(*map(clock, analysis["segment_s"])) if "segment_s" in analysis else ""
+    frames = f"{analysis.num_frames} frame{'' if analysis.num_frames == 1 else 's'}"
+    span = ", analysed {} to {}".format(*map(clock, analysis.segment_s)) if analysis.segment_s else ""
     lines = [
         video,
-        f"  video    {clock(analysis['duration_s'])}, {frames} at {analysis['fps']:.2f} fps; "
-        f"{len(analysis['scores'])} scored, {len(analysis['sampled_frame_indices'])} shown to the language model "
-        f"({analysis['sampler']}){span}",
-        f"  question {analysis['prompt']}",
-        "  answer   " + analysis["answer"].replace("\n", "\n           "),
+        f"  video    {clock(analysis.duration_s)}, {frames} at {analysis.fps:.2f} fps; "
+        f"{len(analysis.scores)} scored, {len(analysis.sampled_frame_indices)} shown to the language model "
+        f"({analysis.sampler}){span}",
+        f"  question {analysis.prompt}",
+        "  answer   " + analysis.answer.replace("\n", "\n           "),
     ]
     events = [
         f"{clock(event['start_s'])} to {clock(event['end_s'])}, peak score {event['peak_score']:.2f}"
-        for event in analysis["events"]
+        for event in analysis.events
     ]
     lines += [f"  {'events' if i == 0 else '':8} {event}" for i, event in enumerate(events or ["none"])]
-    lines.append(f"  verdict  {describe_verdict(analysis['verdict'])}")
-    if "warning" in analysis:
-        lines.append("  warning  " + analysis["warning"].replace(" | ", "\n           "))
-    seconds = ", ".join(f"{name} {value:.1f}" for name, value in analysis["seconds"].items())
+    lines.append(f"  verdict  {describe_verdict(analysis.verdict)}")
+    if analysis.warning:
+        lines.append("  warning  " + analysis.warning.replace(" | ", "\n           "))
+    seconds = ", ".join(f"{name} {value:.1f}" for name, value in analysis.seconds.items())
     return "\n".join([*lines, f"  seconds  {seconds}"])
 
 
@@ -98,8 +99,8 @@ def options_of(args: argparse.Namespace) -> dict:
     return {name: getattr(args, name) for name in names}
 
 
-def analyze_one(video: str, model, processor, args) -> dict:
-    """Analyse one video, with a progress bar."""
+def analyze_one(reader, video: str, model, processor, args):
+    """Analyse one opened video, with a progress bar: [`Analysis`]."""
     from ..base.progress import Progress
     from ..pipeline_holmes_vau import DEFAULT_PROMPT, analyze_video
 
@@ -113,7 +114,7 @@ def analyze_one(video: str, model, processor, args) -> dict:
 
     try:
         analysis = analyze_video(
-            video,
+            reader,
             model,
             processor,
             prompt=args.prompt or DEFAULT_PROMPT,
@@ -129,42 +130,29 @@ def analyze_one(video: str, model, processor, args) -> dict:
     finally:
         if bar is not None:
             bar.close()
-    analysis |= {"video": os.path.abspath(video), "model": args.model or MINI, "options": options_of(args)}
-    return analysis
-
-
-def report_one(video: str, analysis: dict, processor, folder: Path) -> Path:
-    """Write the report of one analysis and return the path of its page."""
-    import numpy as np
-
-    from ..report.write import write_report
-    from ..video_processing_holmes_vau import TIME_EPS_S, read_what_is_there
-    from ..video_reader_holmes_vau import open_video
-
-    times_s = np.array(analysis["sampled_times_s"])
-    with open_video(video, processor.video_backend, strict=False) as reader:
-        # By their times: frame numbers are others where damage of the file showed only when it was analysed.
-        frames = read_what_is_there(
-            reader, lambda: reader.read(np.searchsorted(reader.timestamps_s, times_s - TIME_EPS_S)), strict=False
-        )
-    return write_report(analysis, frames, folder, video)["report"]
+    return replace(analysis, video=os.path.abspath(video), model=args.model or MINI, options=options_of(args))
 
 
 def run_one(video: str, model, processor, args, folder: Path | None) -> str | None:
     """Analyse one video, print it and write its report; one line that says why if that failed."""
+    from ..report.write import write_report
+    from ..video_reader_holmes_vau import open_video
+
     try:
-        analysis = analyze_one(video, model, processor, args)
+        reader = open_video(video, processor.video_backend, strict=args.strict)
+        analysis = analyze_one(reader, video, model, processor, args)
     except (ValueError, OSError, RuntimeError, MemoryError) as error:
         said = first_line(error)
         return said if video in said else f"{video}: {said}"
-    said = analysis.get("warning", "").removeprefix(model.config.warning or "").lstrip(" |")
+    said = (analysis.warning or "").removeprefix(model.config.warning or "").lstrip(" |")
     if said:
         print(f"warning: {video}: {said}", file=sys.stderr)
     print(json.dumps(analysis, ensure_ascii=False) if args.json else summary(analysis, video), flush=True)
     if folder is None:
         return None
     try:
-        page = report_one(video, analysis, processor, folder)
+        frames = reader.read(analysis.sampled_frame_indices)
+        page = write_report(analysis, frames, folder, video)["report"]
     except (ValueError, OSError) as error:
         return f"{video}: analysed, but the report could not be written: {first_line(error)}"
     if not args.json:
@@ -216,6 +204,10 @@ def check_options(args: argparse.Namespace) -> None:
     if prompts and not prompts[0].strip():
         raise CommandError("--prompt is empty: pass a question, or leave it out for the usual one")
     args.prompt = prompts[0] if prompts else None
+    if args.sampler:
+        from ..sampler_holmes_vau import check_sampler
+
+        check_sampler(args.sampler)
     if args.threshold is not None and not 0 < args.threshold <= 1:
         raise CommandError(f"--threshold must be a score above 0 and at most 1, got {args.threshold:g}")
     segments = args.segment or []

@@ -285,7 +285,7 @@ def _draw_header(canvas: _Canvas, analysis: dict[str, Any]) -> float:
 
 def _draw_plot(canvas: _Canvas, analysis: dict[str, Any], in_event: list[bool], top: float) -> float:
     """Draw scores, events and the places of the chosen frames; returns the y of the lower edge."""
-    dense_times_s = _dense_times_s(analysis)
+    dense_times_s = np.asarray(analysis["dense_times_s"], dtype=np.float64)
     sampled_times_s = np.asarray(analysis["sampled_times_s"], dtype=np.float64)
     start_s, end_s = analysis.get("segment_s") or (0.0, analysis["duration_s"])
     ends_s = [time_s for event in analysis["events"] for time_s in (event["start_s"], event["end_s"])]
@@ -318,16 +318,6 @@ def _draw_plot(canvas: _Canvas, analysis: dict[str, Any], in_event: list[bool], 
     frames_y = plot_bottom - PLOT_HEIGHT * np.interp(sampled_times_s, dense_times_s, analysis["scores"])
     _draw_markers(canvas, frames_x, frames_y, in_event, plot_bottom)
     return axis_y + 30
-
-
-def _dense_times_s(analysis: dict[str, Any]) -> np.ndarray:
-    """Times of the scored frames; of an analysis that does not tell them, through those of the chosen ones."""
-    if "dense_times_s" in analysis:
-        return np.asarray(analysis["dense_times_s"], dtype=np.float64)
-    known = {0: 0.0, analysis["num_frames"]: analysis["duration_s"]}
-    known |= dict(zip(analysis["sampled_frame_indices"], analysis["sampled_times_s"], strict=True))
-    indices = sorted(known)
-    return np.interp(analysis["dense_frame_indices"], indices, [known[index] for index in indices])
 
 
 def _split_at_gaps(times_s: np.ndarray, scores: np.ndarray, gaps_s: list) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -1,35 +1,15 @@
 """Writes what was found in one video as three files: `analysis.json`, `timeline.png` and `report.html`."""
 
-import json
 import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..analysis_holmes_vau import Analysis
 from ..base.files import write_whole
 from .page import build_page
 from .picture import draw_timeline
-
-
-# Fields of an analysis in the order they are written; the optional ones may be missing.
-REQUIRED_FIELDS = (
-    "video",
-    "fps",
-    "num_frames",
-    "duration_s",
-    "dense_frame_indices",
-    "scores",
-    "events",
-    "sampled_frame_indices",
-    "sampled_times_s",
-    "sampler",
-    "prompt",
-    "answer",
-    "model",
-    "seconds",
-)
-OPTIONAL_FIELDS = ("verdict", "dense_times_s", "event_rule", "segment_s", "gaps_s", "damaged_s", "warning")
 
 
 def write_report(
@@ -63,10 +43,11 @@ def write_report(
     folder = Path(output_dir)
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"`output_dir` must be a folder, but {folder} is a file. Choose another name.")
+    analysis = Analysis.of(analysis)
     _check(analysis, frames)
     picture = draw_timeline(analysis, frames)
     contents = {
-        "analysis.json": _encode(_to_json(analysis)),
+        "analysis.json": _encode(analysis.to_json()),
         "timeline.png": picture,
         "report.html": _encode(
             build_page({**analysis, "video": shown_path or analysis["video"]}, picture)
@@ -76,39 +57,23 @@ def write_report(
     return {Path(name).stem: write_whole(folder / name, content) for name, content in contents.items()}
 
 
-def _check(analysis: dict[str, Any], frames: np.ndarray) -> None:
-    missing = [name for name in REQUIRED_FIELDS if name not in analysis]
-    if missing:
-        raise ValueError(f"`analysis` lacks {', '.join(missing)}. Pass the result of `analyze_video` unchanged.")
+def _check(analysis: Analysis, frames: np.ndarray) -> None:
     if not isinstance(frames, np.ndarray) or frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3:
         got = f"{frames.dtype} {frames.shape}" if isinstance(frames, np.ndarray) else type(frames).__name__
         raise ValueError(f"`frames` must be a uint8 array of shape (num_sampled, height, width, 3), got {got}.")
     if 0 in frames.shape:
         raise ValueError(f"`frames` must hold at least one frame and one pixel, got shape {frames.shape}.")
-    for name in ("sampled_times_s", "sampled_frame_indices"):
-        if len(analysis[name]) != len(frames):
-            raise ValueError(f"`{name}` must have one entry per frame ({len(frames)}), got {len(analysis[name])}.")
-    scores = np.asarray(analysis["scores"], dtype=np.float64)
-    if not 0 < len(scores) == len(analysis["dense_frame_indices"]):
+    if len(analysis.sampled_times_s) != len(frames):
         raise ValueError(
-            f"Expected one score per dense frame and at least one, got {len(scores)} `scores` for "
-            f"{len(analysis['dense_frame_indices'])} `dense_frame_indices`."
+            f"`sampled_times_s` must have one entry per frame ({len(frames)}), got {len(analysis.sampled_times_s)}."
         )
-    if len(analysis.get("dense_times_s", scores)) != len(scores):
-        raise ValueError(
-            f"`dense_times_s` must have one entry per score ({len(scores)}), got {len(analysis['dense_times_s'])}."
-        )
+    scores = np.asarray(analysis.scores, dtype=np.float64)
+    if not len(scores):
+        raise ValueError("Expected one score per dense frame and at least one, got none.")
     if not ((scores >= 0) & (scores <= 1)).all():  # also refuses NaN
         raise ValueError(f"`scores` must be probabilities in [0, 1], got {scores.min()} to {scores.max()}.")
-    if not analysis["fps"] > 0:
+    if not analysis.fps > 0:
         raise ValueError(f"`fps` must be positive, got {analysis['fps']}.")
-
-
-def _to_json(analysis: dict[str, Any]) -> str:
-    known = [name for name in REQUIRED_FIELDS + OPTIONAL_FIELDS if name in analysis]
-    others = [name for name in analysis if name not in known]
-    ordered = {name: analysis[name] for name in known + others}
-    return json.dumps(ordered, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _encode(text: str) -> bytes:
