@@ -14,6 +14,7 @@ REQUIRED = [
     "safetensors>=0.4.3",
     "tokenizers>=0.22",
     "huggingface_hub>=1.0",
+    "filelock>=3.12",
     "numpy>=1.26",
     "pillow>=10",
     # decord publishes wheels for Linux and Windows on x86-64 alone; PyAV reads the same frames elsewhere.

@@ -22,24 +22,23 @@ from safetensors.torch import save_file
 from hivau70k_dataset.schema import is_synthetic
 from modeling_holmes_vau.checkpoint import load
 from modeling_holmes_vau.checkpoint.build import warning_after_scorer
-from modeling_holmes_vau.checkpoint.folder import OURS
 from training.runs import (
     JsonLinesLog,
     SettingsInCheckpoints,
-    check_devices,
+    alone,
     find_checkpoint,
     read_options,
     run_script,
 )
+from training.scorer_arguments import ScorerTrainingArguments, check_arguments
 from training.scorer_data import take_videos
-from training.scorer_loss import LossWeights, choose_weights
+from training.scorer_loss import LossWeights
 from training.scorer_trainer import (
     LabelledVideo,
     PairedSegments,
     Patience,
     ScorerForTraining,
     ScorerTrainer,
-    ScorerTrainingArguments,
     collate_pairs,
     measure,
     set_dropout,
@@ -50,20 +49,6 @@ from training.settings import settings_of
 logger = logging.getLogger(__name__)
 
 KINDS = (ScorerArguments, ScorerTrainingArguments)
-
-
-def check_arguments(args: ScorerArguments, training_args: ScorerTrainingArguments) -> LossWeights:
-    """Mistakes that show before anything is read; returns the weights of the loss."""
-    check_devices(training_args)
-    load.open_folder(args.model, OURS, weights=False)
-    if args.max_snippets < 1 or args.patience < 0 or not 0 < args.validation_share < 1:
-        raise ValueError(
-            f"--max-snippets {args.max_snippets} --patience {args.patience} --validation-share "
-            f"{args.validation_share}: expected at least 1, at least 0, and a share between 0 and 1."
-        )
-    if args.patience and training_args.eval_strategy == "no":
-        raise ValueError("--patience stops by the validations: pass --patience 0, or leave evaluation on.")
-    return choose_weights(args.preset, args.loss_weights, args.supervision)
 
 
 def load_checkpoint(args: ScorerArguments, training_args: ScorerTrainingArguments):
@@ -121,24 +106,30 @@ def save(model, processor, output: Path, on_synthetic: bool, from_scratch: bool)
     logger.info(f"wrote {output / 'checkpoint'} and {output / 'anomaly_scorer.safetensors'}")
 
 
-def main(argv: list[str] | None = None) -> dict[str, float]:
+def train(args: ScorerArguments, training_args: ScorerTrainingArguments, weights: LossWeights) -> dict[str, float]:
     """Extract features, train, write the checkpoint; returns the validation figures of the scorer that is written."""
-    answer_help(*OPTIONS, argv=argv)
-    args, training_args = read_options(KINDS, argv)
-    weights = check_arguments(args, training_args)
     output = Path(training_args.output_dir)
     args.features_dir = args.features_dir or str(output / "features")
     model, processor = load_checkpoint(args, training_args)
     settings = settings_of(args, training_args, model, weights=asdict(weights))
     last = find_checkpoint(output, settings, training_args.process_index == 0)
-    train, validation = take_videos(args, output, model, processor, bool(last), training_args.seed)
-    trainer = build_trainer(args, training_args, model.anomaly_scorer, weights, train, validation)
+    videos, held_out = take_videos(args, output, model, processor, bool(last), training_args.seed)
+    trainer = build_trainer(args, training_args, model.anomaly_scorer, weights, videos, held_out)
     trainer.train(resume_from_checkpoint=training_args.resume_from_checkpoint or last)
-    metrics = measure(model.anomaly_scorer, validation, args.supervision)
+    metrics = measure(model.anomaly_scorer, held_out, args.supervision)
     if trainer.is_world_process_zero():
         logger.info(f"validation: {metrics}")
-        save(model, processor, output, is_synthetic(video.name for video in train), args.scratch)
+        save(model, processor, output, is_synthetic(video.name for video in videos), args.scratch)
     return metrics
+
+
+def main(argv: list[str] | None = None) -> dict[str, float]:
+    """The run that the arguments ask for, with the output folder to itself."""
+    answer_help(*OPTIONS, argv=argv)
+    args, training_args = read_options(KINDS, argv)
+    weights = check_arguments(args, training_args)
+    with alone(training_args):
+        return train(args, training_args, weights)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from modeling_holmes_vau.checkpoint.build import warning_after_language, write_m
 from modeling_holmes_vau.checkpoint.load import open_folder
 from modeling_holmes_vau.checkpoint.merge import copy_companions, write_adapter_notes
 from modeling_holmes_vau.checkpoint.weights import language_digest
-from training.runs import JsonLinesLog, SettingsInCheckpoints, find_checkpoint, read_options, run_script
+from training.runs import JsonLinesLog, SettingsInCheckpoints, alone, find_checkpoint, read_options, run_script
 from training.settings import settings_of
 from training.sft_arguments import SFTTrainingArguments, check_arguments, is_sharded
 from training.sft_batch import SFTCollator
@@ -98,15 +98,8 @@ def save(args: SFTArguments, trainer: SegmentTrainer, processor, base_digest: st
     return folder
 
 
-def main(argv: list[str] | None = None) -> dict[str, float]:
+def train(args: SFTArguments, training_args: SFTTrainingArguments) -> dict[str, float]:
     """Choose frames, train, write the result; returns the figures of the training."""
-    answer_help(*OPTIONS, argv=argv)
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # workers are forked
-    args, training_args = read_options(KINDS, argv)
-    check_arguments(args, training_args)
-    if args.dry_run:
-        dry_run(args, training_args)
-        return {}
     output = Path(training_args.output_dir)
     args.frames_dir = args.frames_dir or str(output / "frames")
     model, processor = load_model(args, training_args)
@@ -120,6 +113,19 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
     if trainer.skipped:
         logger.warning(f"{trainer.skipped} samples were skipped: their videos could not be read")
     return {**result.metrics, "rows": len(rows), "skipped": trainer.skipped}
+
+
+def main(argv: list[str] | None = None) -> dict[str, float]:
+    """The run that the arguments ask for, with the output folder to itself."""
+    answer_help(*OPTIONS, argv=argv)
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # workers are forked
+    args, training_args = read_options(KINDS, argv)
+    check_arguments(args, training_args)
+    if args.dry_run:
+        dry_run(args, training_args)
+        return {}
+    with alone(training_args):
+        return train(args, training_args)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ the last frame of an annotated span is normal (`labels[start:end] = 1`).
 
 import argparse
 import io
-import json
 import os
 import sys
 import zipfile
@@ -45,7 +44,7 @@ from hivau70k_dataset.videos import VideoFolder
 from modeling_holmes_vau.base.commands import CommandError, first_line, output_folder, run_command
 from modeling_holmes_vau.base.files import few_of, write_whole
 from modeling_holmes_vau.base.parser import Parser
-from modeling_holmes_vau.base.runs import check_settings, checkpoint_digest, sole_run
+from modeling_holmes_vau.base.runs import WHERE, check_settings, sole_run, write_settings
 from modeling_holmes_vau.base.scan import VIDEO_SUFFIXES, scan_folder
 from modeling_holmes_vau.checkpoint.folder import OURS
 from modeling_holmes_vau.spans_holmes_vau import end_tolerance
@@ -346,7 +345,7 @@ def settings_of(args: argparse.Namespace) -> dict[str, str]:
     """What decides the scores of an output folder."""
     if args.scores:
         return {"scores": os.path.abspath(args.scores)}
-    from modeling_holmes_vau.checkpoint.load import open_folder
+    from modeling_holmes_vau.checkpoint.load import checkpoint_digest, open_folder
 
     open_folder(args.model, OURS, weights=False)
     return {"model": args.model.rstrip("/"), "digest": checkpoint_digest(args.model, DIGESTED), "dtype": args.dtype}
@@ -357,8 +356,8 @@ def claim_output(output: str, settings: dict[str, str]) -> Path:
     folder = Path(output)
     filled = any((folder / "scores").glob("*.npz")) or (folder / "report.json").exists()
     if filled:
-        check_settings(f"--output {output}", folder / SETTINGS, settings, "scores", "folder")
-    write_whole(folder / SETTINGS, json.dumps(settings, indent=2) + "\n")
+        check_settings(folder / SETTINGS, settings, f"--output {output}: holds scores", "choose another folder", WHERE)
+    write_settings(folder / SETTINGS, settings)
     return folder
 
 

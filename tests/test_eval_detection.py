@@ -356,7 +356,9 @@ def test_resumes_and_refuses_other_settings(filmed, checkpoint56, tmp_path, monk
     write_json(moved / "config.json", {**config, "event_threshold": 0.9})
     assert run_model(moved, filmed) == 1 and "holds scores made with digest" in capsys.readouterr().err
     (filmed["output"] / "settings.json").unlink()
-    assert run_model(checkpoint56, filmed) == 1 and "no settings.json to tell whose" in capsys.readouterr().err
+    assert (
+        run_model(checkpoint56, filmed) == 1 and "there is no settings.json: nothing tells" in capsys.readouterr().err
+    )
     assert after == {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} and len(loads) == 2
 
 

@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save
 
 from hivau70k_dataset.schema import Event, VideoAnnotation
 from modeling_holmes_vau import VideoReadError
+from modeling_holmes_vau.base.errors import RunError
 from tests.numbered_videos import write
 from tests.videos import write_video
 from training.feature_cache import FeatureCache, StaleFeaturesError
@@ -71,12 +72,12 @@ def test_features_of_another_video_are_refused(cache, video):
 
 def test_features_of_another_model_or_preparation_are_refused(cache, model56, processor56, monkeypatch):
     monkeypatch.setattr(processor56, "frame_stride", 8)
-    with pytest.raises(StaleFeaturesError, match="made with frame_stride 16, not 8"):
+    with pytest.raises(RunError, match="holds features made with frame_stride 16, now asked for with frame_stride 8"):
         FeatureCache(cache.folder, model56, processor56)
     monkeypatch.undo()
     weight = model56.model.vision_tower.embeddings.cls_token
     monkeypatch.setattr(weight, "data", weight.data + 1)
-    with pytest.raises(StaleFeaturesError, match="made with vision_tower"):
+    with pytest.raises(RunError, match="made with vision_tower"):
         FeatureCache(cache.folder, model56, processor56)
     settings = json.loads((cache.folder / "settings.json").read_text())
     assert settings["feature_size"] == 64 and settings["frame_stride"] == 16
@@ -85,7 +86,7 @@ def test_features_of_another_model_or_preparation_are_refused(cache, model56, pr
 @pytest.mark.parametrize("content", ["", '{"format"', "null", "[1]"])
 def test_a_damaged_folder_of_features_is_named(cache, content):
     (cache.folder / "settings.json").write_text(content)
-    with pytest.raises(StaleFeaturesError, match="settings.json is damaged"):
+    with pytest.raises(RunError, match="settings.json is damaged"):
         FeatureCache(cache.folder, cache.model, cache.processor)
 
 

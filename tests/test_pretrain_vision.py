@@ -201,7 +201,7 @@ def test_a_killed_run_goes_on_to_the_same_end(run, tmp_path, monkeypatch, saved)
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(JsonLinesLog, "on_log", die)
         run("killed", 2, **saved)
-    with pytest.raises(ValueError, match="killed holds a run with num_train_epochs 2.0, this one has 3.0"):
+    with pytest.raises(ValueError, match="made with num_train_epochs 2.0, now asked for with num_train_epochs 3.0"):
         run("killed", 3, **saved)
     assert run("killed", 2, **saved) == result
     assert logged(tmp_path / "killed", "loss") == losses

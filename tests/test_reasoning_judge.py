@@ -224,7 +224,7 @@ def test_goes_on_where_it_was_and_asks_nothing_twice(judge, tmp_path, capsys):
     assert run(judge, tmp_path, "--model", "another")["lines"] == report["lines"] and len(judge.asked) == 16
     path.write_text("[]\n")
     run(judge, tmp_path, status=1)
-    assert "not the replies of an earlier run" in capsys.readouterr().err
+    assert "replies.jsonl: none of its lines is one that this program writes" in capsys.readouterr().err
 
 
 def test_pairs_count_where_both_orders_agree(judge, tmp_path):

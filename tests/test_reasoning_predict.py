@@ -22,7 +22,7 @@ from transformers.utils.import_utils import is_serve_available
 from eval import reasoning
 from eval.answers import predict as reasoning_predict
 from eval.answers.lines import read_predictions
-from eval.answers.predict import CHUNK_BATCHES, plan_batches, plan_chunks, whole_lines
+from eval.answers.predict import CHUNK_BATCHES, plan_batches, plan_chunks
 from hivau70k_dataset.miniature.render import render_miniature
 from hivau70k_dataset.reading import read_annotation_files
 from hivau70k_dataset.schema import Instruction
@@ -207,28 +207,19 @@ def test_two_runs_of_one_output(mini, tiny, tmp_path, settings, capsys):
     predict(mini, tiny, output)
 
 
-def test_a_broken_line_is_refused(mini, tiny, whole, tmp_path, settings, capsys):
+def test_a_broken_line_of_a_part_is_asked_again(mini, tiny, whole, tmp_path, settings, asked):
     lines, output = whole.splitlines(keepends=True), tmp_path / "predictions.jsonl"
-    interrupted(output, settings, {"0.jsonl": lines[0] + b"{broken}\n" + lines[1]})
+    interrupted(output, settings, {"0.jsonl": lines[0] + b"{broken}\n\0\0\n" + lines[1]})
+    assert predict(mini, tiny, output, batch_size=1) == whole
+    assert len(asked) == len(lines) - 2
+
+
+def test_a_part_of_somebody_else_is_refused(mini, tiny, tmp_path, settings, capsys):
+    output = tmp_path / "predictions.jsonl"
+    interrupted(output, settings, {"0.jsonl": b"my notes\n"})
     predict(mini, tiny, output, status=1)
-    assert "0.jsonl: line 2 is no line of predictions; mend it" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("content", "rows"),
-    [
-        (b'{"row": 1}\n{"row": 2}\n', [1, 2]),
-        (b'{"row": 1}\n{"row": 2}', [1]),
-        (b'{"row": 1}\n{"ro', [1]),
-        (b'{"row": 1}\n\0\0\0', [1]),
-        (b"", []),
-        ('{"row": 1, "prediction": "a\u2028b"}\n'.encode(), [1]),
-    ],
-)
-def test_whole_lines(tmp_path, content, rows):
-    (tmp_path / "part.jsonl").write_bytes(content)
-    found = list(whole_lines(tmp_path / "part.jsonl"))
-    assert [row for row, _ in found] == rows and content.startswith(b"".join(line for _, line in found))
+    assert "0.jsonl: none of its lines is one that this program writes" in capsys.readouterr().err
+    assert (tmp_path / "predictions.jsonl.parts" / "0.jsonl").read_bytes() == b"my notes\n"
 
 
 ODD_FILES = {  # what becomes of the lines of a finished file, and what is said of it; nothing where it is as good
@@ -305,7 +296,7 @@ def test_other_settings_are_refused(mini, tiny, tmp_path, whole, capsys):
     file.write_text(file.read_text().replace('"No anomaly', '"Not one anomaly', 1))
     refused("made with instructions", folder=other)
     output.with_name("predictions.jsonl.settings.json").unlink()
-    refused("no predictions.jsonl.settings.json to tell whose")
+    refused("there is no predictions.jsonl.settings.json: nothing tells how that was made")
 
 
 def test_two_processes(mini, tiny, whole, tmp_path):

@@ -11,6 +11,7 @@ from transformers import AutoTokenizer
 
 from modeling_holmes_vau import VideoSession
 from modeling_holmes_vau.answering.models import HolmesVAUAnswerer
+from modeling_holmes_vau.base.journal import JournalDict
 from modeling_holmes_vau.checkpoint.small import build_small_tokenizer
 from modeling_holmes_vau.frame_rule_holmes_vau import FrameRule
 from tests.annotations import SPLIT_ABNORMAL, write_json
@@ -19,7 +20,6 @@ from tests.sft_data import LEVELS, TASKS, write_data
 from training.sft_batch import SFTCollator, encode_turns, normalize_pixels
 from training.sft_data import (
     FrameChooser,
-    LineCache,
     random_frames,
     read_conversations,
 )
@@ -111,7 +111,7 @@ def test_frames_and_scores_are_kept(segments, model56, processor56, tmp_path, mo
     rule = FrameRule(2, processor56.frame_stride, "ats", 0.1)
     first = FrameChooser(tmp_path, rule, model56, processor56)
     list(first.choose_all(segments[:7]))
-    broken = next(tmp_path.glob("frames-*")) / "0.jsonl"
+    (broken,) = tmp_path.glob("frames-*/*.jsonl")
     broken.write_bytes(broken.read_bytes()[:-5])  # killed while it wrote
     monkeypatch.setattr(model56, "score_frames", None)
     again = FrameChooser(tmp_path, rule, model56, processor56)
@@ -135,18 +135,11 @@ def test_segments_past_the_end_are_told(segments, model56, processor56, tmp_path
 
 def test_processes_share_the_segments(segments, model56, processor56, tmp_path):
     rule = FrameRule(2, processor56.frame_stride, "uniform", 0.1)
-    choosers = [FrameChooser(tmp_path, rule, model56, processor56, process=i) for i in range(2)]
+    choosers = [FrameChooser(tmp_path, rule, model56, processor56) for _ in range(2)]
     seen = [[segment for segment, _ in chooser.choose_all(segments, i, 2)] for i, chooser in enumerate(choosers)]
     assert len(seen[0]) + len(seen[1]) == len(set(segments)) and not set(seen[0]) & set(seen[1])
-    cache = LineCache(choosers[0].frames.folder)
+    cache = JournalDict(choosers[0].frames.folder)
     assert cache.entries.keys() == {segment.key() for segment in segments}
-
-
-def test_what_a_power_cut_left_of_a_cache_is_made_again(tmp_path):
-    LineCache(tmp_path).put("a", [1, 2])
-    with (tmp_path / "0.jsonl").open("ab") as file:
-        file.write(b'\0\0\0\nnull\n["b", [3\n["c", [4]]\n["d", [5')
-    assert LineCache(tmp_path).entries == {"a": [1, 2], "c": [4]}
 
 
 @pytest.mark.parametrize("kept", [0, 9, 20])

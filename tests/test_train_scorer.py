@@ -210,7 +210,7 @@ def test_a_killed_run_goes_on_to_the_same_end(argv, tmp_path, monkeypatch):
     assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
     whole, killed = (load_file(tmp_path / name / "anomaly_scorer.safetensors") for name in ("whole", "killed"))
     assert all(torch.equal(whole[name], killed[name]) for name in whole)
-    with pytest.raises(ValueError, match="holds a run with learning_rate 0.0001, this one has 0.01"):
+    with pytest.raises(ValueError, match="made with learning_rate 0.0001, now asked for with learning_rate 0.01"):
         train_scorer.main(argv("killed", learning_rate=0.01))
 
 
@@ -291,7 +291,7 @@ def test_damaged_settings_are_no_licence_for_other_ones(killed_run, data, checkp
     folder, _ = killed_run
     shutil.copytree(folder / "killed", folder / "other")
     (folder / "other" / "settings.json").write_text("null")
-    with pytest.raises(ValueError, match="holds a run with learning_rate 0.0001, this one has 0.01"):
+    with pytest.raises(ValueError, match="made with learning_rate 0.0001, now asked for with learning_rate 0.01"):
         train_scorer.main(
             scorer_argv(data, checkpoint56, folder / "other", save_steps=2, eval_steps=2, learning_rate=0.01)
         )

@@ -303,7 +303,7 @@ def test_a_killed_run_goes_on_to_the_same_end(argv, tmp_path, monkeypatch):
     assert losses(tmp_path / "killed") == losses(tmp_path / "whole") and len(losses(tmp_path / "whole")) == 5
     whole, killed = (load_file(tmp_path / name / "adapter/adapter_model.safetensors") for name in ("whole", "killed"))
     assert all(torch.equal(whole[name], killed[name]) for name in whole)
-    with pytest.raises(ValueError, match="holds a run with lora_r 64, this one has 8"):
+    with pytest.raises(ValueError, match="made with lora_r 64, now asked for with lora_r 8"):
         train_sft.main(argv(tmp_path / "killed", **{**options, "lora_r": 8}))
 
 

@@ -14,10 +14,12 @@ from transformers import TrainerControl, TrainerState
 import train_scorer
 import train_sft
 from modeling_holmes_vau.base.commands import CommandError
+from modeling_holmes_vau.base.errors import RunError
 from training import pretrain_vision
 from training.runs import (
     JsonLinesLog,
     TrainingParser,
+    alone,
     check_devices,
     check_run,
     find_checkpoint,
@@ -51,14 +53,14 @@ def test_a_run_goes_on_with_its_own_settings_alone(tmp_path):
     (tmp_path / "run" / "checkpoint-40").mkdir()  # what a kill left of one
     shutil.copytree(last, tmp_path / "run" / "checkpoint-30-good")  # somebody's copy
     assert find_checkpoint(output, {"seed": 1}, is_main=False) == str(last)
-    with pytest.raises(ValueError, match="holds a run with seed 1, this one has 2"):
+    with pytest.raises(ValueError, match="holds checkpoint-20 made with seed 1, now asked for with seed 2; choose"):
         find_checkpoint(output, {"seed": 2}, is_main=True)
-    for other in {"seed": 1, "rows": 5}, {}:  # as an older version, or a newer one, tells them
-        with pytest.raises(ValueError, match="holds a run of another version, whose settings.json tells other opt"):
+    for found, other in ("None", {"seed": 1, "rows": 5}), ("1", {}):  # as a version with other options tells them
+        with pytest.raises(ValueError, match=f"holds checkpoint-20 made with (rows|seed) {found}, now asked for with"):
             find_checkpoint(output, other, is_main=True)
     check_run(output, {"seed": 1})
     (tmp_path / "run" / "settings.json").unlink()
-    with pytest.raises(ValueError, match="holds checkpoint-20 but no settings.json"):
+    with pytest.raises(ValueError, match="holds checkpoint-20, but there is no settings.json: nothing tells how"):
         find_checkpoint(output, {"seed": 1}, is_main=True)
 
 
@@ -67,24 +69,25 @@ def test_a_result_is_kept_when_the_checkpoints_of_its_run_are_gone(tmp_path, res
     output = str(tmp_path / "run")
     find_checkpoint(output, {"seed": 0}, is_main=True)
     (tmp_path / "run" / result).mkdir()
-    with pytest.raises(ValueError, match="holds a run with seed 0, this one has 1"):
+    with pytest.raises(ValueError, match=f"holds {result} made with seed 0, now asked for with seed 1"):
         find_checkpoint(output, {"seed": 1}, is_main=True)
     assert json.loads((tmp_path / "run" / "settings.json").read_text()) == {"seed": 0}
     assert find_checkpoint(output, {"seed": 0}, is_main=True) is None
 
 
 def test_a_log_has_each_step_once(tmp_path):
-    log, control = JsonLinesLog(tmp_path / "log.jsonl"), TrainerControl()
+    path = tmp_path / "log.jsonl"
+    log, control = JsonLinesLog(path), TrainerControl()
 
     def run(first: int, *logs: tuple[int, dict]):
         state = TrainerState(global_step=first)
         log.on_train_begin(None, state, control)
         for state.global_step, entry in logs:
             log.on_log(None, state, control, entry)
-        return [json.loads(line) for line in log.path.read_text(encoding="utf-8").split("\n")[:-1]]
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
 
     run(0, (1, {"loss": 3.0}), (2, {"loss": 2.0}))
-    with log.path.open("a", encoding="utf-8") as file:  # as sample answers are written, one with a line separator
+    with path.open("a", encoding="utf-8") as file:  # as sample answers are written, one with a line separator
         file.write(json.dumps({"step": 2, "answer": "a\u2028b}"}, ensure_ascii=False) + "\n")
         file.write('{"step": 3, "answer": "{}')  # as a kill leaves one
     lines = run(2, (3, {"loss": 1.0}), (3, {"train_runtime": 60.0}))
@@ -94,10 +97,19 @@ def test_a_log_has_each_step_once(tmp_path):
 
 
 def test_a_log_that_a_power_cut_left_in_pieces_is_read_as_far_as_it_is_whole(tmp_path):
-    log = JsonLinesLog(tmp_path / "log.jsonl")
-    log.path.write_bytes(b'{"step": 1, "loss": 2.0}\n\0\0\0\0\nnull\n{"loss": 1.0}\n\xff{"step"\n{"step": 2}\n{"st')
+    log, path = JsonLinesLog(tmp_path / "log.jsonl"), tmp_path / "log.jsonl"
+    path.write_bytes(b'{"step": 1, "loss": 2.0}\n\0\0\0\0\nnull\n{"loss": 1.0}\n\xff{"step"\n{"step": 2}\n{"st')
     log.on_train_begin(None, TrainerState(global_step=2), TrainerControl())
-    assert log.path.read_text(encoding="utf-8") == '{"step": 1, "loss": 2.0}\n{"step": 2}\n'
+    assert path.read_text(encoding="utf-8") == '{"step": 1, "loss": 2.0}\n{"step": 2}\n'
+
+
+def test_a_training_has_its_folder_to_itself(tmp_path):
+    main, other = (SimpleNamespace(output_dir=str(tmp_path / "run"), process_index=index) for index in (0, 1))
+    with alone(main), alone(other):
+        with pytest.raises(RunError, match="run: another run is writing it"), alone(main):
+            pass
+    with alone(main):
+        pass
 
 
 def test_several_gpus_of_one_process_are_refused():

@@ -9,7 +9,7 @@ import torch
 
 from tests.annotations import raw_annotations, write_json
 from training.options import ScorerArguments, SFTArguments, VisionArguments
-from training.scorer_trainer import ScorerTrainingArguments
+from training.scorer_arguments import ScorerTrainingArguments
 from training.settings import CHOOSES_THE_BEST, OURS_FREE, TRAINER_FREE, settings_of
 from training.sft_arguments import SFTTrainingArguments
 from training.word_trainer import VisionTrainingArguments

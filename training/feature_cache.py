@@ -5,7 +5,6 @@ file in it to one video, told by the digest of that video. What does not fit is 
 """
 
 import hashlib
-import json
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -18,8 +17,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from hivau70k_dataset.cutting import has_even_rate
+from modeling_holmes_vau.base.errors import RunError
 from modeling_holmes_vau.base.files import write_whole
 from modeling_holmes_vau.base.names import fitting_name
+from modeling_holmes_vau.base.runs import check_settings, write_settings
 from modeling_holmes_vau.frame_rule_holmes_vau import dense_frame_indices
 from modeling_holmes_vau.video_processing_holmes_vau import FrameStream
 from modeling_holmes_vau.video_reader_holmes_vau import VideoReadError, open_video
@@ -30,7 +31,7 @@ TIMES = "times_s"  # in a file of features, where there are any
 HASH_CHUNK_BYTES = 2**20
 
 
-class StaleFeaturesError(ValueError):
+class StaleFeaturesError(RunError):
     """Features on disk that were made of another video, with another model, or in another way."""
 
 
@@ -81,7 +82,7 @@ class FeatureCache:
             tower and frame preparation the features are of.
 
     Raises:
-        `StaleFeaturesError`: if the folder holds features of another vision tower or frame preparation.
+        [`RunError`]: if the folder holds features of another vision tower or frame preparation.
     """
 
     def __init__(self, folder: str | os.PathLike, model, processor):
@@ -97,22 +98,11 @@ class FeatureCache:
         }
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / "settings.json"
-        if not path.is_file():
-            write_whole(path, json.dumps(self.settings, indent=2) + "\n")
-            return
-        try:
-            found = dict(json.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, TypeError) as error:
-            raise StaleFeaturesError(
-                f"{path} is damaged: nothing tells how these features were made. Choose another folder, or delete it "
-                "to make them anew."
-            ) from error
-        for name, value in self.settings.items():
-            if found.get(name) != value:
-                raise StaleFeaturesError(
-                    f"{self.folder} holds features made with {name} {found.get(name)!r}, not {value!r}. "
-                    "Choose another folder, or delete it to make them anew."
-                )
+        if path.is_file():
+            remedy = "choose another folder, or delete it to make them anew"
+            check_settings(path, self.settings, f"{self.folder}: holds features", remedy)
+        else:
+            write_settings(path, self.settings)
 
     def path(self, name: str) -> Path:
         """The file of a video's features; `name` is its path in the layout of the release."""

@@ -35,6 +35,7 @@ from modeling_holmes_vau.processing_holmes_vau import CHAT_TEMPLATE, SYSTEM_MESS
 from training.runs import (
     JsonLinesLog,
     SettingsInCheckpoints,
+    alone,
     check_devices,
     find_checkpoint,
     read_options,
@@ -142,7 +143,6 @@ def pretrain(
         vision (`dict`, *optional*, defaults to `VISION`): Sizes of the tower.
         min_clips (`int`, *optional*, defaults to 20): Clips that a word must be in to be learned.
     """
-    check_devices(training_args)
     output = Path(training_args.output_dir)
     videos = [entry for entry in read_annotation_files(args.annotations).annotations if entry.split == "train"]
     model, tokenizer = build_model(read_corpus(videos), vision)
@@ -174,7 +174,10 @@ def pretrain(
 def main(argv: list[str] | None = None) -> dict[str, float]:
     """Pretrain and write the checkpoint."""
     answer_help(*OPTIONS, argv=argv)
-    return pretrain(*read_options(KINDS, argv))
+    args, training_args = read_options(KINDS, argv)
+    check_devices(training_args)
+    with alone(training_args):
+        return pretrain(args, training_args)
 
 
 if __name__ == "__main__":

@@ -3,25 +3,27 @@
 import argparse
 import json
 import logging
-import math
 import os
 import shutil
 import sys
 import zipfile
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
+from accelerate import PartialState
 from safetensors import SafetensorError, safe_open
 from transformers import TrainerCallback, set_seed
 from trl import TrlParser
 
 from modeling_holmes_vau.base.commands import check_output_folder, first_line, run_command
-from modeling_holmes_vau.base.files import read_json_lines, write_whole
+from modeling_holmes_vau.base.files import write_whole
+from modeling_holmes_vau.base.journal import Journal
 from modeling_holmes_vau.base.parser import Parser
+from modeling_holmes_vau.base.runs import check_settings, sole_run, write_settings
 
 
 logger = logging.getLogger(__name__)
@@ -78,6 +80,22 @@ def run_script(main: Callable[[], Any]) -> int:
         return 0
 
     return run_command(run, argparse.Namespace())
+
+
+def alone(training_args) -> AbstractContextManager:
+    """The output folder is this run's alone, which its main process sees to.
+
+    Raises:
+        [`RunError`]: if another run has it.
+        [`CommandError`]: if it is a file.
+    """
+    check_output_folder(training_args.output_dir, "--output-dir")
+    return sole_run(Path(training_args.output_dir)) if training_args.process_index == 0 else nullcontext()
+
+
+def in_turn(folder: Path) -> AbstractContextManager:
+    """Runs that fill one folder with the same things wait for each other, by their main processes."""
+    return sole_run(folder, waits=True) if PartialState().is_main_process else nullcontext()
 
 
 def check_devices(training_args) -> None:
@@ -140,29 +158,16 @@ def _last_whole_checkpoint(output: Path, is_main: bool) -> Path | None:
     return None
 
 
-def _read_settings(output: Path) -> dict | None:
-    """The settings of the run that an output folder holds: its own file, else the copy in its newest checkpoint."""
-    for path in (output / SETTINGS, *(folder / SETTINGS for folder in reversed(_checkpoints(output)))):
-        try:
-            if isinstance(settings := json.loads(path.read_text(encoding="utf-8")), dict):
-                return settings
-        except (ValueError, OSError):
-            pass
-        if path.is_file():
-            logger.warning(f"{path} is cut off or damaged: the settings are taken from a checkpoint's copy, if any")
-    return None
-
-
 def check_run(output: str | os.PathLike, settings: dict) -> None:
     """
     Make sure that what an output folder holds, checkpoints or results, is of a run with these settings.
 
     Args:
         output (`str` or `os.PathLike`): The output folder of the run.
-        settings (`dict`): What decides the course of the run, as JSON can hold it.
+        settings (`dict`): What decides the course of the run.
 
     Raises:
-        `ValueError`: if the folder holds a run of other settings, or of a version with other options.
+        [`RunError`]: if the folder holds a run of other settings.
         [`CommandError`]: if it is a file.
     """
     check_output_folder(output, "--output-dir")
@@ -170,23 +175,9 @@ def check_run(output: str | os.PathLike, settings: dict) -> None:
     held = [*_checkpoints(output), *(output / name for name in RESULTS if (output / name).exists())]
     if not held:
         return
-    if (found := _read_settings(output)) is None:
-        problem = f"a damaged {SETTINGS}" if (output / SETTINGS).exists() else f"no {SETTINGS}"
-        raise ValueError(
-            f"{output} holds {held[-1].name} but {problem} to tell of what run. Choose another --output-dir."
-        )
-    asked = json.loads(json.dumps(settings))
-    if untold := [name for name in {**asked, **found} if name not in asked or name not in found]:
-        raise ValueError(
-            f"{output} holds a run of another version, whose {SETTINGS} tells other options ({untold[0]!r} is in one "
-            "alone). Choose another --output-dir, or delete it."
-        )
-    for name, value in asked.items():
-        if found[name] != value:
-            raise ValueError(
-                f"{output} holds a run with {name} {found[name]!r}, this one has {value!r}. "
-                "Choose another --output-dir, or delete it."
-            )
+    copies = [folder / SETTINGS for folder in reversed(_checkpoints(output))]
+    holds = f"--output-dir {output}: holds {held[-1].name}"
+    check_settings(output / SETTINGS, settings, holds, "choose another folder, or delete it", copies=copies)
 
 
 def find_checkpoint(output: str | os.PathLike, settings: dict, is_main: bool) -> str | None:
@@ -201,7 +192,7 @@ def find_checkpoint(output: str | os.PathLike, settings: dict, is_main: bool) ->
     check_run(output, settings)
     if is_main:
         output.mkdir(parents=True, exist_ok=True)
-        write_whole(output / SETTINGS, json.dumps(settings, indent=2) + "\n")
+        write_settings(output / SETTINGS, settings)
     found = _last_whole_checkpoint(output, is_main)
     return None if found is None else str(found)
 
@@ -216,24 +207,25 @@ class SettingsInCheckpoints(TrainerCallback):
             write_whole(folder / SETTINGS, Path(args.output_dir, SETTINGS).read_bytes())
 
 
+def _has_step(entry: Any) -> bool:
+    return isinstance(entry, dict) and isinstance(entry.get("step"), int)
+
+
 class JsonLinesLog(TrainerCallback):
     """Every log as a line of JSON. What a resumed run does again is taken out first, so that each step stands once."""
 
     def __init__(self, path: Path):
-        self.path, self.finished = path, False
+        self.journal, self.finished = Journal(path, _has_step), False
 
     def on_train_begin(self, args, state, control, **kwargs):
         """Keeps the lines up to the step training starts from."""
         if not state.is_world_process_zero:
             return
-        lines = read_json_lines(self.path) if self.path.is_file() else []
-        kept = [line for line in lines if isinstance(line, dict) and line.get("step", math.inf) <= state.global_step]
+        kept = [line for line in self.journal.read() if line["step"] <= state.global_step]
         self.finished = any("train_runtime" in line for line in kept)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(self.path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in kept))
+        self.journal.rewrite(kept)
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         """Appends one line; a run that had ended has told its seconds already."""
         if state.is_world_process_zero and not (self.finished and "train_runtime" in logs):
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"step": state.global_step, **logs}) + "\n")
+            self.journal.append({"step": state.global_step, **logs})

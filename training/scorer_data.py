@@ -22,6 +22,7 @@ from modeling_holmes_vau.base.files import NAMED_PROBLEMS, few_of, write_whole
 from modeling_holmes_vau.base.progress import Progress
 from training.feature_cache import FeatureCache, VideoFeatures
 from training.options import ScorerArguments
+from training.runs import in_turn
 from training.scorer_trainer import LabelledVideo
 
 
@@ -114,10 +115,11 @@ def make_features(
     state = PartialState()
     results = cache.extract_all(to_read, state.process_index, state.num_processes)
     total = len(to_read[state.process_index :: state.num_processes])
-    for path, problem in Progress(results, "features", total, unit="video", disable=not state.is_main_process):
-        if problem is not None:
-            problems[path] = problem
-    state.wait_for_everyone()
+    with in_turn(cache.folder):
+        for path, problem in Progress(results, "features", total, unit="video", disable=not state.is_main_process):
+            if problem is not None:
+                problems[path] = problem
+        state.wait_for_everyone()
     return dict(gather_object(list(problems.items())))
 
 

@@ -2,32 +2,16 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import Dataset, SequentialSampler
-from transformers import EarlyStoppingCallback, Trainer, TrainingArguments
+from transformers import EarlyStoppingCallback, Trainer
 
 from modeling_holmes_vau.scorer_holmes_vau import AnomalyScorer
-from training.options import ScorerTrainerDefaults
-from training.runs import TrainerBars
 from training.scorer_loss import LossWeights, scorer_loss
-
-
-@dataclass
-class ScorerTrainingArguments(TrainerBars, ScorerTrainerDefaults, TrainingArguments):
-    """All of `Trainer`'s options; `per_device_train_batch_size` counts pairs of videos."""
-
-    load_best_model_at_end: bool = field(default=True, metadata={"help": "end with the best validated scorer"})
-    metric_for_best_model: str | None = field(default="eval_auc", metadata={"help": "what is best"})
-    greater_is_better: bool | None = field(default=True, metadata={"help": "higher is better"})
-    remove_unused_columns: bool = field(default=False, metadata={"help": "the batches are made here"})
-    ddp_timeout: int = field(default=7 * 24 * 3600, metadata={"help": "seconds processes wait for each other"})
-    restore_callback_states_from_checkpoint: bool = field(
-        default=True, metadata={"help": "a resumed run has the patience that was left"}
-    )
 
 
 # ---- pairs of videos ------------------------------------------------------------------------------------------------

@@ -1,6 +1,5 @@
 """What decides the course of a run: every option but those that are named here."""
 
-import json
 from dataclasses import fields
 from typing import Any
 
@@ -10,6 +9,7 @@ from hivau70k_dataset.reading import digest
 from training.feature_cache import module_digest
 
 
+VERSION = 2  # of this list: version 1 named what counts, and runs begun with it are refused
 # Of our options: where videos and caches lie, and what is told on the way. A run keeps a list of the videos it began
 # with, and its caches tell what they were made of.
 OURS_FREE = frozenset("dry_run features_dir frames_dir num_rows num_samples sample_steps sample_tokens videos".split())
@@ -41,7 +41,7 @@ CHOOSES_THE_BEST = frozenset({"save_strategy", "save_steps"})
 
 def settings_of(args: Any, training_args: Any, model: torch.nn.Module, **facts: Any) -> dict:
     """
-    What decides the course of a run, as JSON holds it; two runs with the same are the same run.
+    What decides the course of a run; two runs with the same are the same run.
 
     Args:
         args (dataclass): Our options, of which all count but those in `OURS_FREE`.
@@ -50,7 +50,8 @@ def settings_of(args: Any, training_args: Any, model: torch.nn.Module, **facts: 
         facts: What else counts, in place of an option of the same name.
     """
     free_of_trainer = TRAINER_FREE - (CHOOSES_THE_BEST if training_args.load_best_model_at_end else set())
-    settings = {option.name: getattr(args, option.name) for option in fields(args) if option.name not in OURS_FREE}
+    settings: dict[str, Any] = {"version": VERSION}
+    settings |= {option.name: getattr(args, option.name) for option in fields(args) if option.name not in OURS_FREE}
     settings |= {
         option.name: getattr(training_args, option.name)
         for option in fields(training_args)
@@ -58,4 +59,4 @@ def settings_of(args: Any, training_args: Any, model: torch.nn.Module, **facts: 
     }
     settings |= {"model": module_digest(model), "annotations": digest(args.annotations)}
     settings |= {"world_size": training_args.world_size, **facts}
-    return json.loads(json.dumps(settings, default=str, sort_keys=True))
+    return settings

@@ -11,11 +11,12 @@ import torch
 from safetensors.torch import save
 
 from modeling_holmes_vau.base.files import write_whole
+from modeling_holmes_vau.base.runs import settings_digest
 from modeling_holmes_vau.modeling_holmes_vau import normalize_pixels
 from modeling_holmes_vau.video_processing_holmes_vau import resize_frames
 from modeling_holmes_vau.video_reader_holmes_vau import VideoReader, open_video
 from training.feature_cache import StaleFeaturesError, module_digest, open_features
-from training.sft_data import NO_PROBLEM, random_frames, settings_digest
+from training.sft_data import NO_PROBLEM, random_frames
 
 
 IGNORED = -100  # label of a token that is not learned

@@ -1,6 +1,5 @@
 """Stage 2, what is learned: instruction rows -> conversations about segments, and the frames inference would show."""
 
-import hashlib
 import json
 import logging
 import os
@@ -17,7 +16,8 @@ from hivau70k_dataset.instructions import instructions_of_split
 from hivau70k_dataset.reading import read_annotation_files
 from hivau70k_dataset.schema import TASKS, AnnotationError, Instruction
 from hivau70k_dataset.videos import VideoFolder
-from modeling_holmes_vau.base.files import read_json_lines, write_whole
+from modeling_holmes_vau.base.journal import JournalDict
+from modeling_holmes_vau.base.runs import settings_digest
 from modeling_holmes_vau.frame_rule_holmes_vau import FrameRule
 from modeling_holmes_vau.spans_holmes_vau import Segment, check_segment
 from modeling_holmes_vau.video_processing_holmes_vau import FrameStream
@@ -134,38 +134,6 @@ def _check_texts(turns: tuple[tuple[str, str], ...], placeholders: Sequence[str]
 # ---- which frames ---------------------------------------------------------------------------------------------------
 
 
-class LineCache:
-    """
-    A dictionary on disk: JSON lines in a folder, a file for each process that writes. What a kill or a
-    power cut left in pieces is made again.
-
-    Args:
-        folder (`Path`): Made if missing.
-        process (`int`, *optional*, defaults to 0): Which file to write.
-    """
-
-    def __init__(self, folder: Path, process: int = 0):
-        folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.own = folder, folder / f"{process}.jsonl"
-        self.entries: dict[str, object] = {}
-        self.load()
-
-    def load(self) -> None:
-        """Read what all processes have written."""
-        for path in sorted(self.folder.glob("*.jsonl")):
-            content = path.read_bytes()
-            whole = content[: content.rfind(b"\n") + 1]
-            if path == self.own and whole != content:
-                write_whole(path, whole)
-            self.entries.update(line for line in read_json_lines(path) if isinstance(line, list) and len(line) == 2)
-
-    def put(self, key: str, value: object) -> None:
-        """Add an entry."""
-        self.entries[key] = value
-        with self.own.open("a", encoding="utf-8") as file:
-            file.write(json.dumps([key, value]) + "\n")
-
-
 def choose_frames(rule: FrameRule, reader, segment: NamedSegment, score: Callable[[list[int]], torch.Tensor]) -> dict:
     """Frame numbers of a segment of an opened video, by the rule of inference.
 
@@ -194,13 +162,12 @@ class FrameChooser:
         folder (`Path`): Of the two caches.
         rule ([`FrameRule`]): How to choose.
         model, processor: The checkpoint. Its scorer is asked where the sampler looks at scores.
-        process (`int`, *optional*, defaults to 0): Number of this process.
 
     Raises:
         `ValueError`: if the sampler needs a scorer and the model has none.
     """
 
-    def __init__(self, folder: Path, rule: FrameRule, model, processor, process: int = 0):
+    def __init__(self, folder: Path, rule: FrameRule, model, processor):
         self.rule, self.model, self.processor = rule, model, processor
         made_with = asdict(rule)
         self.scores = None
@@ -217,9 +184,9 @@ class FrameChooser:
                 "frame_stride": rule.frame_stride,
                 "image_size": processor.image_size,
             }
-            self.scores = LineCache(folder / f"scores-{settings_digest(scored_with)}", process)
+            self.scores = JournalDict(folder / f"scores-{settings_digest(scored_with)}")
             made_with |= scored_with
-        self.frames = LineCache(folder / f"frames-{settings_digest(made_with)}", process)
+        self.frames = JournalDict(folder / f"frames-{settings_digest(made_with)}")
 
     def choose_all(
         self, segments: Iterable[NamedSegment], process: int = 0, num_processes: int = 1
@@ -250,11 +217,6 @@ class FrameChooser:
             stream = FrameStream(reader, dense, self.processor.image_size, self.model.config.encode_batch_size)
             self.scores.put(key, self.model.score_frames(stream).tolist())
         return torch.tensor(self.scores.entries[key])
-
-
-def settings_digest(settings: dict) -> str:
-    """A short name for how something was made."""
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def random_frames(first: int, count: int, num_frames: int, rng: np.random.Generator) -> list[int]:

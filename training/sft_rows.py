@@ -14,6 +14,7 @@ from modeling_holmes_vau.base.progress import Progress
 from modeling_holmes_vau.frame_rule_holmes_vau import FrameRule
 from training.feature_cache import StaleFeaturesError
 from training.options import SFTArguments
+from training.runs import in_turn
 from training.sft_batch import TowerFeatures
 from training.sft_data import Conversation, FrameChooser, NamedSegment, read_conversations
 
@@ -122,7 +123,7 @@ def choose_all_frames(
     state, problems = PartialState(), {}
     total = len(set(segments)) // state.num_processes
     rule = frame_rule(args, model, processor)
-    chooser = FrameChooser(Path(args.frames_dir), rule, model, processor, state.process_index)
+    chooser = FrameChooser(Path(args.frames_dir), rule, model, processor)
     chosen = chooser.choose_all(segments, state.process_index, state.num_processes)
     for segment, problem in Progress(chosen, "frames", total, unit="segment", disable=not state.is_main_process):
         if problem:
@@ -157,8 +158,9 @@ def store_features(
         return None, rows
     state, tower = PartialState(), model.model.vision_tower
     features = TowerFeatures(args.feature_cache, tower, processor)
-    problems = encode_segments(features, tower, rows, state.process_index, state.num_processes)
-    problems = dict(gather_object(list(problems.items())))
+    with in_turn(features.folder):
+        problems = encode_segments(features, tower, rows, state.process_index, state.num_processes)
+        problems = dict(gather_object(list(problems.items())))
     names = dict.fromkeys(row["video"] for row in rows)
     _tell([f"left out: {name}: {problems[name]}" for name in names if name in problems], output, UNSTORED)
     state.wait_for_everyone()

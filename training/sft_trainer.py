@@ -1,7 +1,6 @@
 """Stage 2, its training: what learns, TRL's trainer on batches of segments, sample answers, and the plan of a run."""
 
 import copy
-import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -108,12 +107,11 @@ class SampleAnswers(JsonLinesLog):
             return
         was_training = model.training
         model.eval()
-        with self.path.open("a", encoding="utf-8") as file:
-            for row in self.rows:
-                turns = [(turn["question"], turn["answer"]) for turn in row["turns"]]
-                fields = {"step": state.global_step, "video": row["video"], "question": turns[-1][0]}
-                fields |= {"reference": turns[-1][1], "answer": self._answer(model, row, turns)}
-                file.write(json.dumps(fields, ensure_ascii=False) + "\n")
+        for row in self.rows:
+            turns = [(turn["question"], turn["answer"]) for turn in row["turns"]]
+            fields = {"step": state.global_step, "video": row["video"], "question": turns[-1][0]}
+            fields |= {"reference": turns[-1][1], "answer": self._answer(model, row, turns)}
+            self.journal.append(fields)
         model.train(was_training)
 
     @torch.no_grad()

@@ -26,6 +26,7 @@ from hivau70k_dataset.schema import LEVELS, TASKS, Instruction
 from modeling_holmes_vau.answering.client import ChatClient, RefusedRequest, add_server_arguments
 from modeling_holmes_vau.base.commands import CommandError, check_output_folder, output_folder
 from modeling_holmes_vau.base.files import write_whole
+from modeling_holmes_vau.base.journal import Journal
 from modeling_holmes_vau.base.progress import Progress
 from modeling_holmes_vau.base.runs import sole_run
 
@@ -167,40 +168,29 @@ def choose(answers: list[Answer], limit: int | None) -> list[Answer]:
 # ---- asking ---------------------------------------------------------------------------------------------------------
 
 
-def read_replies(path: Path) -> dict[str, dict[str, Any]]:
-    """The replies kept so far, by key; what a kill left of a last line is cut off."""
-    if not path.is_file():
-        return {}
-    content = path.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
-    if whole != content:
-        write_whole(path, whole)
-    try:
-        kept = [json.loads(line) for line in whole.splitlines()]
-        return {entry["key"]: entry for entry in kept}
-    except (ValueError, KeyError, TypeError) as error:
-        raise CommandError(f"{path}: not the replies of an earlier run ({error}); choose another --output") from error
+def is_reply(entry: Any) -> bool:
+    """Whether a line of JSON is the entry of a request, as [`ask`] keeps them."""
+    return isinstance(entry, dict) and "key" in entry and ("reply" in entry or "refused" in entry)
 
 
 def ask(
-    questions: list[Question], client: ChatClient, path: Path, concurrency: int, max_new_tokens: int
+    questions: list[Question], client: ChatClient, kept: Journal, concurrency: int, max_new_tokens: int
 ) -> dict[str, dict[str, Any]]:
     """Ask what has no reply yet, refused requests again; each reply is on the disk before its worker asks the next.
 
     Args:
         questions (`list[Question]`): All requests of the run.
         client (`ChatClient`): The judge.
-        path (`Path`): The file of the replies.
+        kept (`Journal`): The replies.
         concurrency (`int`), max_new_tokens (`int`): Requests at a time, and the longest reply.
 
     Returns:
         `dict`: By key the entry of the file: `key`, `model`, `kind`, `row`, and `reply`, or `refused` with the reason.
     """
-    replies = read_replies(path)
+    replies = {entry["key"]: entry for entry in kept.read()}
     waiting = {question.key: question for question in questions if "reply" not in replies.get(question.key, {})}
     lock = threading.Lock()
     with (
-        path.open("a", encoding="utf-8") as file,
         Progress(total=len(waiting), desc="judge", unit="reply") as bar,
         ThreadPoolExecutor(concurrency) as pool,
     ):
@@ -208,8 +198,7 @@ def ask(
         def one(question: Question) -> None:
             entry = ask_one(question, client, max_new_tokens)
             with lock:
-                file.write(json.dumps(entry, ensure_ascii=False) + "\n")
-                file.flush()
+                kept.append(entry)
                 replies[question.key] = entry
                 bar.update()
 
@@ -367,7 +356,7 @@ def run(args: argparse.Namespace) -> int:
     questions = list(questions_of(answers, rival, args.model, args.max_new_tokens))
     folder = output_folder(args.output)
     with sole_run(folder):
-        replies = ask(questions, client, folder / REPLIES, args.concurrency, args.max_new_tokens)
+        replies = ask(questions, client, Journal(folder / REPLIES, is_reply), args.concurrency, args.max_new_tokens)
         return report_replies(args, questions, replies, len(unanswered))
 
 

@@ -20,10 +20,11 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import astuple, dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from eval.answers.lines import Answer, check_rows, read_lines
 from eval.answers.scores import read_instructions
@@ -33,9 +34,10 @@ from hivau70k_dataset.videos import VideoFolder
 from modeling_holmes_vau.answering.client import RefusedRequest, add_server_arguments
 from modeling_holmes_vau.answering.models import load_answerer, model_type
 from modeling_holmes_vau.base.commands import CommandError, first_line
-from modeling_holmes_vau.base.files import PROBLEMS, few_of, write_whole
+from modeling_holmes_vau.base.files import PROBLEMS, few_of
+from modeling_holmes_vau.base.journal import Journal, read_journals
 from modeling_holmes_vau.base.progress import Progress
-from modeling_holmes_vau.base.runs import check_settings, checkpoint_digest, sole_run
+from modeling_holmes_vau.base.runs import LOCK, WHERE, check_settings, sole_run, write_settings
 from modeling_holmes_vau.spans_holmes_vau import Segment
 
 
@@ -209,50 +211,35 @@ class Output:
         """Folder of the lines that are not in order yet."""
         return self.path.with_name(f"{self.path.name}.parts")
 
-    def part(self, process: int) -> Path:
+    def part(self, process: int) -> Journal:
         """The lines of one process."""
-        return self.parts / f"{process}.jsonl"
+        return Journal(self.parts / f"{process}.jsonl", is_line)
 
     def answers(self) -> dict[int, Answer]:
         """The answers of the finished file, by row."""
         return read_lines(self.path) if self.path.is_file() else {}
 
-    def lines(self) -> dict[int, bytes]:
+    def lines(self) -> dict[int, dict]:
         """The lines that are there, by row; those of the finished file as `score` reads it."""
         finished = {
             row: make_line(row, answer.instruction, answer.prediction)
             for row, answer in self.answers().items()
             if answer.prediction is not None
         }
-        parts = (line for path in sorted(self.parts.glob("*.jsonl")) for line in whole_lines(path))
-        return finished | dict(parts)
+        return finished | {line["row"]: line for line in read_journals(self.parts, is_line)}
 
-    def merge(self) -> dict[int, bytes]:
+    def merge(self) -> dict[int, dict]:
         """Put all lines into the predictions, in the order of the rows, and remove the parts."""
         lines = self.lines()
         if lines:
-            write_whole(self.path, b"".join(lines[row] for row in sorted(lines)))
+            Journal(self.path, is_line).rewrite(lines[row] for row in sorted(lines))
         shutil.rmtree(self.parts, ignore_errors=True)
         return lines
 
 
-def whole_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Row and bytes of each whole line of a file; what a killed process left of its last line is passed over.
-
-    Raises:
-        `CommandError`: if a line before the last is broken.
-    """
-    lines = path.read_bytes().splitlines(keepends=True) if path.is_file() else []
-    for number, line in enumerate(lines, 1):
-        try:
-            row = json.loads(line)["row"]
-            whole = line.endswith(b"\n")
-        except (ValueError, LookupError, TypeError):
-            row, whole = None, False
-        if whole:
-            yield row, line
-        elif number < len(lines):
-            raise CommandError(f"{path}: line {number} is no line of predictions; mend it, or choose another output")
+def is_line(entry: Any) -> bool:
+    """Whether a line of JSON is one of predictions, as [`make_line`] makes them."""
+    return isinstance(entry, dict) and isinstance(entry.get("row"), int) and isinstance(entry.get("prediction"), str)
 
 
 def claim_output(output: Output, settings: dict, rows: list[Row], annotations: str) -> None:
@@ -260,18 +247,23 @@ def claim_output(output: Output, settings: dict, rows: list[Row], annotations: s
     if output.path.is_dir():
         raise CommandError(f"--output {output.path}: is a folder; name a file in it, such as predictions.jsonl")
     if output.lines():
-        check_settings(f"--output {output.path}", output.settings, settings, "predictions", "file")
+        check_settings(
+            output.settings, settings, f"--output {output.path}: holds predictions", "choose another file", WHERE
+        )
     asked = {row.row: row.entry for row in rows}
     check_rows(output.answers().values(), asked, output.path, annotations)
-    write_whole(output.settings, json.dumps(settings, indent=2) + "\n")
+    write_settings(output.settings, settings)
 
 
-def make_line(row: int, entry: Instruction, prediction: str) -> bytes:
+def make_line(row: int, entry: Instruction, prediction: str) -> dict:
     """One line of the output."""
     fields = {"row": row, "id": entry.id, "level": entry.level, "task": entry.task, "video": entry.video}
-    fields |= {"turn": entry.turn, "question": entry.question, "reference": entry.answer, "prediction": prediction}
-    # A server may send half of a surrogate pair, which UTF-8 has no form for.
-    return (json.dumps(fields, ensure_ascii=False) + "\n").encode("utf-8", "replace")
+    return fields | {
+        "turn": entry.turn,
+        "question": entry.question,
+        "reference": entry.answer,
+        "prediction": prediction,
+    }
 
 
 # ---- answering ------------------------------------------------------------------------------------------------------
@@ -283,14 +275,14 @@ class Answers:
 
     Args:
         answerer: Of `modeling_holmes_vau.answering`.
-        part (`Path`): The file to append lines to.
+        part (`Journal`): Where to append lines.
         done (`set[int]`): Rows that have a line.
         batch_size (`int`): Questions answered together.
 
     `problems` has the reason for each row without an answer.
     """
 
-    def __init__(self, answerer, part: Path, done: set[int], batch_size: int):
+    def __init__(self, answerer, part: Journal, done: set[int], batch_size: int):
         self.answerer, self.part, self.done, self.batch_size = answerer, part, done, batch_size
         self.problems: dict[int, str] = {}
         self._refused: set[tuple] | None = None if done else set()  # requests, while nothing has been answered
@@ -298,21 +290,17 @@ class Answers:
 
     def run(self, chunks: list[list[Row]], bar: Progress) -> None:
         """Answer the chunks' rows that have no line."""
-        with self.part.open("ab") as file:
-            # What a killed process left of a last line goes away before anything is put behind it.
-            file.truncate(sum(len(line) for _, line in whole_lines(self.part)))
-            for chunk in chunks:
-                if all(row.row in self.done for row in chunk):
-                    bar.update(len(chunk))
-                    continue
-                for batch in plan_batches(chunk, self.batch_size, self.answerer.prompt_length):
-                    for line in self._answer(batch):
-                        file.write(line)
-                        file.flush()
-                    bar.update(len(batch))
-                self._seen.clear()
+        for chunk in chunks:
+            if all(row.row in self.done for row in chunk):
+                bar.update(len(chunk))
+                continue
+            for batch in plan_batches(chunk, self.batch_size, self.answerer.prompt_length):
+                for line in self._answer(batch):
+                    self.part.append(line)
+                bar.update(len(batch))
+            self._seen.clear()
 
-    def _answer(self, batch: list[Row]) -> Iterator[bytes]:
+    def _answer(self, batch: list[Row]) -> Iterator[dict]:
         """Lines of the rows of a batch that have none, as they come. Where that may matter the others are asked along,
         so that the batch is always the same; it is left out where no row is both without a line and readable."""
         missing = [row for row in batch if row.row not in self.done]
@@ -378,6 +366,8 @@ def settings_of(args: argparse.Namespace, rows: list[Row]) -> dict:
     if args.endpoint:
         settings = {"endpoint": args.endpoint, "served_model": args.model}
     else:
+        from modeling_holmes_vau.checkpoint.load import checkpoint_digest
+
         code = ("*.py",) if args.trust_remote_code else ()
         settings["digest"] = checkpoint_digest(args.model, (*DIGESTED, *code))
     names = ("num_frames", "sampler", "max_new_tokens", "processor_kwargs", "split", "levels", "tasks", "limit")
@@ -389,13 +379,12 @@ def prepare(args: argparse.Namespace, alone: ExitStack) -> Job:
     check_arguments(args)
     rows = read_rows(args)
     output = Output(Path(args.output))
-    output.parts.mkdir(parents=True, exist_ok=True)
     alone.enter_context(sole_run(output.parts))
     try:
         claim_output(output, settings_of(args, rows), rows, args.annotations)
-    except CommandError:
-        with suppress(OSError):  # of an earlier run, and not empty
-            output.parts.rmdir()
+    except (CommandError, ValueError):
+        if {path.name for path in output.parts.iterdir()} == {LOCK}:  # nothing of an earlier run
+            shutil.rmtree(output.parts, ignore_errors=True)
         raise
     return Job(rows, set(output.lines()))
 

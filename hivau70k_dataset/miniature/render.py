@@ -1,7 +1,6 @@
 """The miniature set: hundreds of rendered videos with annotations at all three levels, in the layout of HIVAU-70k."""
 
 import argparse
-import json
 import multiprocessing
 import os
 import signal
@@ -11,8 +10,8 @@ from pathlib import Path
 
 import av
 
-from modeling_holmes_vau.base.files import write_whole
 from modeling_holmes_vau.base.progress import Progress
+from modeling_holmes_vau.base.runs import check_settings, sole_run, write_settings
 
 from ..instructions import build_instructions
 from ..schema import SYNTHETIC_SOURCE, VideoAnnotation
@@ -66,16 +65,28 @@ def render_miniature(
     output = Path(output)
     _check_arguments(split, videos, seed, size, workers)
     _claim_folder(output, split, videos, {"drawing": DRAWING_VERSION, "seed": seed, "size": size})
-    folder = output / "videos" / SYNTHETIC_SOURCE / "videos" / split
-    folder.mkdir(parents=True, exist_ok=True)
     plans = [build_plan(seed, split, index) for index in range(videos)]
-    missing = [plan.index for plan in plans if not _finished(folder, plan, size)]
-    jobs = [(str(folder), seed, split, index, size) for index in missing]
-    bar = Progress(_rendered(jobs, workers), f"rendering {split}", len(jobs), unit="video", disable=not progress)
+    with sole_run(output):
+        _render_missing(output / "videos" / SYNTHETIC_SOURCE / "videos" / split, plans, seed, size, workers, progress)
+        return _write_annotations(output, split, plans, seed)
+
+
+def _render_missing(
+    folder: Path, plans: list[VideoPlan], seed: int, size: int, workers: int | None, progress: bool
+) -> None:
+    """Render the videos of a split that are not there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    missing = [plan for plan in plans if not _finished(folder, plan, size)]
+    jobs = [(str(folder), seed, plan.split, plan.index, size) for plan in missing]
+    bar = Progress(_rendered(jobs, workers), f"rendering {folder.name}", len(jobs), unit="video", disable=not progress)
     for _ in bar:
         pass
     for left in folder.glob(".*.partial.mp4"):  # of a run that was killed; all videos are there by now
         left.unlink(missing_ok=True)
+
+
+def _write_annotations(output: Path, split: str, plans: list[VideoPlan], seed: int) -> list[VideoAnnotation]:
+    """Write the annotations and the instruction rows of a split whose videos are there."""
     annotations = [annotate(plan) for plan in plans]
     for name in ("instruction", "raw_annotations"):
         (output / name).mkdir(exist_ok=True)
@@ -111,12 +122,8 @@ def _claim_folder(output: Path, split: str, videos: int, settings: dict[str, int
     """Make sure that nothing else lies in the folder, and note what it is for."""
     note = output / SETTINGS_FILE
     if note.is_file():
-        found = json.loads(note.read_text(encoding="utf-8"))
-        if found != settings:
-            raise ValueError(
-                f"{str(output)!r} holds a miniature set made with {found}, asked for is {settings}. "
-                "Pass the same seed and size, or another output folder."
-            )
+        remedy = "pass the same seed and size, or another output folder"
+        check_settings(note, settings, f"{output}: holds a miniature set", remedy)
     elif output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise ValueError(
             f"`output` must be a new or empty folder, or one begun by this command, got {str(output)!r}. "
@@ -124,7 +131,7 @@ def _claim_folder(output: Path, split: str, videos: int, settings: dict[str, int
         )
     else:
         output.mkdir(parents=True, exist_ok=True)
-        write_whole(note, json.dumps(settings) + "\n")
+        write_settings(note, settings)
     complete = _annotation_file(output, split)
     if complete.is_file() and (count := len(complete.read_text(encoding="utf-8").splitlines())) > videos:
         raise ValueError(

@@ -1,1 +1,1 @@
-"""The ground floor: what every other part may use. Standard library alone."""
+"""The ground floor: what every other part may use. Standard library, tqdm and filelock alone."""

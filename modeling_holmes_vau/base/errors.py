@@ -12,6 +12,10 @@ FAILED_WRITES += ("Error while serializing: IoError", "No space left on device",
 REMEDY = "Free some space and run the same command again."
 
 
+class RunError(ValueError):
+    """What is wrong with a run as a whole, and not with one of the many items it works through: it ends the run."""
+
+
 def causes(error: BaseException | None) -> Iterator[BaseException]:
     """An error, what it was raised from or while handling, and so on."""
     seen: set[int] = set()

@@ -1,11 +1,10 @@
 """Files and folders that appear whole or not at all."""
 
-import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from .names import FOLDER_BYTES, shorten
@@ -35,20 +34,6 @@ def write_whole(path: Path, content: bytes | str) -> Path:
     finally:
         partial.unlink(missing_ok=True)
     return path
-
-
-def read_json_lines(path: Path) -> list:
-    """What the lines of a file hold to which a process appends. Those that a kill cut off, or that a power cut left in
-    pieces or filled with zeros, are left out.
-
-    Raises:
-        `OSError`: if it can't be read.
-    """
-    entries = []
-    for line in path.read_bytes().split(b"\n")[:-1]:  # behind the last line break is part of a line
-        with suppress(ValueError):
-            entries.append(json.loads(line))
-    return entries
 
 
 def few_of(problems: Sequence[str], folder: Path | None, name: str = PROBLEMS) -> list[str]:

@@ -4,8 +4,9 @@ A Holmes-VAU checkpoint is loaded with the installed classes, whatever code lies
 version can be trained, and what is saved carries the code of today.
 """
 
+import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -101,6 +102,28 @@ def load_native(name: str | os.PathLike, option: str = "--model", **options):
     model, tokenizer = _load(folder, name, option, InternVLForConditionalGeneration, load_tokenizer, options)
     check_vocabulary(tokenizer, model.config.text_config.vocab_size, f"{option} {os.fspath(name)}")
     return model, tokenizer
+
+
+def checkpoint_digest(name: str | os.PathLike, patterns: Iterable[str], option: str = "--model") -> str:
+    """
+    A digest of the files of a checkpoint that decide what it says; of a Hub name, its revision.
+
+    Args:
+        name (`str` or `os.PathLike`): Folder or Hub name.
+        patterns (`Iterable[str]`): Which files, as for `Path.glob`.
+        option (`str`, *optional*, defaults to `"--model"`): What a message calls the checkpoint.
+
+    Raises:
+        [`CheckpointError`]: one line, if there is none.
+    """
+    folder, _ = open_folder(name, option=option, weights=False)
+    if not is_local(os.fspath(name), f"{option} {os.fspath(name)}", "a checkpoint folder"):
+        return folder.name
+    total = hashlib.sha256()
+    for path in sorted({path for pattern in patterns for path in folder.glob(pattern)}):
+        with path.open("rb") as file:
+            total.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
+    return total.hexdigest()[:16]
 
 
 @contextmanager
