@@ -22,8 +22,6 @@ from pathlib import Path
 
 import numpy as np
 
-from modeling_holmes_vau.base.progress import Progress
-
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for `eval` itself, and packages not installed
 
@@ -42,12 +40,15 @@ from hivau70k_dataset.reading import read_annotation_files
 from hivau70k_dataset.schema import SPLITS, VideoAnnotation
 from hivau70k_dataset.videos import VideoFolder
 from modeling_holmes_vau.base.commands import CommandError, first_line, output_folder, run_command
+from modeling_holmes_vau.base.errors import RunError
 from modeling_holmes_vau.base.files import few_of, write_whole
 from modeling_holmes_vau.base.parser import Parser
+from modeling_holmes_vau.base.progress import Progress
 from modeling_holmes_vau.base.runs import WHERE, check_settings, sole_run, write_settings
 from modeling_holmes_vau.base.scan import VIDEO_SUFFIXES, scan_folder
+from modeling_holmes_vau.base.share import do_all
 from modeling_holmes_vau.checkpoint.folder import OURS
-from modeling_holmes_vau.spans_holmes_vau import end_tolerance
+from modeling_holmes_vau.spans_holmes_vau import end_tolerance, is_even_clock
 
 
 SNIPPET_FRAMES = 16  # what a score stands for where its file does not tell: I3D's, C3D's and VadCLIP's snippets
@@ -107,8 +108,8 @@ def build_parser() -> Parser:
         "--scores",
         metavar="DIR",
         help="scores made elsewhere instead: NAME.npz with an array `scores`, one a frame or one a snippet, and if "
-        "known `n_frames`, `fps`, `frame_stride` (16), `times_s`, one a frame, where the rate varies, and `events`, "
-        "rows of start_s, end_s, score",
+        "known `n_frames`, `fps`, `frame_stride` (16), `times_s`, one a frame, where the rate does not tell them, and "
+        "`events`, rows of start_s, end_s, score",
     )
     parser.add_argument("--annotations", required=True, metavar="PATH", help="the ground truth, see --protocol")
     parser.add_argument("--videos", metavar="DIR", help="folder of the videos, searched through; needed with --model")
@@ -258,7 +259,6 @@ def _are_numbers(array: np.ndarray) -> bool:
 
 def score_video(path: str, model, processor) -> dict:
     """Score the dense frames of one video, keeping class tokens alone; the arrays of its file."""
-    from hivau70k_dataset.cutting import has_even_rate
     from modeling_holmes_vau.events_holmes_vau import EventRule, find_events
     from modeling_holmes_vau.frame_rule_holmes_vau import dense_frame_indices
     from modeling_holmes_vau.video_processing_holmes_vau import FrameStream
@@ -274,7 +274,7 @@ def score_video(path: str, model, processor) -> dict:
         times_s = reader.timestamps_s[indices].tolist()
         events = find_events(scores, times_s, reader.duration_s, *rule, gaps_s=reader.gaps_s)
         n_frames, fps = reader.num_frames, reader.fps
-        clock = {} if has_even_rate(reader) else {"times_s": reader.timestamps_s}
+        clock = {} if is_even_clock(reader.timestamps_s, fps) else {"times_s": reader.timestamps_s}
     return clock | {
         "scores": scores.numpy(),
         "frame_indices": np.array(indices),
@@ -299,17 +299,28 @@ def score_missing(args: argparse.Namespace, tests: dict[str, AnnotatedVideo]) ->
     model, processor = load_on_device(args.model, args.device, args.dtype)
     if model.config.warning:
         print(f"warning: {model.config.warning}", file=sys.stderr)
-    for name, path in Progress(paths.items(), desc="videos", unit="video"):
-        try:
-            arrays = score_video(path, model, processor)
-        except (ValueError, OSError, RuntimeError, MemoryError) as error:
-            said = first_line(error)
-            problems[name] = said if path in said else f"{path}: {said}"
-            continue
-        file = io.BytesIO()
-        np.savez(file, **arrays)
-        write_whole(folder / f"{name}.npz", file.getvalue())
-    return problems
+
+    def score(video: tuple[str, str]) -> None:
+        name, path = video
+        write_scores(folder / f"{name}.npz", score_video(path, model, processor))
+
+    own_errors = (ValueError, OSError, RuntimeError, MemoryError)
+    said = do_all(paths.items(), score, lambda video: video[0], "videos", "video", own_errors=own_errors)
+    return problems | {name: line if paths[name] in line else f"{paths[name]}: {line}" for name, line in said.items()}
+
+
+def write_scores(path: Path, arrays: dict) -> None:
+    """Write one `.npz`.
+
+    Raises:
+        [`RunError`]: if it can't be written.
+    """
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    try:
+        write_whole(path, file.getvalue())
+    except OSError as error:
+        raise RunError(f"{path} cannot be written: {error.strerror}. Choose another folder.") from error
 
 
 def _to_score(tests: dict[str, AnnotatedVideo], videos: str, folder: Path, problems: dict[str, str]) -> dict[str, str]:

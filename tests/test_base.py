@@ -37,7 +37,6 @@ PARSERS = {
         ("holmes-vau", "analyse a.mp4", "analyse: no such command. Did you mean analyze?"),
         ("holmes-vau", "analyze a.mp4 --promt x", "--promt: no such option. Did you mean --prompt?"),
         ("holmes-vau", "analyze a.mp4 --promt=x", "--promt: no such option. Did you mean --prompt?"),
-        ("holmes-vau", "analyze a.mp4 --sampler unifrom", "Did you mean uniform?"),
         ("holmes-vau", "analyze a.mp4 --xyzzy", "--xyzzy: no such option."),
         ("holmes-vau", "analyze a.mp4 --segment 1:75 2:00", "got '1:75', expected a time"),
         ("holmes-vau", "--verson", "--verson: no such option. Did you mean --version?"),

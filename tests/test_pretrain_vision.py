@@ -62,9 +62,8 @@ def test_targets_and_frames(mini):
     for video in videos:
         spans = [clip for event in video.events for clip in event.clips]
         for frame in range(video.n_frames):
-            inside = [
-                i for i, s in enumerate(spans) if round(s.start_s * video.fps) <= frame < round(s.end_s * video.fps)
-            ]
+            time_s = frame / video.fps + 0.5e-3  # times are told to the millisecond
+            inside = [i for i, s in enumerate(spans) if s.start_s <= time_s < s.end_s]
             if frame % (4 if inside else 16) == 0:
                 clips.append(start + inside[-1] if inside else -1)
         start += len(spans)

@@ -1,6 +1,7 @@
 """Stage 2's data: which rows make conversations, which frames they show, which tokens are learned."""
 
 import copy
+import json
 import shutil
 from dataclasses import replace
 
@@ -87,7 +88,7 @@ def test_frames_are_those_of_inference(sampler, segments, model56, processor56, 
     config = model56.config
     rule = FrameRule(2, processor56.frame_stride, sampler, config.sampler_tau)
     chooser = FrameChooser(tmp_path, rule, model56, processor56)
-    assert all(problem == "" for _, problem in chooser.choose_all(segments))
+    assert chooser.choose_all(segments) == {}
     answerer = HolmesVAUAnswerer(model56, processor56, num_frames=2, sampler=sampler)
     ways = set()
     for segment in dict.fromkeys(segments[:14]):  # one abnormal and one normal video
@@ -110,16 +111,16 @@ def test_frames_are_those_of_inference(sampler, segments, model56, processor56, 
 def test_frames_and_scores_are_kept(segments, model56, processor56, tmp_path, monkeypatch):
     rule = FrameRule(2, processor56.frame_stride, "ats", 0.1)
     first = FrameChooser(tmp_path, rule, model56, processor56)
-    list(first.choose_all(segments[:7]))
+    assert first.choose_all(segments[:7]) == {}
     (broken,) = tmp_path.glob("frames-*/*.jsonl")
     broken.write_bytes(broken.read_bytes()[:-5])  # killed while it wrote
     monkeypatch.setattr(model56, "score_frames", None)
     again = FrameChooser(tmp_path, rule, model56, processor56)
     assert len(again.frames.entries) == len(first.frames.entries) - 1
-    assert not any(problem for _, problem in again.choose_all(segments[:7]))
+    assert again.choose_all(segments[:7]) == {}
     assert FrameChooser(tmp_path, rule, model56, processor56).frames.entries == first.frames.entries
     other = FrameChooser(tmp_path, replace(rule, num_frames=3, sampler="top_k"), model56, processor56)
-    assert not any(problem for _, problem in other.choose_all(segments[:7]))  # other frames, the same scores
+    assert other.choose_all(segments[:7]) == {}  # other frames, the same scores
 
 
 def test_segments_past_the_end_are_told(segments, model56, processor56, tmp_path):
@@ -127,17 +128,20 @@ def test_segments_past_the_end_are_told(segments, model56, processor56, tmp_path
     spans = [None, (2.0, 4.0), (2.0, 5.5), (2.0, 400.0), (6.0, 7.0)]  # of 4.8 s
     asked = [replace(whole, span_s=span_s, name=str(span_s)) for span_s in spans]
     chooser = FrameChooser(tmp_path, FrameRule(2, processor56.frame_stride, "uniform", 0.1), model56, processor56)
-    problems = [problem for _, problem in chooser.choose_all(asked)]
-    assert problems[:3] == ["", "", ""]
-    for problem, said in zip(problems[3:], ("2.0 to 400.0", "6.0 to 7.0")):
+    problems = chooser.choose_all(asked)
+    assert list(problems) == ["(2.0, 400.0)", "(6.0, 7.0)"]
+    for problem, said in zip(problems.values(), ("2.0 to 400.0", "6.0 to 7.0")):
         assert f"the span {said} s is past the end of the video (4.8 s)" in problem
 
 
 def test_processes_share_the_segments(segments, model56, processor56, tmp_path):
     rule = FrameRule(2, processor56.frame_stride, "uniform", 0.1)
     choosers = [FrameChooser(tmp_path, rule, model56, processor56) for _ in range(2)]
-    seen = [[segment for segment, _ in chooser.choose_all(segments, i, 2)] for i, chooser in enumerate(choosers)]
-    assert len(seen[0]) + len(seen[1]) == len(set(segments)) and not set(seen[0]) & set(seen[1])
+    assert [chooser.choose_all(segments, i, 2) for i, chooser in enumerate(choosers)] == [{}, {}]
+    seen = [chooser.frames.entries.keys() for chooser in choosers]
+    assert all(seen) and not seen[0] & seen[1]
+    files = [{json.loads(key)[0].split("_x264")[0] for key in keys} for keys in seen]
+    assert not files[0] & files[1]  # all of a file in one process
     cache = JournalDict(choosers[0].frames.folder)
     assert cache.entries.keys() == {segment.key() for segment in segments}
 

@@ -6,7 +6,7 @@ file in it to one video, told by the digest of that video. What does not fit is 
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +16,13 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from hivau70k_dataset.cutting import has_even_rate
 from modeling_holmes_vau.base.errors import RunError
 from modeling_holmes_vau.base.files import write_whole
 from modeling_holmes_vau.base.names import fitting_name
 from modeling_holmes_vau.base.runs import check_settings, write_settings
+from modeling_holmes_vau.base.share import do_all
 from modeling_holmes_vau.frame_rule_holmes_vau import dense_frame_indices
+from modeling_holmes_vau.spans_holmes_vau import is_even_clock
 from modeling_holmes_vau.video_processing_holmes_vau import FrameStream
 from modeling_holmes_vau.video_reader_holmes_vau import VideoReadError, open_video
 
@@ -44,8 +45,8 @@ class VideoFeatures:
         features (`torch.FloatTensor` of shape `(num_dense, feature_size)`): Class tokens, float32.
         num_frames (`int`): Frames of the video.
         fps (`float`): Frames per second.
-        times_s (`torch.DoubleTensor` of shape `(num_frames,)`, *optional*): Time of each frame in seconds, where frame
-            numbers are no clock: the rate varies, or the recording stood still.
+        times_s (`torch.DoubleTensor` of shape `(num_frames,)`, *optional*): Time of each frame in seconds, where the
+            rate does not tell it: it varies, the recording stood still, or the file rounds times.
     """
 
     features: torch.Tensor
@@ -125,7 +126,7 @@ class FeatureCache:
         Raises:
             `VideoReadError`: if the video can't be read.
             `StaleFeaturesError`: if the features there are of another file.
-            `ValueError`: if they can't be written.
+            [`RunError`]: if they can't be written, or are not finite.
         """
         stat = os.stat(video)
         target = self.path(name)
@@ -155,29 +156,33 @@ class FeatureCache:
             }
             clock = clock_of(reader)
         if not torch.isfinite(features).all():
-            raise ValueError(f"{video}: the vision tower gives features that are not finite in {self.model.dtype}.")
+            raise RunError(f"{video}: the vision tower gives features that are not finite in {self.model.dtype}.")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             write_whole(target, save({"features": features.contiguous(), **clock}, metadata))
         except OSError as error:  # a full disk is no fault of the video
-            raise ValueError(f"{target} cannot be written: {error.strerror}. Choose another folder.") from error
+            raise RunError(f"{target} cannot be written: {error.strerror}. Choose another folder.") from error
         return True
 
     def extract_all(
         self, videos: Iterable[tuple[str, str | os.PathLike]], process: int = 0, num_processes: int = 1
-    ) -> Iterator[tuple[str, str | None]]:
+    ) -> dict[str, str]:
         """
-        Make the features of every `num_processes`-th video, from the `process`-th on.
+        Make the features of this process's share of the videos.
 
         Returns:
-            Iterator of `(name, problem)`; the problem is `None`, or why the video can't be read, in one line.
+            `dict[str, str]`: Why videos can't be read, a line each, by name.
         """
-        for name, video in list(videos)[process::num_processes]:
-            try:
-                self.extract(name, video)
-                yield name, None
-            except (VideoReadError, OSError) as error:
-                yield name, str(error)
+        return do_all(
+            videos,
+            lambda video: self.extract(*video),
+            lambda video: video[0],
+            "features",
+            "video",
+            process,
+            num_processes,
+            own_errors=(VideoReadError, OSError),
+        )
 
     def load(self, name: str) -> VideoFeatures:
         """
@@ -206,7 +211,7 @@ class FeatureCache:
 def clock_of(video) -> dict[str, torch.Tensor]:
     """The times of an opened video's frames under their name in a file, where they are not those of its rate."""
     times_s = np.ascontiguousarray(video.timestamps_s, dtype=np.float64)
-    return {} if has_even_rate(video) else {TIMES: torch.from_numpy(times_s)}
+    return {} if is_even_clock(times_s, video.fps) else {TIMES: torch.from_numpy(times_s)}
 
 
 @contextmanager

@@ -19,7 +19,6 @@ from hivau70k_dataset.reading import read_annotation_files
 from hivau70k_dataset.schema import VideoAnnotation
 from hivau70k_dataset.videos import VideoFolder
 from modeling_holmes_vau.base.files import NAMED_PROBLEMS, few_of, write_whole
-from modeling_holmes_vau.base.progress import Progress
 from training.feature_cache import FeatureCache, VideoFeatures
 from training.options import ScorerArguments
 from training.runs import in_turn
@@ -113,12 +112,8 @@ def make_features(
     problems = {path: "not under the folder of videos" for path, video in found.items() if video is None}
     to_read = [(path, video.path) for path, video in found.items() if video is not None and path not in kept]
     state = PartialState()
-    results = cache.extract_all(to_read, state.process_index, state.num_processes)
-    total = len(to_read[state.process_index :: state.num_processes])
     with in_turn(cache.folder):
-        for path, problem in Progress(results, "features", total, unit="video", disable=not state.is_main_process):
-            if problem is not None:
-                problems[path] = problem
+        problems |= cache.extract_all(to_read, state.process_index, state.num_processes)
         state.wait_for_everyone()
     return dict(gather_object(list(problems.items())))
 

@@ -16,10 +16,11 @@ from modeling_holmes_vau.modeling_holmes_vau import normalize_pixels
 from modeling_holmes_vau.video_processing_holmes_vau import resize_frames
 from modeling_holmes_vau.video_reader_holmes_vau import VideoReader, open_video
 from training.feature_cache import StaleFeaturesError, module_digest, open_features
-from training.sft_data import NO_PROBLEM, random_frames
+from training.sft_data import random_frames
 
 
 IGNORED = -100  # label of a token that is not learned
+NO_PROBLEM = ""
 OPEN_VIDEOS = 256  # indexed videos a worker remembers; no file stays open
 
 

@@ -4,7 +4,7 @@ import json
 import logging
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -18,16 +18,15 @@ from hivau70k_dataset.schema import TASKS, AnnotationError, Instruction
 from hivau70k_dataset.videos import VideoFolder
 from modeling_holmes_vau.base.journal import JournalDict
 from modeling_holmes_vau.base.runs import settings_digest
+from modeling_holmes_vau.base.share import do_all
 from modeling_holmes_vau.frame_rule_holmes_vau import FrameRule
 from modeling_holmes_vau.spans_holmes_vau import Segment, check_segment
 from modeling_holmes_vau.video_processing_holmes_vau import FrameStream
-from modeling_holmes_vau.video_reader_holmes_vau import open_video
+from modeling_holmes_vau.video_reader_holmes_vau import VideoReader, open_video
 from training.feature_cache import module_digest
 
 
 logger = logging.getLogger(__name__)
-
-NO_PROBLEM = ""
 
 
 @dataclass(frozen=True)
@@ -169,6 +168,7 @@ class FrameChooser:
 
     def __init__(self, folder: Path, rule: FrameRule, model, processor):
         self.rule, self.model, self.processor = rule, model, processor
+        self._reader: tuple[str, VideoReader] | None = None  # the last one: segments come file by file
         made_with = asdict(rule)
         self.scores = None
         if rule.needs_scores:
@@ -188,29 +188,38 @@ class FrameChooser:
             made_with |= scored_with
         self.frames = JournalDict(folder / f"frames-{settings_digest(made_with)}")
 
-    def choose_all(
-        self, segments: Iterable[NamedSegment], process: int = 0, num_processes: int = 1
-    ) -> Iterator[tuple[NamedSegment, str]]:
+    def choose_all(self, segments: Iterable[NamedSegment], process: int = 0, num_processes: int = 1) -> dict[str, str]:
         """Choose the frames of this process's share of the segments, file by file.
 
         Returns:
-            Iterator of each segment and why it can't be read, empty if it can.
+            `dict[str, str]`: Why segments can't be read, by name. It is not kept: a file may be repaired.
         """
-        by_file: dict[str, list[NamedSegment]] = defaultdict(list)
-        for segment in dict.fromkeys(segments):
-            by_file[segment.path].append(segment)
-        for path in sorted(by_file)[process::num_processes]:
-            reader = None
-            for segment in by_file[path]:
-                try:
-                    key = segment.key()
-                    if key not in self.frames.entries:
-                        reader = reader or open_video(path, self.processor.video_backend)
-                        score = partial(self._score, key, reader)
-                        self.frames.put(key, choose_frames(self.rule, reader, segment, score))
-                    yield segment, NO_PROBLEM
-                except (ValueError, OSError) as error:  # not kept: the file may be repaired
-                    yield segment, str(error).splitlines()[0]
+        return do_all(
+            dict.fromkeys(segments),
+            self.choose,
+            lambda segment: segment.name,
+            "frames",
+            "segment",
+            process,
+            num_processes,
+            group=lambda segment: segment.path,
+        )
+
+    def choose(self, segment: NamedSegment) -> None:
+        """Choose the frames of a segment, unless that was done.
+
+        Raises:
+            `ValueError`, `OSError`: if its file can't be read, or it is past the end.
+        """
+        key = segment.key()
+        if key not in self.frames.entries:
+            reader = self._open(segment.path)
+            self.frames.put(key, choose_frames(self.rule, reader, segment, partial(self._score, key, reader)))
+
+    def _open(self, path: str) -> VideoReader:
+        if self._reader is None or self._reader[0] != path:
+            self._reader = (path, open_video(path, self.processor.video_backend))
+        return self._reader[1]
 
     def _score(self, key: str, reader, dense: list[int]) -> torch.Tensor:
         if key not in self.scores.entries:

@@ -10,9 +10,8 @@ from accelerate.utils import gather_object
 
 from modeling_holmes_vau.base.commands import first_line
 from modeling_holmes_vau.base.files import PROBLEMS, few_of, write_whole
-from modeling_holmes_vau.base.progress import Progress
+from modeling_holmes_vau.base.share import do_all
 from modeling_holmes_vau.frame_rule_holmes_vau import FrameRule
-from training.feature_cache import StaleFeaturesError
 from training.options import SFTArguments
 from training.runs import in_turn
 from training.sft_batch import TowerFeatures
@@ -120,14 +119,9 @@ def choose_all_frames(
 ) -> tuple[dict[str, dict], dict[str, str]]:
     """The frames of segments by their keys, each process choosing its share; and why segments can't be read, by
     name."""
-    state, problems = PartialState(), {}
-    total = len(set(segments)) // state.num_processes
-    rule = frame_rule(args, model, processor)
+    state, rule = PartialState(), frame_rule(args, model, processor)
     chooser = FrameChooser(Path(args.frames_dir), rule, model, processor)
-    chosen = chooser.choose_all(segments, state.process_index, state.num_processes)
-    for segment, problem in Progress(chosen, "frames", total, unit="segment", disable=not state.is_main_process):
-        if problem:
-            problems[segment.name] = problem
+    problems = chooser.choose_all(segments, state.process_index, state.num_processes)
     state.wait_for_everyone()
     problems = dict(gather_object(list(problems.items())))
     chooser.frames.load()
@@ -178,17 +172,16 @@ def encode_segments(features, tower, rows: Sequence[dict], process: int = 0, num
     Returns:
         `dict[str, str]`: Why segments can't be read, by name.
     """
-    problems = {}
-    unique = list({(row["key"], *row["frames"]): row for row in rows}.values())
-    quiet = process != 0
-    for row in Progress(unique[process::num_processes], "features", unit="segment", disable=quiet):
-        try:
-            features.make(tower, row["path"], row["key"], row["frames"])
-        except StaleFeaturesError:  # about the cache, not about a video
-            raise
-        except (ValueError, OSError) as error:
-            problems[row["video"]] = str(error).splitlines()[0]
-    return problems
+    unique = {(row["key"], *row["frames"]): row for row in rows}.values()
+    return do_all(
+        unique,
+        lambda row: features.make(tower, row["path"], row["key"], row["frames"]),
+        lambda row: row["video"],
+        "features",
+        "segment",
+        process,
+        num_processes,
+    )
 
 
 # ---- on disk -------------------------------------------------------------------------------------------------------

@@ -10,14 +10,12 @@ import torch
 from torch.nn import functional as F
 from torch.utils.data import Dataset, Sampler
 
-from hivau70k_dataset.cutting import has_even_rate
-from hivau70k_dataset.ground_truth import frame_span
-from hivau70k_dataset.schema import VideoAnnotation
+from hivau70k_dataset.schema import Clip, VideoAnnotation
 from hivau70k_dataset.videos import VideoFolder
 from modeling_holmes_vau.base.progress import Progress
-from modeling_holmes_vau.spans_holmes_vau import check_segment
+from modeling_holmes_vau.spans_holmes_vau import check_segment, segment_frame_range
 from modeling_holmes_vau.video_processing_holmes_vau import resize_frames
-from modeling_holmes_vau.video_reader_holmes_vau import open_video
+from modeling_holmes_vau.video_reader_holmes_vau import VideoReader, open_video
 
 
 MIN_CLIPS = 20  # a word of fewer clips is not learned
@@ -100,23 +98,31 @@ def read_frames(
         if found is None:
             raise ValueError(f"{entry.whole_path} is not under {folder.root}: every annotated video is needed.")
         with open_video(found.path) as reader:
-            of_frame = np.full(reader.num_frames, -1)
-            for i, span in enumerate(spans):
-                try:
-                    check_segment((span.start_s, span.end_s), reader.duration_s, reader.fps)
-                except ValueError as error:
-                    raise ValueError(f"{found.path}: {error}") from None
-                first, stop = frame_span(span.start_s, span.end_s, reader.fps)
-                if not has_even_rate(reader):
-                    first, stop = np.searchsorted(reader.timestamps_s, (span.start_s, span.end_s))
-                of_frame[first:stop] = number + i
+            of_frame = clips_of_frames(reader, spans, found.path)
             index = np.arange(reader.num_frames)
             kept = index[np.where(of_frame >= 0, index % clip_stride == 0, index % other_stride == 0)]
             pixels.append(resize_frames(reader.read(kept.tolist()), image_size).contiguous().numpy())
-        clips.append(of_frame[kept])
+        clips.append(np.where(of_frame[kept] >= 0, of_frame[kept] + number, -1))
         held_out.append(np.full(len(kept), place % held_out_every == held_out_every - 1))
         number += len(spans)
     return Frames(np.concatenate(pixels), np.concatenate(clips), np.concatenate(held_out))
+
+
+def clips_of_frames(reader: VideoReader, spans: list[Clip], path: str) -> np.ndarray:
+    """Which of the clips each frame of a video belongs to, -1 for none.
+
+    Raises:
+        `ValueError`: if a clip is past the end of the video.
+    """
+    of_frame = np.full(reader.num_frames, -1)
+    for i, span in enumerate(spans):
+        try:
+            check_segment((span.start_s, span.end_s), reader.duration_s, reader.fps)
+            first, count = segment_frame_range(reader.timestamps_s, span.start_s, span.end_s, reader.duration_s)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+        of_frame[first : first + count] = i
+    return of_frame
 
 
 # ---- augmentation ---------------------------------------------------------------------------------------------------
