@@ -10,7 +10,7 @@ from peft.utils import ModulesToSaveWrapper
 from trl import SFTTrainer
 
 from training.runs import JsonLinesLog
-from training.sft_batch import normalize_pixels, prompt_ids
+from training.sft_batch import normalize_pixels
 
 
 logger = logging.getLogger(__name__)
@@ -121,16 +121,16 @@ class SampleAnswers(JsonLinesLog):
         except (ValueError, OSError):
             return None
         pixels = pixels.to(model.device)
-        ids = prompt_ids(self.processor, [*turns[:-1], (turns[-1][0], None)], self.collator.num_frames)
-        input_ids = torch.tensor([ids], device=model.device)
+        asked = [*turns[:-1], (turns[-1][0], None)]
+        inputs = self.processor.conversation_inputs([asked], self.collator.num_frames).to(model.device)
         # Weights of two precisions: `generate` goes around the autocast of the forward pass.
         with torch.autocast(model.device.type, torch.bfloat16, enabled=self.bf16):
             output = model.generate(
-                input_ids=input_ids,
-                attention_mask=torch.ones_like(input_ids),
+                input_ids=inputs["input_ids"],
+                attention_mask=inputs["attention_mask"],
                 pixel_values=normalize_pixels(pixels) if pixels.dtype == torch.uint8 else pixels,
                 do_sample=False,
                 max_new_tokens=self.max_new_tokens,
                 pad_token_id=self.collator.pad_id,
             )
-        return self.processor.decode(output[0, len(ids) :], skip_special_tokens=True).strip()
+        return self.processor.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True).strip()
