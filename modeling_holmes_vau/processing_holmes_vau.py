@@ -181,7 +181,7 @@ class HolmesVAUProcessor(ProcessorMixin):
         messages = [{"role": "user", "content": [*visuals, {"type": "text", "text": text}]}]
         return self.apply_chat_template(messages, add_generation_prompt=True)
 
-    # ---- conversations: the one place where questions and answers about a video become tokens -------------------------
+    # ---- conversations: the one place where questions and answers about a video become tokens -----------------------
 
     @staticmethod
     def to_messages(turns: Sequence[tuple[str, str | None]]) -> list[dict]:

@@ -451,6 +451,7 @@ def test_dry_run_of_the_2b_configuration(capsys):
     [
         ({"global_batch_size": 6}, "no multiple of 4"),
         ({"levels": ["scene"]}, "--levels has 'scene', expected some of clip, event, video"),
+        ({"sampler": "unifrom"}, "must be one of .*, got 'unifrom'. Did you mean uniform"),
         ({"train_vision": True}, "is for --full true"),
         ({"full": True, "load_in_4bit": True}, "it is for LoRA"),
         ({"full": True, "train_embeddings": True}, "trains them anyway"),

@@ -112,8 +112,8 @@ class SFTArguments:
     conversations: bool = field(
         default=False, metadata={"help": "ask all about a segment in one conversation, not each question on its own"}
     )
-    sampler: Literal["ats", "uniform", "top_k", "nearest"] | None = field(
-        default=None, metadata={"help": "how frames are chosen (the checkpoint's: ats)"}
+    sampler: str | None = field(
+        default=None, metadata={"help": "how frames are chosen: ats, nearest, top_k, uniform (the checkpoint's: ats)"}
     )
     num_frames: int | None = field(default=None, metadata={"help": "frames of a segment (the checkpoint's)"})
     frame_policy: Literal["sampler", "original"] = field(

@@ -9,6 +9,7 @@ import torch
 from trl import SFTConfig
 
 from hivau70k_dataset.schema import LEVELS, TASKS
+from modeling_holmes_vau.sampler_holmes_vau import check_sampler
 from training.options import SFTArguments, SFTTrainerDefaults
 from training.runs import TrainerBars, check_devices, cpu_has_bfloat16
 
@@ -48,6 +49,8 @@ def check_arguments(args: SFTArguments, training_args: SFTTrainingArguments) -> 
     for name, known in (("levels", LEVELS), ("tasks", TASKS)):
         if unknown := [value for value in getattr(args, name) if value not in known]:
             raise ValueError(f"--{name} has {unknown[0]!r}, expected some of {', '.join(known)}.")
+    if args.sampler is not None:
+        check_sampler(args.sampler)
     if args.train_vision and not args.full:
         raise ValueError("--train-vision is for --full true: adapters are on the language model alone.")
     if args.full and args.train_embeddings:
