@@ -3,7 +3,7 @@
 import torch
 from peft import get_peft_model
 
-from training.sft_trainer import lora_config
+from training.sft_model import lora_config
 
 
 def write_adapter(model, base, folder):

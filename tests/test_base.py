@@ -20,7 +20,6 @@ from modeling_holmes_vau.base import libraries, progress
 from modeling_holmes_vau.base.clock import clock, parse_clock
 from modeling_holmes_vau.base.commands import CommandError, check_output_folder
 from modeling_holmes_vau.base.files import few_of
-from training import pretrain_vision
 from training.options import SFTArguments
 
 
@@ -30,7 +29,6 @@ PARSERS = {
     "dataset": dataset_cli.build_parser,
     "detection": detection.build_parser,
     "reasoning": reasoning.build_parser,
-    "pretrain": pretrain_vision.build_parser,
 }
 
 
@@ -48,7 +46,6 @@ PARSERS = {
         ("dataset", "cut --annotation_s x", "--annotation_s: no such option. Did you mean --annotations?"),
         ("detection", "--modle x", "--modle: no such option. Did you mean --model?"),
         ("reasoning", "predict --num_frame_s 3", "--num_frame_s: no such option. Did you mean --num-frames?"),
-        ("pretrain", "--epoch_s 3", "--epoch_s: no such option. Did you mean --epochs?"),
     ],
 )
 def test_a_mistake_names_what_was_meant(program, words, said, capsys):
@@ -149,17 +146,24 @@ def test_an_output_folder_is_no_file(tmp_path):
         check_output_folder(tmp_path / "link" / "below")
 
 
-@pytest.mark.parametrize("script", ["train_scorer.py", "train_sft.py"])
-def test_help_of_the_trainings_is_short_and_at_once(script):
+@pytest.mark.parametrize(
+    ("program", "run"),
+    [
+        ("train_scorer.py", "run_path('train_scorer.py'"),
+        ("train_sft.py", "run_path('train_sft.py'"),
+        ("python -m training.pretrain_vision", "run_module('training.pretrain_vision'"),
+    ],
+)
+def test_help_of_the_trainings_is_short_and_at_once(program, run):
     code = (
         "import runpy, sys; sys.argv = ['x', '--help']\n"
-        f"try: runpy.run_path({str(ROOT / script)!r}, run_name='__main__')\n"
+        f"try: runpy.{run}, run_name='__main__')\n"
         "except SystemExit as stop: assert not stop.code\n"
         "assert not {'torch', 'transformers', 'trl', 'numpy'} & sys.modules.keys()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert done.stdout.startswith(f"usage: {script} ") and len(done.stdout.splitlines()) < 100
-    for option in ("--model", "--output-dir", "--learning-rate", "--use-cpu", "--help-all", "--config"):
+    assert done.stdout.startswith(f"usage: {program} ") and len(done.stdout.splitlines()) < 100
+    for option in ("--videos", "--output-dir", "--learning-rate", "--use-cpu", "--help-all", "--config"):
         assert f" {option} " in done.stdout
     assert "_dir " not in done.stdout
 

@@ -23,7 +23,7 @@ from modeling_holmes_vau import Analysis, HolmesVAUForConditionalGeneration
 from modeling_holmes_vau.cli import build_parser as model_parser
 from modeling_holmes_vau.cli import main as model_main
 from tests.adapters import write_adapter
-from training.pretrain_vision import build_parser as pretraining_parser
+from training import pretrain_vision
 from training.runs import TrainingParser
 
 
@@ -33,11 +33,11 @@ PARSERS = {"holmes-vau": model_parser, "python -m hivau70k_dataset": dataset_par
 SCRIPTS = {
     "eval/detection.py": detection_parser,
     "eval/reasoning.py": reasoning_parser,
-    "training.pretrain_vision": pretraining_parser,
 }
 TRAINING = {
-    "train_scorer.py": (train_scorer.ScorerArguments, train_scorer.ScorerTrainingArguments),
-    "train_sft.py": (train_sft.SFTArguments, train_sft.SFTTrainingArguments),
+    "train_scorer.py": train_scorer.KINDS,
+    "train_sft.py": train_sft.KINDS,
+    "training.pretrain_vision": pretrain_vision.KINDS,
 }
 
 
@@ -73,10 +73,9 @@ SCRIPT_LINES = [
 @pytest.mark.parametrize(("program", "line"), SCRIPT_LINES)
 def test_commands_of_the_scripts(program, line, tmp_path):
     words = shlex.split(line.partition(f" {program}")[2], comments=True)
-    given = dict(zip(words, words[1:]))
     if program in SCRIPTS:
         args = SCRIPTS[program]().parse_args(words)
-        assert vars(args).get("annotations") == given.get("--annotations")
+        assert vars(args).get("annotations") == dict(zip(words, words[1:])).get("--annotations")
         return
     if "..." in words:  # what is as before
         words.remove("...")
@@ -88,7 +87,9 @@ def test_commands_of_the_scripts(program, line, tmp_path):
     if "--use-cpu" not in words:
         words += ["--use-cpu", "true"]
     args, _ = TrainingParser(TRAINING[program]).parse_args_and_config(words)
-    assert args.model == given.get("--model", "base")
+    given = dict(zip(words, words[1:]))
+    named = {name: given[f"--{name}"] for name in ("model", "annotations", "videos") if f"--{name}" in given}
+    assert named and {name: vars(args)[name] for name in named} == named
 
 
 def test_there_are_commands_of_all():
