@@ -4,7 +4,7 @@
 
 Three ways to get the frames into the language model, by the same trainer on the same batches:
 
-    stored   outputs of the frozen vision tower are read (`--feature_cache`)
+    stored   outputs of the frozen vision tower are read (`--feature-cache`)
     frozen   the tower encodes the frames in every step, outside of the gradient graph (the default)
     graph    the tower encodes them inside of it, which is what PEFT with gradient checkpointing does by itself
 
@@ -32,8 +32,9 @@ from modeling_holmes_vau import HolmesVAUForConditionalGeneration  # noqa: E402
 from modeling_holmes_vau.checkpoint.build import build_processor, generation_config_for  # noqa: E402
 from modeling_holmes_vau.checkpoint.known import config_2b  # noqa: E402
 from modeling_holmes_vau.checkpoint.small import build_small_tokenizer, small_config  # noqa: E402
-from train_sft import SFTTrainingArguments  # noqa: E402
-from training.sft_trainer import SegmentTrainer, freeze_tower, lora_config  # noqa: E402
+from training.sft_arguments import SFTTrainingArguments  # noqa: E402
+from training.sft_model import freeze_tower, lora_config  # noqa: E402
+from training.sft_trainer import SegmentTrainer  # noqa: E402
 
 
 VARIANTS = ("stored", "frozen", "graph")
