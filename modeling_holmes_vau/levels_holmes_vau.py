@@ -112,7 +112,7 @@ class _Asking:
         context = 0.0 if span_s is None or question == CAPTION else CONTEXT
         if self._chat is None or self._span != (span_s, context):
             self._span, self._chat = (span_s, context), self.session.chat(span_s, context)
-        self._chat.messages = []
+        self._chat.turns.clear()
         answer = self._chat.ask(question, **self.options)
         self.done += 1
         if self.on_answer is not None:
