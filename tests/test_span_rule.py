@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 
-import train_scorer
 from benchmarks import bench_spans
 from eval import detection
 from hivau70k_dataset.builder import HIVAU70k
@@ -34,8 +33,9 @@ from modeling_holmes_vau.spans_holmes_vau import Segment, is_even_clock, segment
 from modeling_holmes_vau.video_reader_holmes_vau import VideoReader
 from tests.numbered_videos import number_of, numbers_of, write
 from training.feature_cache import FeatureCache
-from training.pretrain_vision import read_frames
+from training.scorer_data import label_frames
 from training.sft_data import NamedSegment, choose_frames
+from training.word_frames import read_frames
 
 
 NTSC = Fraction(30000, 1001)
@@ -139,7 +139,7 @@ class Users:
 
     def scorer_labels(self, name, span):
         self.features.extract(name, self.folder / name)
-        labels = train_scorer.label_frames(self.entry(name, span), self.features.load(name), "frame")
+        labels = label_frames(self.entry(name, span), self.features.load(name), "frame")
         return labels.nonzero()[0].tolist()
 
     def detection_labels(self, name, span):
@@ -157,7 +157,7 @@ class Users:
 
     def pretraining(self, name, span):
         entry = self.entry(name, span)
-        frames = read_frames([entry, entry], VideoFolder(self.folder), clip_stride=1, other_stride=1)
+        frames = read_frames([entry, entry], VideoFolder(self.folder), clip_stride=1, other_stride=1, image_size=28)
         return (frames.clips == 0).nonzero()[0].tolist()
 
 
