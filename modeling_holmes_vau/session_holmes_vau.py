@@ -240,8 +240,11 @@ class VideoSession:
             self.reader.gaps_s,
         )
 
-    def analysis(self, encoded: EncodedVideo, prompt: str, answer: str, generate_s: float) -> Analysis:
-        """All that was found, with the answer to a question about `encoded`, which took `generate_s` seconds."""
+    def analysis(
+        self, encoded: EncodedVideo, prompt: str, answer: str, generate_s: float, **more: list | dict | None
+    ) -> Analysis:
+        """All that was found, with the answer to a question about `encoded`, which took `generate_s` seconds; `more`
+        are further fields of an [`Analysis`]."""
         reader, events = self.reader, self.events()
         return Analysis(
             video=reader.path,
@@ -270,4 +273,5 @@ class VideoSession:
             gaps_s=reader.gaps_s or None,
             damaged_s=reader.damaged_s or None,
             warning=self.warning or None,
+            **more,
         )
