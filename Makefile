@@ -19,7 +19,7 @@ demo: $(STAMP)
 	$(BIN)/holmes-vau analyze demo/videos --output demo/analysis
 
 test: $(STAMP)
-	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q -rs -n auto --maxprocesses 4 --dist loadfile
+	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q -rs --durations=15 -n auto --maxprocesses 4 --dist loadfile
 
 # checkpoints/holmes-vau-mini, from nothing. Every step goes on where it was stopped.
 MINI := runs/mini
@@ -32,11 +32,11 @@ $(MINI)/data/raw_annotations/miniature_test.jsonl: | $(STAMP)
 	$(BIN)/python -m hivau70k_dataset miniature --videos 1500 --output $(MINI)/data
 	$(BIN)/python -m hivau70k_dataset miniature --split test --videos 120 --output $(MINI)/data
 
-$(MINI)/vision/config.json: | $(MINI)/data/raw_annotations/miniature_test.jsonl
-	$(BIN)/python -m training.pretrain_vision $(DATA) --clip-stride 8 --other-stride 32 --output $(MINI)/vision
+$(MINI)/vision/checkpoint/README.md: | $(MINI)/data/raw_annotations/miniature_test.jsonl
+	$(BIN)/python -m training.pretrain_vision --config configs/mini/vision.yaml $(DATA) --output-dir $(MINI)/vision
 
-$(MINI)/scorer/checkpoint/processor_config.json: | $(MINI)/vision/config.json
-	$(BIN)/python train_scorer.py --config configs/mini/scorer.yaml --model $(MINI)/vision $(DATA) --features-dir $(MINI)/features --output-dir $(MINI)/scorer
+$(MINI)/scorer/checkpoint/processor_config.json: | $(MINI)/vision/checkpoint/README.md
+	$(BIN)/python train_scorer.py --config configs/mini/scorer.yaml --model $(MINI)/vision/checkpoint $(DATA) --features-dir $(MINI)/features --output-dir $(MINI)/scorer
 
 $(MINI)/captions/checkpoint/README.md: | $(MINI)/scorer/checkpoint/processor_config.json
 	$(BIN)/python train_sft.py --config configs/mini/captions.yaml --bf16 $(BF16) --model $(MINI)/scorer/checkpoint $(DATA) --output-dir $(MINI)/captions

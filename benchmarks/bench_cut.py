@@ -33,8 +33,8 @@ def cut_as_original(video: str, output: Path, start_s: float, end_s: float) -> N
 
     reader = decord.VideoReader(video, num_threads=1)
     fps = reader.get_avg_fps()
-    stop = min(round(end_s * fps), len(reader))
-    frames = [reader[i].asnumpy() for i in range(round(start_s * fps), stop)]
+    stop = min(int(end_s * fps), len(reader))
+    frames = [reader[i].asnumpy() for i in range(int(start_s * fps), stop)]
     with av.open(str(output), "w") as container:
         rate = Fraction(fps).limit_denominator(10_000)
         stream = container.add_stream("libx264", rate=rate, options=X264_OPTIONS)
@@ -58,7 +58,9 @@ def measure(way: str, video: str, start_s: float, end_s: float) -> dict:
         if way == "original":
             cut_as_original(video, output, start_s, end_s)
         else:
-            report = cut_segments([Cut(Path(video), output, start_s, end_s)], workers=1, mode=way, progress=False)
+            report = cut_segments(
+                [Cut(Path(video), output, start_s, end_s, "release")], workers=1, mode=way, progress=False
+            )
             if report.failures:
                 raise SystemExit(report.failures[0][1])
         seconds, size_mb = time.perf_counter() - start, output.stat().st_size / 1e6

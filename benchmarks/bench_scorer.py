@@ -1,8 +1,8 @@
 """Stage 1 on the miniature: each preset of the loss and each kind of label, several seeds, measured on the test split.
 
     python -m hivau70k_dataset miniature --recipe default --output mini
-    python -m training.pretrain_vision --annotations mini --videos mini/videos --output vision
-    python benchmarks/bench_scorer.py --model vision --folder mini --output bench
+    python -m training.pretrain_vision --annotations mini --videos mini/videos --output-dir vision
+    python benchmarks/bench_scorer.py --model vision/checkpoint --folder mini --output bench
 
 Prints a Markdown table: frame AUC, average precision (step rule) and AUC within videos, mean and standard deviation
 over the seeds, and the seconds of one run, of which the first makes the features. Only the train split is trained and

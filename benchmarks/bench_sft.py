@@ -33,8 +33,9 @@ from modeling_holmes_vau.base.parser import Parser
 from modeling_holmes_vau.checkpoint.build import build_processor, generation_config_for  # noqa: E402
 from modeling_holmes_vau.checkpoint.known import config_2b  # noqa: E402
 from modeling_holmes_vau.checkpoint.small import build_small_tokenizer, small_config  # noqa: E402
-from train_sft import SFTTrainingArguments  # noqa: E402
-from training.sft_trainer import SegmentTrainer, freeze_tower, lora_config  # noqa: E402
+from training.sft_arguments import SFTTrainingArguments  # noqa: E402
+from training.sft_model import freeze_tower, lora_config  # noqa: E402
+from training.sft_trainer import SegmentTrainer  # noqa: E402
 
 
 VARIANTS = ("stored", "frozen", "graph")

@@ -21,7 +21,7 @@ from modeling_holmes_vau.checkpoint.build import SYNTHETIC_WARNING  # noqa: E402
 
 LIMIT_MB = 15
 LOGS = {  # name in the checkpoint -> in the run
-    "vision": "vision/pretraining.jsonl",
+    "vision": "vision/log.jsonl",
     "scorer": "scorer/log.jsonl",
     "captions": "captions/log.jsonl",
     "captions_samples": "captions/samples.jsonl",

@@ -48,7 +48,7 @@ from modeling_holmes_vau.base.runs import WHERE, check_settings, sole_run, write
 from modeling_holmes_vau.base.scan import VIDEO_SUFFIXES, scan_folder
 from modeling_holmes_vau.base.share import do_all
 from modeling_holmes_vau.checkpoint.folder import OURS
-from modeling_holmes_vau.spans_holmes_vau import end_tolerance
+from modeling_holmes_vau.spans_holmes_vau import end_tolerance, is_even_clock
 
 
 SNIPPET_FRAMES = 16  # what a score stands for where its file does not tell: I3D's, C3D's and VadCLIP's snippets
@@ -108,8 +108,8 @@ def build_parser() -> Parser:
         "--scores",
         metavar="DIR",
         help="scores made elsewhere instead: NAME.npz with an array `scores`, one a frame or one a snippet, and if "
-        "known `n_frames`, `fps`, `frame_stride` (16), `times_s`, one a frame, where the rate varies, and `events`, "
-        "rows of start_s, end_s, score",
+        "known `n_frames`, `fps`, `frame_stride` (16), `times_s`, one a frame, where the rate does not tell them, and "
+        "`events`, rows of start_s, end_s, score",
     )
     parser.add_argument("--annotations", required=True, metavar="PATH", help="the ground truth, see --protocol")
     parser.add_argument("--videos", metavar="DIR", help="folder of the videos, searched through; needed with --model")
@@ -259,7 +259,6 @@ def _are_numbers(array: np.ndarray) -> bool:
 
 def score_video(path: str, model, processor) -> dict:
     """Score the dense frames of one video, keeping class tokens alone; the arrays of its file."""
-    from hivau70k_dataset.cutting import has_even_rate
     from modeling_holmes_vau.events_holmes_vau import EventRule, find_events
     from modeling_holmes_vau.frame_rule_holmes_vau import dense_frame_indices
     from modeling_holmes_vau.video_processing_holmes_vau import FrameStream
@@ -275,7 +274,7 @@ def score_video(path: str, model, processor) -> dict:
         times_s = reader.timestamps_s[indices].tolist()
         events = find_events(scores, times_s, reader.duration_s, *rule, gaps_s=reader.gaps_s)
         n_frames, fps = reader.num_frames, reader.fps
-        clock = {} if has_even_rate(reader) else {"times_s": reader.timestamps_s}
+        clock = {} if is_even_clock(reader.timestamps_s, fps) else {"times_s": reader.timestamps_s}
     return clock | {
         "scores": scores.numpy(),
         "frame_indices": np.array(indices),

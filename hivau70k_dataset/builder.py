@@ -22,6 +22,8 @@ from typing import Any
 
 import datasets
 
+from modeling_holmes_vau.spans_holmes_vau import span_at_rate
+
 from .labels import classes_of_name
 from .reading import AnnotationFiles, digest, read_annotation_files
 from .records import annotation_to_dict
@@ -256,7 +258,8 @@ class HIVAU70k(datasets.GeneratorBasedBuilder):
 
     def _detection_row(self, entry: VideoAnnotation) -> dict[str, Any]:
         found = self._videos and self._videos.find(entry)
-        spans = [(event.start_s, event.end_s) for event in entry.events] if entry.labels else []
+        events = entry.events if entry.labels else ()
+        frames = [span_at_rate(event.start_s, event.end_s, entry.fps) for event in events]
         return {
             "video_name": entry.video,
             "source": entry.source,
@@ -267,13 +270,8 @@ class HIVAU70k(datasets.GeneratorBasedBuilder):
             "labels": list(entry.labels),
             "is_abnormal": bool(entry.labels),
             "events": [
-                {
-                    "start_s": start,
-                    "end_s": end,
-                    "start_frame": round(start * entry.fps),
-                    "end_frame": round(end * entry.fps),
-                }
-                for start, end in spans
+                {"start_s": event.start_s, "end_s": event.end_s, "start_frame": first, "end_frame": stop}
+                for event, (first, stop) in zip(events, frames)
             ],
             "video_path": found.path if found else None,
         }

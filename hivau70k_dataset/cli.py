@@ -53,6 +53,12 @@ def build_parser() -> Parser:
         default="auto",
         help="auto: copy where that gives exactly the wanted frames, else encode; copy: start at the keyframe before",
     )
+    cut.add_argument(
+        "--rule",
+        choices=("time", "release"),
+        default="time",
+        help="time: the frames that everything here uses; release: those of the released files, int(seconds x fps)",
+    )
     cut.add_argument("--workers", type=int, metavar="N", help="processes (one a core)")
 
     build = _add_command(commands, "instructions", "build instruction rows from annotations (paper, appendix A.3)")
@@ -184,7 +190,8 @@ def run_cut(args: argparse.Namespace) -> int:
                 continue
             for level, event, clip, span in entry.segments():
                 if level in args.levels:
-                    yield Cut(Path(found.path), Path(args.output) / entry.path(level, event, clip), *span)
+                    output = Path(args.output) / entry.path(level, event, clip)
+                    yield Cut(Path(found.path), output, *span, rule=args.rule)
 
     if not files.annotations:
         raise ValueError(

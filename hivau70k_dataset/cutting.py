@@ -15,12 +15,13 @@ import numpy as np
 from av.video.frame import PictureType
 from av.video.reformatter import VideoReformatter
 
-from modeling_holmes_vau.spans_holmes_vau import usual_interval_s
+from modeling_holmes_vau.spans_holmes_vau import TIME_EPS_S, segment_frame_range
 from modeling_holmes_vau.video_packets_holmes_vau import VideoReadError, data_packets, open_stream
 from modeling_holmes_vau.video_reader_holmes_vau import VideoReader
 
 
 MODES = ("auto", "copy", "encode")
+RULES = ("time", "release")
 # CRF 18 is what x264's authors call visually lossless. Without the macroblock tree and with one thread (below) x264
 # makes the same file from run to run, and looks few frames ahead, which is most of its memory.
 X264_OPTIONS = {"crf": "18", "preset": "veryfast", "x264-params": "mbtree=0"}
@@ -40,14 +41,21 @@ class Cut:
         source (`Path`): The video to cut from.
         output (`Path`): The MP4 file to write; its folder is made if missing.
         start_s (`float`), end_s (`float`): The span, in seconds from the first frame of the source.
+        rule (`str`, *optional*, defaults to `"time"`): Which frames those are, one of `RULES`: see
+            [`span_frame_range`].
+
+    Raises `ValueError` for another rule.
     """
 
     source: Path
     output: Path
     start_s: float
     end_s: float
+    rule: str = "time"
 
     def __post_init__(self):
+        if self.rule not in RULES:
+            raise ValueError(f"`rule` must be one of {', '.join(map(repr, RULES))}, got {self.rule!r}.")
         object.__setattr__(self, "source", Path(self.source))
         object.__setattr__(self, "output", Path(self.output))
 
@@ -85,56 +93,36 @@ def has_even_rate(video) -> bool:
     return bool(drift_s.max() < 1 / video.fps)
 
 
-def span_frame_range(video, start_s: float | None = None, end_s: float | None = None) -> tuple[int, int]:
+def span_frame_range(
+    video, start_s: float | None = None, end_s: float | None = None, rule: str = "time"
+) -> tuple[int, int]:
     """
     The frames of a span of an opened video.
-
-    They are `round(start_s * fps)` up to but without `round(end_s * fps)`, at least one, and clipped to the video:
-    spans that adjoin share no frame and leave none out. Where the rate varies so much that frame numbers say little
-    about time (by a frame or more from `frame_idx / fps`), a border is the frame whose time is nearest, but none lies
-    beyond a gap of the recording or frames that are missing.
 
     Args:
         video (`VideoReader` or `ArrayVideo`): The opened video.
         start_s (`float`, *optional*, defaults to the video's start): In seconds from the first frame.
         end_s (`float`, *optional*, defaults to the video's end): May lie beyond the end of the video.
+        rule (`str`, *optional*, defaults to `"time"`): `"time"` is that of `segment_frame_range`, which everything
+            uses; `"release"` gives the frames of the released files: `int(start_s * fps)` up to but without
+            `int(end_s * fps)`.
 
     Returns:
         `tuple[int, int]`: First frame, and the one after the last.
 
-    Raises `ValueError` if the span is negative, backwards, empty, not a number or wholly outside the video.
+    Raises `ValueError` if the span is negative, backwards, empty, not a number, wholly outside the video, or one in
+    which the recording stood still.
     """
-    start = 0.0 if start_s is None else start_s
-    end = math.inf if end_s is None else end_s
-    if not 0 <= start < video.duration_s:  # NaN too
-        limits = f"0 to {video.duration_s:.3f} seconds"
-        raise CutError(f"{video.path}: `start_s` must lie within the video, {limits}, got {start_s}.")
-    if not end > start:
-        raise CutError(f"{video.path}: `end_s` must be greater than `start_s` ({start} seconds), got {end_s}.")
-    end = min(end, video.duration_s)
-    if has_even_rate(video):
-        fps = frame_rate(video)  # 27, where the times of the file, rounded to milliseconds, make it 27.00003
-        first, stop = round(Fraction(float(start)) * fps), round(Fraction(float(end)) * fps)
-    else:
-        first, stop = np.searchsorted(frame_borders_s(video), (start, end), side="right").tolist()
-        for gap_s in video.gaps_s:
-            if gap_s[0] <= start and end <= gap_s[1]:
-                stood = f"the recording stood still from {gap_s[0]:.3f} to {gap_s[1]:.3f} seconds"
-                raise CutError(f"{video.path}: {stood}, got the span {start_s} to {end_s}. Choose one outside.")
-    first = min(first, video.num_frames - 1)
+    try:
+        first, count = segment_frame_range(video.timestamps_s, start_s or 0.0, end_s, video.duration_s)
+    except ValueError as error:
+        raise CutError(f"{video.path}: {error}") from None
+    if rule == "time":
+        return first, first + count
+    fps = float(frame_rate(video))
+    first = min(int((start_s or 0.0) * fps), video.num_frames - 1)
+    stop = video.num_frames if end_s is None or end_s >= video.duration_s else int(end_s * fps)
     return first, max(first + 1, min(stop, video.num_frames))
-
-
-def frame_borders_s(video) -> np.ndarray:
-    """Up to when, in seconds, a border belongs to each frame: `(num_frames,)`, halfway to the next one. Where the
-    recording stood still or frames are missing, half a usual interval."""
-    times_s = np.append(video.timestamps_s, video.duration_s)
-    borders_s, half_s = (times_s[1:] + times_s[:-1]) / 2, (usual_interval_s(video.timestamps_s) or 0.0) / 2
-    for start_s, _ in [*video.gaps_s, *video.damaged_s]:
-        before = int(np.searchsorted(times_s, start_s)) - 1
-        if 0 <= before < video.num_frames:
-            borders_s[before] = min(borders_s[before], start_s - half_s)
-    return borders_s
 
 
 def check_whole(video, first: int, end_s: float | None) -> None:
@@ -144,9 +132,9 @@ def check_whole(video, first: int, end_s: float | None) -> None:
         return
     end_s, start = math.inf if end_s is None else end_s, video.find_start(first)
     begin_s = video.timestamps_s[np.searchsorted(video.pts, video.start_pts[start])] if start >= 0 else -math.inf
-    half_s = (usual_interval_s(video.timestamps_s) or 0.0) / 2
-    missing = [span for span in video.damaged_s if span[0] + half_s < end_s and span[1] > begin_s]
-    if missing or (video.is_cut and end_s > video.duration_s + half_s):
+    last_s = end_s - TIME_EPS_S  # what begins later is not in the span
+    missing = [span for span in video.damaged_s if span[0] < last_s and span[1] > begin_s]
+    if missing or (video.is_cut and last_s > video.duration_s):
         raise VideoReadError(f"{video.path}: {video.warning}. The span is not whole; copy or export the video again.")
 
 
@@ -409,7 +397,7 @@ def cut_video(cut: Cut, video: VideoReader, mode: str) -> str:
         raise CutError(f"{cut.output}: only MP4 files are written. Let the name end in .mp4.")
     if cut.output.exists() and cut.output.samefile(cut.source):
         raise CutError(f"{cut.output}: is the source itself. Choose another name.")
-    first, stop = span_frame_range(video, cut.start_s, cut.end_s)
+    first, stop = span_frame_range(video, cut.start_s, cut.end_s, cut.rule)
     check_whole(video, first, cut.end_s)
     # An even rate is made exactly even when encoded, but copied as it is.
     by_rate = ((stop - first) / video.fps,) if has_even_rate(video) else ()

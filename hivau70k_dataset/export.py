@@ -91,6 +91,7 @@ def export(
     videos: str | os.PathLike | None = None,
     embed_videos: bool = False,
     progress: bool = False,
+    shard_bytes: int = SHARD_BYTES,
 ) -> tuple[Path, list[str]]:
     """Write the Hub-ready folder; it appears whole or not at all.
 
@@ -104,6 +105,7 @@ def export(
             the `video_file` of the rows.
         progress (`bool`, *optional*, defaults to `False`): Show progress bars, and say what will be embedded before
             anything is written.
+        shard_bytes (`int`, *optional*, defaults to 500 MiB): Beyond this a Parquet file is followed by another.
 
     Returns:
         `tuple[Path, list[str]]`: The folder, and the released paths of the videos that are missing.
@@ -141,11 +143,11 @@ def export(
                 table = _with_video_column(table, video_root, embedded and embedded.names[split])
                 count = -(-len(table) // ROWS_AT_A_TIME)
                 shown = Progress(_batches(table), f"{name} {split}", count, unit="batch", disable=not progress)
-                _write_shards(shown, table.features, folder / name, split)
+                _write_shards(shown, table.features, folder / name, split, shard_bytes)
         for split, files in embedded.files.items() if embedded else ():
             layout.setdefault(VIDEOS, []).append(split)
             shown = Progress(files.items(), f"{VIDEOS} {split}", unit="video", disable=not progress)
-            _write_shards(_video_rows(shown), VIDEO_FEATURES, folder / VIDEOS, split)
+            _write_shards(_video_rows(shown), VIDEO_FEATURES, folder / VIDEOS, split, shard_bytes)
         (folder / "README.md").write_text(
             _card(builder, layout, None if video_root is None else list(missing)), encoding="utf-8"
         )
@@ -175,14 +177,16 @@ def _video_rows(files: Iterable[tuple[str, str]]) -> Iterator[pa.Table]:
         yield pa.table({"video_file": [name], "content": [content]}, VIDEO_FEATURES.arrow_schema)
 
 
-def _write_shards(tables: Iterable[pa.Table], features: datasets.Features, folder: Path, split: str) -> None:
-    """Write `{split}-00000-of-0000N.parquet`, each at most about 500 MB."""
+def _write_shards(
+    tables: Iterable[pa.Table], features: datasets.Features, folder: Path, split: str, shard_bytes: int
+) -> None:
+    """Write `{split}-00000-of-0000N.parquet`, each of about `shard_bytes`."""
     folder.mkdir(exist_ok=True)
     schema = features.arrow_schema
     parts: list[Path] = []
     writer, written = None, 0
     for table in tables:
-        if writer is None or written > SHARD_BYTES:
+        if writer is None or written > shard_bytes:
             if writer is not None:
                 writer.close()
             parts.append(folder / f"{split}-part{len(parts)}")

@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from modeling_holmes_vau.spans_holmes_vau import check_segment, is_past_end
+from modeling_holmes_vau.spans_holmes_vau import check_segment, is_past_end, segment_frame_range, span_at_rate
 
 from .labels import classes_of_name
 from .schema import AnnotationError, VideoAnnotation
@@ -22,7 +22,7 @@ from .tables import read_text, video_pieces
 
 logger = logging.getLogger(__name__)
 
-SAME_FPS = 0.01  # by how much frame rates of one video may differ: 29.97 is written 30
+SAME_FPS = 0.01  # by how much frame rates of one video may differ without a word: 29.97 is written 30
 
 
 @dataclass(frozen=True)
@@ -95,22 +95,14 @@ def read_xd_annotation(path: str | os.PathLike) -> dict[str, FrameAnnotation]:
 
 
 def hivau_frame_annotations(annotations: Iterable[VideoAnnotation]) -> dict[str, FrameAnnotation]:
-    """The events of HIVAU-70k in frames; those of normal videos are ordinary stretches and give no span."""
-    return {
-        entry.video: FrameAnnotation(
-            entry.video,
-            tuple(frame_span(event.start_s, event.end_s, entry.fps) for event in entry.events) if entry.labels else (),
-            entry.labels,
-            entry.n_frames,
-        )
-        for entry in annotations
-    }
-
-
-def frame_span(start_s: float, end_s: float, fps: float) -> tuple[int, int]:
-    """First frame of a span in seconds, and the frame after its last: at least one frame."""
-    first = round(start_s * fps)
-    return first, max(round(end_s * fps), first + 1)
+    """The events of HIVAU-70k in frames at the annotated rate, see `span_at_rate`; those of normal videos are ordinary
+    stretches and give no span."""
+    found = {}
+    for entry in annotations:
+        events = entry.events if entry.labels else ()
+        spans = tuple(span_at_rate(event.start_s, event.end_s, entry.fps) for event in events)
+        found[entry.video] = FrameAnnotation(entry.video, spans, entry.labels, entry.n_frames)
+    return found
 
 
 def check_spans(annotation: FrameAnnotation, n_frames: int, fps: float | None = None) -> None:
@@ -131,7 +123,8 @@ def check_spans(annotation: FrameAnnotation, n_frames: int, fps: float | None = 
 
 
 def on_clock(entry: VideoAnnotation, times_s: np.ndarray, fps: float) -> FrameAnnotation:
-    """The events, in frames, of a video whose frame numbers are no clock: its rate varies, or it stood still.
+    """The events, in frames, of a video whose frame numbers are no clock: its rate varies, it stood still, or its file
+    rounds times. See `segment_frame_range`.
 
     Args:
         entry (`VideoAnnotation`): Events in seconds.
@@ -139,22 +132,21 @@ def on_clock(entry: VideoAnnotation, times_s: np.ndarray, fps: float) -> FrameAn
         fps (`float`): Frames per second where it runs.
 
     Raises:
-        `ValueError`: One line, if an event is past the end, see [`check_segment`].
+        `ValueError`: One line, if an event is past the end, see `check_segment`, or all of it in a gap.
     """
     spans = []
     for event in entry.events if entry.labels else ():
         check_segment((event.start_s, event.end_s), float(times_s[-1]) + 1 / fps, fps)
-        first, stop = np.searchsorted(times_s, (event.start_s, event.end_s)).tolist()
-        spans.append((first, max(stop, first + 1)))
+        first, count = segment_frame_range(times_s, event.start_s, event.end_s)
+        spans.append((first, first + count))
     return FrameAnnotation(entry.video, tuple(spans), entry.labels, entry.n_frames)
 
 
 def at_frame_rate(annotation: VideoAnnotation, fps: float) -> VideoAnnotation:
     """The annotation for a file of `fps` frames per second: where that is another rate than the annotated one, say of
     a copy encoded anew, its spans, which are in seconds, lie on other frames."""
-    if abs(fps / annotation.fps - 1) <= SAME_FPS:
-        return annotation
-    logger.warning(f"{annotation.video}: has {fps:g} frames per second, annotated are {annotation.fps:g}")
+    if abs(fps / annotation.fps - 1) > SAME_FPS:
+        logger.warning(f"{annotation.video}: has {fps:g} frames per second, annotated are {annotation.fps:g}")
     return replace(annotation, fps=fps)
 
 

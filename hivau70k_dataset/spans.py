@@ -6,10 +6,9 @@ from dataclasses import dataclass, replace
 
 from modeling_holmes_vau.base.clock import parse_clock
 from modeling_holmes_vau.base.progress import Progress
-from modeling_holmes_vau.spans_holmes_vau import is_past_end
+from modeling_holmes_vau.spans_holmes_vau import is_past_end_s
 from modeling_holmes_vau.video_reader_holmes_vau import open_video
 
-from .ground_truth import frame_span
 from .schema import AnnotationError, Event, VideoAnnotation
 from .tables import Row, read_table, video_pieces
 from .videos import VideoFolder
@@ -143,7 +142,7 @@ def _annotate(file: str, video: _TableVideo, source: str, split: str) -> VideoAn
     events = []
     for place, event in video.spans:
         end_s = min(event.end_s, duration_s)
-        if event.end_s < math.inf and is_past_end(frame_span(event.start_s, event.end_s, fps), n_frames, fps):
+        if event.end_s < math.inf and is_past_end_s((event.start_s, event.end_s), duration_s, fps):
             raise AnnotationError(
                 f"{place}: video {'/'.join(video.pieces)!r}: the span {event.start_s:g} to {event.end_s:g} s is past "
                 f"its end, {duration_s:.3f} s. Mend the times."

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from modeling_holmes_vau.spans_holmes_vau import span_at_rate
+
 from .findings import Finding, Report
 from .ground_truth import FrameAnnotation
 from .instructions import build_instructions, prompt_pools
@@ -188,7 +190,7 @@ def _check_spans(file: str, entry: VideoAnnotation) -> Iterator[Finding]:
     if (frames := entry.event_frames) is not None and len(frames) != len(entry.events):
         yield found("event_frames", "events", f"{len(frames)} pairs of frames for {len(entry.events)} events", "count")
     for i, (event, ends) in enumerate(zip(entry.events, frames or ())):
-        ours = round(event.start_s * entry.fps), round(event.end_s * entry.fps)
+        ours = span_at_rate(event.start_s, event.end_s, entry.fps)
         if max(abs(a - b) for a, b in zip(ours, ends)) > FRAMES_OFF:
             span = f"{event.start_s:g} to {event.end_s:g} s are the frames {ours[0]} to {ours[1]}"
             yield found("event_frames", f"event {i}", f"{span}, the file says {ends[0]} to {ends[1]}", "times")

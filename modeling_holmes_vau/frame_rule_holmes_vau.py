@@ -214,4 +214,4 @@ def frames_of_span(video, segment_s: tuple[float, float | None] | None) -> tuple
                 f"{video.path}: frames are missing in {start_s:.2f} to {end_s:.2f} s, which is all of the segment "
                 f"asked for, {segment_s[0]:g} s on. Choose another."
             )
-    return segment_frame_range(video.timestamps_s, *segment_s)
+    return segment_frame_range(video.timestamps_s, *segment_s, video.duration_s)

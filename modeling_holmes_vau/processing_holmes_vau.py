@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -39,6 +40,7 @@ CHAT_TEMPLATE = (
     "{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\n' -}}{%- endif -%}"
 )
 
+IGNORED = -100  # label of a token that is not learned
 # Dense frames above which one call is told to use `analyze_video`: 4096 frames of 448 x 448 are 2.5 GB.
 MANY_FRAMES = 4096
 
@@ -178,6 +180,100 @@ class HolmesVAUProcessor(ProcessorMixin):
         visuals = [{"type": "video"}] * num_videos + [{"type": "image"}] * num_images
         messages = [{"role": "user", "content": [*visuals, {"type": "text", "text": text}]}]
         return self.apply_chat_template(messages, add_generation_prompt=True)
+
+    # ---- conversations: the one place where questions and answers about a video become tokens -----------------------
+
+    @staticmethod
+    def to_messages(turns: Sequence[tuple[str, str | None]]) -> list[dict]:
+        """Messages of a conversation about one video, for chat templates; an answer of `None` is yet to come."""
+        messages = []
+        for question, answer in turns:
+            video = [] if messages else [{"type": "video"}]
+            messages.append({"role": "user", "content": [*video, {"type": "text", "text": question}]})
+            if answer is not None:
+                messages.append({"role": "assistant", "content": [{"type": "text", "text": answer}]})
+        return messages
+
+    def conversation_text(self, turns: Sequence[tuple[str, str | None]]) -> str:
+        """A conversation as the chat template writes it: up to the answer that is yet to come, or to the token that
+        ends the last one. The video is `video_token`."""
+        if not turns or any(answer is None for _, answer in turns[:-1]):
+            raise ValueError(f"`turns` must be questions with answers, of which the last may be None, got {turns!r}.")
+        is_open = turns[-1][1] is None
+        text = self.apply_chat_template(self.to_messages(turns), add_generation_prompt=is_open)
+        return text if is_open else text.rstrip()
+
+    def conversation_inputs(
+        self, conversations: Sequence[Sequence[tuple[str, str | None]]], num_frames: int | None = None
+    ) -> BatchFeature:
+        """
+        Inputs of `generate` for the next answer of each conversation about a video that was encoded before.
+
+        Args:
+            conversations (`list[list[tuple[str, str]]]`): Questions and answers of each; the last answer is `None`.
+            num_frames (`int`, *optional*): Frames that the language model sees of each video.
+
+        Returns:
+            [`BatchFeature`]: `input_ids` and `attention_mask`, left-padded.
+
+        Example:
+
+        ```python
+        >>> turns = [("Is there an anomaly?", "Yes."), ("Why?", None)]
+        >>> inputs = processor.conversation_inputs([turns], num_frames=16)  # doctest: +SKIP
+        >>> model.generate(**inputs, encoded_videos=[encoded])  # doctest: +SKIP
+
+        ```
+        """
+        text = [self.conversation_text(turns) for turns in conversations]
+        return self(text=text, num_frames=num_frames, return_tensors="pt")
+
+    def encode_turns(
+        self, turns: Sequence[tuple[str, str | None]], num_frames: int | None = None
+    ) -> tuple[list[int], list[int]]:
+        """
+        Tokens of a conversation, and labels: the answers and the tokens that end them; everything else is -100.
+
+        The tokens before each answer are those of its prompt in inference. Where a tokenizer would merge over such a
+        border, it is asked for both sides apart, as generation meets them.
+
+        Args:
+            turns (`list[tuple[str, str]]`): Questions and answers; the last answer may be `None`, which is a prompt.
+            num_frames (`int`, *optional*): Frames that the language model sees.
+
+        Returns:
+            `tuple[list[int], list[int]]`: `input_ids` and `labels`, of the same length.
+        """
+        ids: list[int] = []
+        labels: list[int] = []
+        done = 0  # characters of the conversation that are tokens already
+
+        def append(text: str, is_learned: bool) -> None:
+            nonlocal done
+            whole = self(text=text, num_frames=num_frames)["input_ids"][0]
+            if whole[: len(ids)] == ids:
+                new = whole[len(ids) :]
+            else:
+                new = self(text=text[done:], num_frames=num_frames, add_special_tokens=False)["input_ids"][0]
+            ids.extend(new)
+            labels.extend(new if is_learned else [IGNORED] * len(new))
+            done = len(text)
+
+        if turns[-1][1] is None:
+            append(self.conversation_text(turns), False)
+            return ids, labels
+        for number, (question, _) in enumerate(turns):
+            append(self.conversation_text([*turns[:number], (question, None)]), False)
+            append(self.conversation_text(turns[: number + 1]), True)
+        return ids, labels
+
+    def count_tokens(self, turns: Sequence[tuple[str, str | None]], num_frames: int) -> int:
+        """How many tokens a conversation takes; those of frames are counted, not made."""
+        labels = self.frame_placeholders(num_frames, 0)
+        text = self.conversation_text(turns).replace(self.video_token, labels)
+        return len(self.tokenizer(text)["input_ids"]) + num_frames * self.image_seq_length
+
+    # ---- videos and images ------------------------------------------------------------------------------------------
 
     def read_video(
         self,

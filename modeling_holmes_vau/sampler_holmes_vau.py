@@ -4,6 +4,8 @@ Pure functions of the scores. They compute in float64 on the CPU, so that the sa
 device.
 """
 
+import difflib
+
 import torch
 
 
@@ -79,7 +81,8 @@ def check_sampler(name: str) -> str:
         `ValueError`: if it is none.
     """
     if name not in SAMPLERS:
-        raise ValueError(f"`sampler` must be one of {', '.join(SAMPLERS)}, got {name!r}.")
+        meant = "".join(f" Did you mean {known}?" for known in difflib.get_close_matches(name, SAMPLERS, 1))
+        raise ValueError(f"`sampler` must be one of {', '.join(SAMPLERS)}, got {name!r}.{meant}")
     return name
 
 

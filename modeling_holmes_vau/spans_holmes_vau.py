@@ -1,12 +1,16 @@
-"""Spans of time, and the frames of a video that are in them."""
+"""Spans of time, and the one rule for which frames of a video are in them."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 
-TIME_EPS_S = 1e-6  # absorbs the rounding of `frame / fps` against `ticks / ticks_per_s`
+# Times are told to the millisecond: HIVAU-70k writes the frames 1000 to 1796 of a video of 30 frames per second as
+# 33.333 to 59.867, and Matroska and FLV stamp frames so. A frame half a millisecond before a border begins at it.
+TIME_EPS_S = 0.5e-3 + 1e-6
+CLOCK_NOISE_S = 1e-7  # of computing `frame / fps` and `ticks / ticks_per_s`
 ONE_FRAME_S = 1 / 30  # how long the frame of a video of one frame is taken to last
 USUAL = (0.45, 1.9)  # medians; longer intervals between frames are pauses, or a frame is missing
 GAP_S, GAP_INTERVALS = 5.0, 10  # a recording has a gap where the next frame is further away than both
@@ -67,13 +71,36 @@ def find_gaps(timestamps_s: Sequence[float] | np.ndarray, end_s: float) -> list[
     return [(float(times_s[i] + interval_s), float(times_s[i + 1])) for i in before]
 
 
-def segment_frame_range(
-    timestamps_s: Sequence[float] | np.ndarray, start_s: float = 0.0, end_s: float | None = None
-) -> tuple[int, int]:
-    """First frame and number of frames shown in `start_s <= t < end_s`, all in seconds.
+def border_eps_s(interval_s: float) -> float:
+    """How far before a border, in seconds, a frame is taken to be at it, where frames are `interval_s` apart."""
+    return min(TIME_EPS_S, interval_s / 4)
 
-    The end (by default that of the video) is clipped to the video. A segment that falls between two frames gets the
-    frame nearest to its middle; one in which the recording stood still (see `find_gaps`) is an error.
+
+def segment_frame_range(
+    timestamps_s: Sequence[float] | np.ndarray,
+    start_s: float = 0.0,
+    end_s: float | None = None,
+    duration_s: float | None = None,
+) -> tuple[int, int]:
+    """The frames of a span of a video: those that begin in `start_s <= t < end_s`, to the millisecond.
+
+    This is the one rule: what is analysed, cut, trained on and labelled are these frames. Spans that adjoin share no
+    frame and leave none out. The end is clipped to the video. A span that falls between two frames gets the one
+    nearest to its middle; one in which the recording stood still (see [`find_gaps`]) is an error.
+
+    Args:
+        timestamps_s (`np.ndarray` of shape `(num_frames,)`): Time of each frame in seconds, increasing, as the file
+            gives it.
+        start_s (`float`, *optional*, defaults to 0): Start of the span in seconds.
+        end_s (`float`, *optional*, defaults to the video's end): End of the span in seconds.
+        duration_s (`float`, *optional*): When the last frame ends; by default one usual interval after it began.
+
+    Returns:
+        `tuple[int, int]`: First frame, and how many, at least one.
+
+    Raises:
+        `ValueError`: One line, if the span is negative, backwards, empty, not a number, wholly outside the video, or
+            one in which the recording stood still.
 
     Example:
 
@@ -84,13 +111,15 @@ def segment_frame_range(
     ```
     """
     times_s = np.asarray(timestamps_s, dtype=np.float64)
-    video_end_s = float(times_s[-1] + (usual_interval_s(times_s) or ONE_FRAME_S))
-    if not 0 <= start_s < video_end_s - TIME_EPS_S:
+    interval_s = usual_interval_s(times_s) or ONE_FRAME_S
+    eps_s = border_eps_s(interval_s)
+    video_end_s = float(times_s[-1] + interval_s) if duration_s is None else duration_s
+    if not 0 <= start_s < video_end_s - eps_s:  # NaN too
         raise ValueError(f"`start_s` must lie within the video, 0 to {video_end_s:.3f} seconds, got {start_s}.")
     end_s = video_end_s if end_s is None or end_s > video_end_s else end_s
     if not end_s > start_s:
         raise ValueError(f"`end_s` must be greater than `start_s` ({start_s} seconds), got {end_s}.")
-    first, stop = np.searchsorted(times_s, (start_s - TIME_EPS_S, end_s - TIME_EPS_S))
+    first, stop = np.searchsorted(times_s, (start_s - eps_s, end_s - eps_s))
     if first == stop:
         for gap_start_s, gap_end_s in find_gaps(times_s, video_end_s):
             if gap_start_s <= start_s and end_s <= gap_end_s:
@@ -100,6 +129,35 @@ def segment_frame_range(
                 )
         return int(np.abs(times_s - (start_s + end_s) / 2).argmin()), 1
     return int(first), int(stop - first)
+
+
+def span_at_rate(start_s: float, end_s: float, fps: float) -> tuple[int, int]:
+    """[`segment_frame_range`] where no file is at hand: frame `i` is at `i / fps` seconds, and the video has no end.
+
+    Args:
+        start_s (`float`), end_s (`float`): The span in seconds, finite, start before end.
+        fps (`float`): Frames per second.
+
+    Returns:
+        `tuple[int, int]`: First frame, and the one after the last, which is at least the next.
+
+    Example:
+
+    >>> span_at_rate(33.333, 59.867, fps=30.0)  # frames 1000 to 1796, as HIVAU-70k writes them
+    (1000, 1796)
+    """
+    eps_s = border_eps_s(1 / fps)
+    first, stop = (max(0, math.ceil((border_s - eps_s) * fps)) for border_s in (start_s, end_s))
+    if first >= stop:
+        first = max(0, math.ceil((start_s + end_s) / 2 * fps - 0.5))
+    return first, max(stop, first + 1)
+
+
+def is_even_clock(timestamps_s: Sequence[float] | np.ndarray, fps: float) -> bool:
+    """Whether frame `i` is at `i / fps` seconds, so that the rate alone tells the time of every frame. In a file whose
+    times are rounded, as to the milliseconds of Matroska, it does not: frames near a border would be other ones."""
+    times_s = np.asarray(timestamps_s, dtype=np.float64)
+    return bool(np.abs(times_s - np.arange(len(times_s)) / fps).max() < CLOCK_NOISE_S)
 
 
 def end_tolerance(fps: float | None = None) -> int:
@@ -124,8 +182,13 @@ def is_past_end(span: tuple[int, int], n_frames: int, fps: float | None = None) 
     return span[0] >= n_frames or span[1] > n_frames + end_tolerance(fps)
 
 
+def is_past_end_s(span_s: tuple[float, float], duration_s: float, fps: float) -> bool:
+    """[`is_past_end`] of a span in seconds, of a video that ends at `duration_s` and has `fps` frames per second."""
+    return span_s[0] >= duration_s or span_s[1] > duration_s + end_tolerance(fps) / fps
+
+
 def check_segment(span_s: tuple[float, float] | None, duration_s: float, fps: float) -> None:
-    """Check that a span in seconds, if there is one, lies within a video, as [`check_spans`] does.
+    """Check that a span in seconds, if there is one, lies within a video, see [`is_past_end`].
 
     Args:
         span_s (`tuple[float, float]`, *optional*): Start and end in seconds.
@@ -137,9 +200,8 @@ def check_segment(span_s: tuple[float, float] | None, duration_s: float, fps: fl
     """
     if span_s is None:
         return
-    start_s, end_s = span_s
-    if start_s >= duration_s or end_s > duration_s + end_tolerance(fps) / fps:
+    if is_past_end_s(span_s, duration_s, fps):
         raise ValueError(
-            f"the span {start_s:.1f} to {end_s:.1f} s is past the end of the video ({duration_s:.1f} s): another copy "
-            "than the annotated one, or another video"
+            f"the span {span_s[0]:.1f} to {span_s[1]:.1f} s is past the end of the video ({duration_s:.1f} s): "
+            "another copy than the annotated one, or another video"
         )

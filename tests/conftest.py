@@ -1,6 +1,7 @@
 """Shared fixtures: tiny checkpoints, small videos, the reference outputs; no network."""
 
 import os
+import re
 import socket
 from pathlib import Path
 
@@ -12,10 +13,8 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 from tests.original import write_original_checkpoint  # noqa: E402
 
 
+ROOT = Path(__file__).parents[1]
 REFERENCE = Path(__file__).parent / "fixtures" / "reference"
-# What others released is no part of the repository: the example videos of the original, its annotations, ground truth.
-# It is looked for in $HOLMES_VAU_DATA, else where the project is developed.
-DATA = Path(os.environ.get("HOLMES_VAU_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 
 
 @pytest.fixture(autouse=True)
@@ -50,9 +49,26 @@ def ground_truth() -> Path:
 
 
 def _data(name: str) -> Path:
-    if not (DATA / name).is_dir():
-        pytest.skip(f"no {name}/ at {DATA}: set HOLMES_VAU_DATA to the folder that holds it")
-    return DATA / name
+    """What others released is no part of the repository."""
+    data = os.environ.get("HOLMES_VAU_DATA")
+    if not data:
+        pytest.skip(f"HOLMES_VAU_DATA is not set: it names the folder that holds {name}/")
+    if not Path(data, name).is_dir():
+        pytest.skip(f"HOLMES_VAU_DATA is {data}, which holds no {name}/")
+    return Path(data, name)
+
+
+@pytest.fixture(scope="session")
+def demo_folder(tmp_path_factory) -> Path:
+    """The folder `demo` that `make demo` renders: a video with an anomaly and one without, with their annotations."""
+    from hivau70k_dataset import render_miniature
+
+    options = re.search(r"miniature (--split .*) --output demo$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1]
+    words = options.split()
+    given = {name.removeprefix("--"): value for name, value in zip(words[::2], words[1::2])}
+    folder, split = tmp_path_factory.mktemp("demo"), given.pop("split")
+    render_miniature(folder, split, workers=1, progress=False, **{name: int(value) for name, value in given.items()})
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,8 @@
 
 import errno
 import os
+import resource
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -15,3 +17,14 @@ def refuse(monkeypatch, folder: Path) -> None:
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", guarded)
+
+
+@contextmanager
+def no_file_above(size: int):
+    """Writing beyond `size` bytes of a file fails, as it does on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

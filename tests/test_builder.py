@@ -1,8 +1,9 @@
 """The builder's tables: from the class, streamed, with videos, and in the form TRL takes."""
 
+import logging
+
 import pytest
 
-from hivau70k_dataset import builder as builder_module
 from hivau70k_dataset.builder import HIVAU70k
 from hivau70k_dataset.schema import AnnotationError
 from tests.annotations import raw_annotations, write_json, write_release
@@ -182,14 +183,13 @@ def test_a_video_under_two_names_is_found_by_both(build_test, tmp_path):
     assert path == str(root / "Arson101_x264.mp4")
 
 
-def test_folders_that_cannot_be_read_are_told(build_test, tmp_path, monkeypatch):
-    said = []
-    monkeypatch.setattr(builder_module.logger, "warning", said.append)
+def test_folders_that_cannot_be_read_are_told(build_test, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(logging.getLogger("datasets"), "propagate", True)
     root = tmp_path / "videos"
     touch(root / "locked" / "Arson101_x264.mp4")
     refuse(monkeypatch, root / "locked")
     assert len(build_test("detection", video_root=str(root)).missing_videos) == 2
-    assert said[0] == f"{root / 'locked'}: cannot be searched: Permission denied"
+    assert caplog.messages[0] == f"{root / 'locked'}: cannot be searched: Permission denied"
 
 
 def test_bad_arguments(tmp_path):

@@ -19,8 +19,7 @@ from modeling_holmes_vau.checkpoint.build import SYNTHETIC_WARNING
 from modeling_holmes_vau.checkpoint.folder import CheckpointError
 from modeling_holmes_vau.checkpoint.known import MINI, default_checkpoint
 from modeling_holmes_vau.cli import inputs, outputs
-from modeling_holmes_vau.report import write as report
-from tests.folders import refuse
+from tests.folders import no_file_above, refuse
 from tests.videos import write_video
 
 
@@ -258,12 +257,9 @@ def test_videos_of_one_name_do_not_share_a_report(analyze, clip, tmp_path):
     assert videos == [str(clip), str(other)]
 
 
-def test_a_report_that_cannot_be_written_does_not_lose_the_analysis(analyze, clip, tmp_path, monkeypatch):
-    def no_space(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(report, "write_whole", no_space)
-    status, out, err = analyze(clip, "--output", tmp_path)
+def test_a_report_that_cannot_be_written_does_not_lose_the_analysis(analyze, clip, tmp_path):
+    with no_file_above(5_000):
+        status, out, err = analyze(clip, "--output", tmp_path)
     assert status == 1 and "answer" in out and "the report could not be written" in errors(err)[0]
 
 
@@ -428,3 +424,9 @@ def test_the_version(capsys):
     with pytest.raises(SystemExit, match="0"):
         cli.main(["--version"])
     assert capsys.readouterr().out == f"holmes-vau {modeling_holmes_vau.__version__}\n"
+
+
+def test_a_sampler_that_there_is_not_is_a_line_before_anything_is_read(capsys):
+    assert cli.main(["analyze", "a.mp4", "--sampler", "unifrom"]) == 1
+    (line,) = errors(capsys.readouterr().err)
+    assert "must be one of ats, nearest, uniform, top_k, got 'unifrom'. Did you mean uniform?" in line

@@ -26,10 +26,9 @@ def test_split_wqkv_by_hand():
 
 
 @pytest.mark.parametrize("weights", ["sharded", "bin"])
-def test_every_weight_format_gives_the_same_checkpoint(tmp_path, checkpoint56, weights, monkeypatch):
-    monkeypatch.setattr("modeling_holmes_vau.checkpoint.convert.SHARD_BYTES", 300_000)
+def test_every_weight_format_gives_the_same_checkpoint(tmp_path, checkpoint56, weights):
     original = write_original_checkpoint(tmp_path / "original", weights=weights)
-    output = convert(original, original / "anomaly_scorer.pth", tmp_path / "out")
+    output = convert(original, original / "anomaly_scorer.pth", tmp_path / "out", shard_bytes=300_000)
     assert len(list(output.glob("model-*-of-*.safetensors"))) > 1
     index = json.loads((output / "model.safetensors.index.json").read_text())
     got, expected = weights_of(output), weights_of(checkpoint56)

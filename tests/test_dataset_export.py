@@ -101,10 +101,9 @@ def with_cuts(tmp_path):
     return source, root
 
 
-def test_each_embedded_video_stands_there_once(with_cuts, tmp_path, monkeypatch, capsys):
+def test_each_embedded_video_stands_there_once(with_cuts, tmp_path, capsys):
     source, root = with_cuts
-    monkeypatch.setattr(export_module, "SHARD_BYTES", 1)
-    folder, _ = export(source, tmp_path / "out", videos=root, embed_videos=True, progress=True)
+    folder, _ = export(source, tmp_path / "out", videos=root, embed_videos=True, progress=True, shard_bytes=1)
     size = sum(path.stat().st_size for path in root.rglob("*.m??"))
     assert f"will embed 5 videos, {size / 1e6:.1f} MB" in capsys.readouterr().err
     contents = {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*.m??")}
@@ -156,14 +155,16 @@ def test_missing_and_repeated_videos_embedded(tmp_path):
     assert set(load(folder, "all", split="test")["video_file"]) == {video["video_file"]}
 
 
-def test_no_videos_to_embed_and_too_large_ones(tmp_path, monkeypatch):
+def test_no_videos_to_embed_and_too_large_ones(tmp_path):
     source, root = write_release(tmp_path / "release"), tmp_path / "videos"
     root.mkdir()
     folder, missing = export(source, tmp_path / "out", videos=root, embed_videos=True)
     assert len(missing) == 2 and not (folder / "videos").exists()
-    (root / "Arson101_x264.mp4").write_bytes(b"12345")
-    monkeypatch.setattr(export_module, "MOST_VIDEO_BYTES", 4)
-    with pytest.raises(ValueError, match="Arson101_x264.mp4: has .* at most 2.1 GB a video. Leave --embed-videos out"):
+    with open(root / "Arson101_x264.mp4", "wb") as file:
+        file.truncate(2**31)  # a hole: it takes no room
+    with pytest.raises(
+        ValueError, match="Arson101_x264.mp4: has 2.1 GB, .* at most 2.1 GB a video. Leave --embed-vid"
+    ):
         export(source, tmp_path / "large", videos=root, embed_videos=True)
     assert not (tmp_path / "large").exists()
 

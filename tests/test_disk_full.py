@@ -1,29 +1,16 @@
 """A disk that is full costs a line and nothing that was finished: the same command goes on when there is room."""
 
-import resource
-from contextlib import contextmanager
-
 import pytest
 from safetensors.torch import load_file
 
 import train_scorer
 from modeling_holmes_vau.cli import main
+from tests.folders import no_file_above
 from tests.test_train_scorer import data, scorer_argv
 from training.runs import run_script
 
 
 __all__ = ["data"]  # a fixture
-
-
-@contextmanager
-def no_file_above(size: int):
-    """Writing beyond `size` bytes of a file fails, as it does on a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def told(capsys) -> str:

@@ -12,8 +12,8 @@ from modeling_holmes_vau import VideoReadError
 from modeling_holmes_vau.base.errors import RunError
 from tests.numbered_videos import write
 from tests.videos import write_video
-from train_scorer import label_frames
 from training.feature_cache import FeatureCache, StaleFeaturesError
+from training.scorer_data import label_frames
 
 
 NAME = "mine/videos/train/a.mp4"

@@ -15,9 +15,9 @@ import train_sft
 from modeling_holmes_vau import cli
 from modeling_holmes_vau.checkpoint.hub import fetch_file
 from modeling_holmes_vau.checkpoint.merge import write_adapter_notes
+from tests.adapters import write_adapter
 from tests.hub_server import make_handler, point_hub_at, serving
 from tests.original import write_original_checkpoint
-from tests.test_merge import write_adapter
 from tests.videos import write_video
 
 
@@ -129,7 +129,7 @@ def test_a_converted_repository_is_analysed_and_trained(hub, tmp_path, capsys):
     assert cli.main(["analyze", str(video), "--model", CONVERTED, "--json", "--max-new-tokens", "2"]) == 0
     assert f'"model": "{CONVERTED}"' in capsys.readouterr().out
     assert not [path for path in hub[1] if path.endswith(".py")]
-    train_sft.main(["--dry_run=true", f"--model={CONVERTED}", "--num_rows=9", "--use_cpu=true"])
+    train_sft.main(["--dry-run=true", f"--model={CONVERTED}", "--num-rows=9", "--use-cpu=true"])
     assert "adapted modules: 21" in capsys.readouterr().out
 
 

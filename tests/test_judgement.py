@@ -1,15 +1,20 @@
 """The metric of judgements: verdicts and classes by hand, the released judgements, what it refuses."""
 
+import csv
 import doctest
 import importlib.util
+import re
 import sys
+import time
 from pathlib import Path
 
 import evaluate
 import numpy as np
 import pytest
 
+from hivau70k_dataset.labels import parse_judgement
 from hivau70k_dataset.reading import read_annotation_files
+from modeling_holmes_vau.judgement_holmes_vau import verdict_in_words
 
 
 PATH = Path(__file__).parents[1] / "eval" / "metrics" / "judgement"
@@ -17,6 +22,7 @@ SHOOTING = "An anomaly exists, specifically a Shooting anomaly."
 BOTH = "An anomaly exists, specifically a Shooting and Car Accident anomaly."
 NAMELESS = "Two anomaly events exist in the video."
 NORMAL = "No anomaly exists in the video."
+VERDICTS = {"abnormal": True, "normal": False, "none": None}
 
 
 @pytest.fixture(scope="module")
@@ -60,88 +66,44 @@ def test_what_an_answer_states(module, answer, abnormal, classes):
     assert judgement.abnormal is abnormal and set(judgement.classes) == classes
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        "I can't see any anomaly.",
-        "I cannot see any anomaly in the video.",
-        "The video doesn’t show any anomaly.",
-        "There isn’t anything unusual.",
-        "I didn’t see a fight",
-        "I have not detected any anomalies.",
-        "I've not seen a robbery.",
-        "It’s not an anomaly.",
-        "It should not be considered an anomaly.",
-        "The video never shows an anomaly.",
-        "Neither a fight nor a robbery takes place.",
-        "The video is free of anomalies.",
-        "The video lacks any abnormal events.",
-        "Anomalies are absent.",
-        "No doubt, nothing unusual happens.",
-        "Anomaly detected: No",
-        "**Anomaly detected:** No\n\nPeople walk by.",
-        "Anomaly: No - people walk by.",
-        '{"anomaly": false}',
-        "Anomalies: None.",
-        "Anomalies: none detected.",
-        "Anomaly: not present",
-        "Anomalies: No unusual events were seen.",
-        "Is there an anomaly? No.",
-        "Is there an anomaly?\n\n**No**",
-        "Is there a fight? I can't see one.",
-        "Question: Is there an anomaly? Answer: No.",
-        "It is not out of the ordinary.",
-        "The video does not differ from normal traffic.",
-        "I see nothing that is not normal.",
-        "Anomalies have not been detected.",
-        "An anomaly was never observed.",
-        "The queue is not unusual as it is normal for cars to wait there.",
-        "The crowd is not alarmed as this is normal.",
-        "Yes, there is no anomaly.",
-    ],
+# Rules of the metric alone; the others are those of `parse_judgement`, which reads no answers but judgements.
+OF_ANSWERS = (
+    "yes",
+    "yes, denied",
+    "yes, normal",
+    "behind the question",
+    "behind the question, yes",
+    "normal",
+    "not normal",
 )
-def test_denials(module, answer):
-    assert module.read_answer(answer) == module.Judgement(False)
+with open(Path(__file__).parent / "fixtures" / "judgements.csv", encoding="utf-8", newline="") as file:
+    JUDGEMENTS = [(row["rule"], row["verdict"], row["answer"]) for row in csv.DictReader(file)]
+
+
+@pytest.mark.parametrize(("rule", "verdict", "answer"), JUDGEMENTS)
+def test_the_table_of_verdicts(module, rule, verdict, answer):
+    assert VERDICTS[verdict] is module.read_answer(answer).abnormal
+    if verdict != "abnormal":
+        assert module.read_answer(answer).classes == ()
+    if rule not in OF_ANSWERS:
+        assert VERDICTS[verdict] is parse_judgement(answer).abnormal
+
+
+@pytest.mark.parametrize("page", [parse_judgement.__doc__, (PATH / "README.md").read_text(encoding="utf-8")])
+def test_the_tables_of_the_pages(module, page):
+    rows = re.findall(r"^ *\| (.*) \| (abnormal|normal|none) \| (.*) \|$", page, re.MULTILINE)
+    assert len(rows) >= 10 and {verdict for _, verdict, _ in rows} == set(VERDICTS)
+    for answer, verdict, _ in rows:
+        assert VERDICTS[verdict] is module.read_answer(answer).abnormal, answer
 
 
 @pytest.mark.parametrize(
-    "answer",
-    [
-        "The footage does not appear to be normal",
-        "It cannot be called normal.",
-        "It can’t be considered entirely normal.",
-        "I don't think this is normal.",
-        "This is not an ordinary day.",
-        "No doubt, a robbery takes place.",
-        "Without a doubt, this is a robbery.",
-        "The video is not only unusual but violent.",
-        "Is there an anomaly? Yes.",
-        "Is there an anomaly? Yes, a fight.",
-        "Anomaly detected: Yes",
-        "Anomaly: yes, a man without a mask.",
-        "An anomaly exists: no one helps the man.",
-        "An anomaly exists: a car that should not be there.",
-        "An anomaly exists, no doubt.",
-        "The video shows an abnormal event that should not happen in a parking lot.",
-        "Yes, the video contains an anomaly that wouldn't be expected in a store.",
-        "An unusual event occurs, which shouldn’t happen on a highway.",
-        "Yes, an explosion occurs that would not normally happen.",
-        "Yes, a man who hasn't paid leaves the store, shoplifting.",
-        "An anomaly exists, specifically a Shooting anomaly, and the victim never moves again.",
-        "A car accident occurs because the driver has not seen the motorcycle.",
-        "Yes, the driver loses control due to lack of visibility, causing a traffic accident.",
-        "Yes. A man who should not be there breaks into a car.",
-        "Yes, an anomaly is present: not only fighting but also vandalism.",
-        "An anomaly exists: not stopping at the red light, a car hits a cyclist.",
-        "Yes, there is an anomaly: none of the cars stop and one crashes.",
-        "Anomaly type: Not specified, but someone is robbed",
-        "An anomaly occurs: false alarm triggers people to panic.",
-        "Yes, is it a robbery? It seems to be.",
-        "Anomaly: Shooting. The clerk cannot flee.",
-    ],
+    "answer", ["a" * 50_000, " " * 50_000, "not " * 10_000, "I " + "n't " * 10_000, "no, " * 10_000]
 )
-def test_words_of_denials_that_deny_nothing(module, answer):
-    assert module.read_answer(answer).abnormal is True
+def test_long_answers_take_no_time(answer):
+    start = time.perf_counter()
+    parse_judgement(answer), verdict_in_words("What happens here?", answer)
+    assert time.perf_counter() - start < 2
 
 
 TABLE = [  # answer, reference

@@ -18,9 +18,9 @@ from modeling_holmes_vau.answering import load_answerer
 from modeling_holmes_vau.checkpoint.build import UNTRAINED_SCORER_WARNING
 from modeling_holmes_vau.checkpoint.merge import write_adapter_notes
 from modeling_holmes_vau.checkpoint.weights import language_digest
+from tests.adapters import write_adapter
 from tests.annotations import write_json
 from tests.sft_data import write_data
-from tests.test_merge import write_adapter
 from tests.videos import write_video
 
 
@@ -164,8 +164,8 @@ def test_code_is_not_asked_about_before_the_format_is_known(original56, native, 
         with pytest.raises(ValueError, match=of_evaluation):
             load_answerer(str(folder), device="cpu")
     with pytest.raises(ValueError, match="holmes-vau convert"):
-        train_sft.main(["--dry_run=true", f"--model={original}", "--use_cpu=true"])
-    train_sft.main(["--dry_run=true", f"--model={own}", "--use_cpu=true"])
+        train_sft.main(["--dry-run=true", f"--model={original}", "--use-cpu=true"])
+    train_sft.main(["--dry-run=true", f"--model={own}", "--use-cpu=true"])
     assert cli.main(command("convert", original, clip, tmp_path / "converted")) == 0
     assert cli.main(command("init", own, clip, tmp_path / "mine")) == 0
     assert not asked

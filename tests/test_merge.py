@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import torch
-from peft import PeftModel, get_peft_model
+from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoProcessor, InternVLConfig, InternVLForConditionalGeneration
 
@@ -16,21 +16,9 @@ from modeling_holmes_vau.checkpoint.build import (
     SYNTHETIC_WARNING,
     UNTRAINED_LANGUAGE_WARNING,
 )
-from modeling_holmes_vau.checkpoint.merge import _store_half, copy_companions, write_adapter_notes
+from modeling_holmes_vau.checkpoint.merge import copy_companions, store_half, write_adapter_notes
 from modeling_holmes_vau.checkpoint.weights import language_digest
-from training.sft_trainer import lora_config
-
-
-def write_adapter(model, base, folder):
-    """An adapter with random weights, as training leaves it."""
-    model.name_or_path = str(base)
-    tuned = get_peft_model(model, lora_config(r=4))
-    torch.manual_seed(0)
-    for name, parameter in tuned.named_parameters():
-        if "lora_" in name:
-            torch.nn.init.normal_(parameter, std=0.1)
-    tuned.save_pretrained(folder)
-    return folder
+from tests.adapters import write_adapter
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +74,7 @@ def test_half_the_file_computes_in_full_precision(adapter, tmp_path, capsys):
 def test_values_beyond_16_bits_are_not_halved(tmp_path):
     save_file({"a.weight": torch.tensor([1e5])}, tmp_path / "model.safetensors")
     with pytest.raises(ValueError, match="a.weight holds values beyond 65504.*without --half"):
-        _store_half(tmp_path)
+        store_half(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """The checkpoint in the box: what it weighs, what it carries, and that its answers about the demo are right."""
 
 import json
-import re
 import shutil
 from pathlib import Path
 
@@ -11,8 +10,8 @@ from safetensors.torch import save_file
 from transformers import AutoModel, AutoProcessor
 
 from benchmarks import mini_card
-from hivau70k_dataset import render_miniature
 from hivau70k_dataset.labels import parse_judgement
+from hivau70k_dataset.reading import read_annotation_files
 from hivau70k_dataset.videos import VideoFolder
 from modeling_holmes_vau.checkpoint.build import SYNTHETIC_WARNING
 from modeling_holmes_vau.checkpoint.known import default_checkpoint
@@ -26,15 +25,9 @@ JUDGEMENT = "What types of anomalies are shown in the video clip?"
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory):
+def demo(demo_folder):
     """The videos of `make demo`, with their annotations: the one with an anomaly, then the one without."""
-    options = re.search(r"miniature (--split .*) --output demo$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1]
-    words = options.split()
-    given = {name.removeprefix("--"): value for name, value in zip(words[::2], words[1::2])}
-    folder = tmp_path_factory.mktemp("demo")
-    split = given.pop("split")
-    entries = render_miniature(folder, split, workers=1, progress=False, **{k: int(v) for k, v in given.items()})
-    found = VideoFolder(folder / "videos")
+    entries, found = read_annotation_files(demo_folder).annotations, VideoFolder(demo_folder / "videos")
     return [(entry, found.find(entry).path) for entry in sorted(entries, key=lambda entry: not entry.labels)]
 
 

@@ -16,6 +16,7 @@ from hivau70k_dataset.miniature.render import render_miniature
 from hivau70k_dataset.miniature.text import annotate
 from hivau70k_dataset.miniature.words import GISTS
 from hivau70k_dataset.reading import read_annotation_files
+from tests.folders import no_file_above
 
 
 SMALL = {"split": "test", "seed": 5, "size": 64, "progress": False}
@@ -59,28 +60,24 @@ def test_files_hold_what_the_annotations_say(rendered):
     assert list(files.instructions) == build_instructions(annotations, seed=5)
 
 
-def test_a_second_call_renders_only_what_is_missing(tmp_path, rendered, monkeypatch):
+def test_a_second_call_renders_only_what_is_missing(tmp_path, rendered):
     folder, annotations = rendered
-    drawn = []
-    monkeypatch.setattr(miniature, "_render", lambda job, render=miniature._render: drawn.append(job) or render(job))
-    before = videos_in(folder)
-    assert render_miniature(folder, videos=3, workers=1, **SMALL) == annotations and drawn == []
-    lost = folder / "videos" / annotations[1].whole_path
-    lost.unlink()
-    (folder / "videos" / annotations[2].whole_path).write_bytes(b"cut short")
-    (lost.parent / ".killed.123.partial.mp4").write_bytes(b"half")
+    paths = [folder / "videos" / annotation.whole_path for annotation in annotations]
+
+    def drawn_at() -> list[int]:
+        return [path.stat().st_mtime_ns for path in paths]
+
+    before, at = videos_in(folder), drawn_at()
+    assert render_miniature(folder, videos=3, workers=1, **SMALL) == annotations and drawn_at() == at
+    paths[1].unlink()
+    paths[2].write_bytes(b"cut short")
+    (paths[1].parent / ".killed.123.partial.mp4").write_bytes(b"half")
     render_miniature(folder, videos=3, workers=1, **SMALL)
-    assert [job[3] for job in drawn] == [1, 2] and videos_in(folder) == before
+    assert [new != old for new, old in zip(drawn_at(), at)] == [False, True, True] and videos_in(folder) == before
 
 
-def test_an_interrupted_call_leaves_no_half_video_and_no_annotations(tmp_path, monkeypatch):
-    def fail_late(self, index, time_s):
-        if index == 20:
-            raise RuntimeError("camera lost")
-        return np.zeros((64, 64, 3), np.uint8)
-
-    monkeypatch.setattr(miniature.build_stage(build_plan(5, "test", 0), 64).__class__, "frame", fail_late)
-    with pytest.raises(RuntimeError, match="camera lost"):
+def test_an_interrupted_call_leaves_no_half_video_and_no_annotations(tmp_path):
+    with no_file_above(20_000), pytest.raises(OSError, match="File too large"):
         render_miniature(tmp_path, videos=1, workers=1, **SMALL)
     assert {path.name for path in tmp_path.rglob("*") if path.is_file()} == {".miniature.json", ".lock"}
 
@@ -120,10 +117,9 @@ def parse(*words: str):
     return parser.parse_args(words)
 
 
-def test_command_renders_the_recipe_and_refuses_to_bend_it(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(miniature, "DEFAULT_RECIPE", {"train": 1, "test": 1})
-    monkeypatch.setattr(miniature, "DEFAULT_SIZE", 64)
-    miniature.run(parse("--output", str(tmp_path), "--recipe", "default", "--workers", "1"))
+def test_command_renders_the_recipe_and_refuses_to_bend_it(tmp_path, capsys):
+    recipe = {"train": 1, "test": 1}
+    miniature.run(parse("--output", str(tmp_path), "--recipe", "default", "--workers", "1"), recipe)
     printed = capsys.readouterr().out.splitlines()
     assert printed[0].startswith(f"{tmp_path}: 1 train videos, ") and printed[1].startswith(
         f"{tmp_path}: 1 test videos, "

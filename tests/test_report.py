@@ -7,7 +7,6 @@ import sys
 import warnings
 from dataclasses import fields
 from html.parser import HTMLParser
-from types import SimpleNamespace
 
 import matplotlib
 import numpy as np
@@ -15,8 +14,10 @@ import pytest
 from PIL import Image
 
 from modeling_holmes_vau.analysis_holmes_vau import Analysis
+from modeling_holmes_vau.base import files
+from modeling_holmes_vau.report import layout
 from modeling_holmes_vau.report import picture as drawing
-from modeling_holmes_vau.report import write as report
+from modeling_holmes_vau.report.fonts import FONT, drawable
 from modeling_holmes_vau.report.picture import draw_timeline, format_clock
 from modeling_holmes_vau.report.write import write_report
 
@@ -99,7 +100,7 @@ def test_three_files_and_nothing_else(tmp_path):
 
 def test_json_round_trips_in_a_fixed_order(tmp_path):
     analysis = make_analysis(video="视频/" + NASTY_NAME, answer="第一行\n第二行", segment_s=[1.0, 39.0])
-    text = write_report(analysis, make_frames(), tmp_path)["analysis"].read_text(encoding="utf-8")
+    text = write_report(analysis | {"beside": 1}, make_frames(), tmp_path)["analysis"].read_text(encoding="utf-8")
     assert json.loads(text) == analysis
     assert "监控" in text and text.endswith("}\n")
     assert list(json.loads(text)) == [field.name for field in fields(Analysis) if field.name in analysis]
@@ -174,15 +175,15 @@ def test_picture_size_and_every_frame_in_it(num_frames, shape):
 @pytest.mark.parametrize("height, width", [(36, 64), (64, 36), (48, 48), (8, 800), (800, 8)])
 @pytest.mark.parametrize("num_frames", [1, 5, 8, 12, 16, 32, 100])
 def test_grid_fits(num_frames, height, width):
-    columns, thumb_width, thumb_height = drawing._grid(num_frames, width / height)
+    columns, thumb_width, thumb_height = layout.grid(num_frames, width / height)
     assert 1 <= columns <= num_frames
-    assert columns * thumb_width + (columns - 1) * drawing.CELL_GAP <= drawing.RIGHT - drawing.LEFT
-    assert 1 <= thumb_height <= drawing.MAX_THUMB_HEIGHT
+    assert columns * thumb_width + (columns - 1) * layout.CELL_GAP <= layout.RIGHT - layout.LEFT
+    assert 1 <= thumb_height <= layout.MAX_THUMB_HEIGHT
 
 
 def test_events_are_shaded_where_they_are():
-    x_start = drawing.PLOT_LEFT + (drawing.RIGHT - drawing.PLOT_LEFT) * 10 / 40
-    x_end = drawing.PLOT_LEFT + (drawing.RIGHT - drawing.PLOT_LEFT) * 20 / 40
+    x_start = layout.PLOT_LEFT + (layout.RIGHT - layout.PLOT_LEFT) * 10 / 40
+    x_end = layout.PLOT_LEFT + (layout.RIGHT - layout.PLOT_LEFT) * 20 / 40
     scores = [0.0] * 50
     blank = open_png(draw_timeline(make_analysis(events=(), scores=scores), make_frames()))
     shaded = open_png(draw_timeline(make_analysis(events=((10.0, 20.0, 0.9),), scores=scores), make_frames()))
@@ -227,27 +228,27 @@ def test_ten_hours_with_many_events():
     events = tuple((60.0 * i, 60.0 * i + 1, 0.5 + i / 2000) for i in range(600))
     analysis = make_analysis(num_frames=16, duration_s=36000.0, num_dense=56250, events=events)
     picture = open_png(draw_timeline(analysis, make_frames(16)))
-    canvas = drawing._Canvas()
-    spans = [(drawing.PLOT_LEFT + 2.0 * i, drawing.PLOT_LEFT + 2.0 * i) for i in range(600)]
-    labels = drawing._place_event_labels(canvas, analysis, spans)
-    assert 4 <= len(labels) <= 12
-    assert max(labels)[2] == "9:59:00\u20139:59:01"  # the highest peak is among them
+    centres = [layout.PLOT_LEFT + 2.0 * i for i in range(600)]
+    labels = layout.place_labels(centres, [event["peak_score"] for event in analysis["events"]], lambda index: 150)
+    numbers, xs = zip(*labels)
+    assert 4 <= len(labels) <= 12 and max(numbers) == 599  # the highest peak is among them
+    assert (np.diff(xs) >= 150).all() and layout.PLOT_LEFT <= xs[0] - 75 and xs[-1] + 75 <= layout.RIGHT
     assert picture.shape[1] == 1400
 
 
 def test_short_peak_survives_thinning():
     scores = np.full(100_001, 0.1)
     scores[77_777] = 0.95
-    times, kept = drawing._envelope(np.arange(100_001) / 25, scores)
-    assert len(kept) <= drawing.MAX_CURVE_POINTS and kept.max() == 0.95
+    times, kept = layout.envelope(np.arange(100_001) / 25, scores)
+    assert len(kept) <= layout.MAX_CURVE_POINTS and kept.max() == 0.95
     assert times[kept.argmax()] == 77_777 / 25 and (np.diff(times) > 0).all()
     few = np.array([0.2, 0.4])
-    assert drawing._envelope(few, few)[1].tolist() == [0.2, 0.4]
+    assert layout.envelope(few, few)[1].tolist() == [0.2, 0.4]
 
 
 def test_spread_moves_as_little_as_it_must():
     def spread(positions, width=2.0, low=0.0, high=20.0):
-        return drawing._spread(np.array(positions), np.full(len(positions), width), low, high).tolist()
+        return layout.spread(np.array(positions), np.full(len(positions), width), low, high).tolist()
 
     assert spread([5.0, 10.0]) == [5.0, 10.0]
     assert spread([5.0, 5.0, 5.0]) == [3.0, 5.0, 7.0]
@@ -262,11 +263,11 @@ def test_scored_frames_follow_a_varying_frame_rate(tmp_path):
     late = analysis | dense | {"dense_times_s": [0.0, 10.0, 30.0, 35.0]}
 
     def peak_s(drawn) -> float:
-        until = drawing.PLOT_LEFT + 33 * (drawing.RIGHT - drawing.PLOT_LEFT) // 40  # the legend is behind it
-        picture = open_png(draw_timeline(drawn, make_frames(2)))[:300, drawing.PLOT_LEFT : until]
+        until = layout.PLOT_LEFT + 33 * (layout.RIGHT - layout.PLOT_LEFT) // 40  # the legend is behind it
+        picture = open_png(draw_timeline(drawn, make_frames(2)))[:300, layout.PLOT_LEFT : until]
         wanted = [int(drawing.CURVE[i : i + 2], 16) for i in (1, 3, 5)]
         rows, columns = np.nonzero(np.abs(picture - wanted).max(axis=-1) <= 3)
-        return 40 * columns[rows == rows.min()].mean() / (drawing.RIGHT - drawing.PLOT_LEFT)
+        return 40 * columns[rows == rows.min()].mean() / (layout.RIGHT - layout.PLOT_LEFT)
 
     assert peak_s(even) == pytest.approx(20, abs=0.5) and peak_s(late) == pytest.approx(30, abs=0.5)
     with pytest.raises(ValueError, match="as many `dense_times_s` as `dense_frame_indices`"):
@@ -278,15 +279,15 @@ def test_a_gap_parts_the_curve(tmp_path):
     times_s = [*np.linspace(0, 9, 25), *np.linspace(31, 40, 25)]
     analysis = make_analysis(events=(), dense_times_s=times_s, scores=[0.5] * 50, sampled_times_s=[0.0, 1, 2, 3])
     gap = analysis | {"gaps_s": [[10.0, 30.0]]}
-    width = drawing.RIGHT - drawing.PLOT_LEFT
-    left, right = (drawing.PLOT_LEFT + int(width * time_s / 40) for time_s in (10.5, 29.5))
+    width = layout.RIGHT - layout.PLOT_LEFT
+    left, right = (layout.PLOT_LEFT + int(width * time_s / 40) for time_s in (10.5, 29.5))
 
     def curve_pixels(drawn) -> int:
         picture = open_png(draw_timeline(drawn, make_frames()))[:420, left:right]
         return count_close(picture, drawing.CURVE)
 
     assert curve_pixels(analysis) > right - left and curve_pixels(gap) == 0
-    pieces = drawing._split_at_gaps(np.array([0.0, 1, 5]), np.array([0.1, 0.2, 0.3]), [[2.0, 5.0]])
+    pieces = layout.split_at_gaps(np.array([0.0, 1, 5]), np.array([0.1, 0.2, 0.3]), [[2.0, 5.0]])
     assert [(times.tolist(), scores.tolist()) for times, scores in pieces] == [
         ([0.0, 1.0, 2.0], [0.1, 0.2, 0.2]),
         ([5.0], [0.3]),
@@ -305,7 +306,7 @@ def test_clock(time_s, decimals, text):
 
 def draw_strictly(analysis, caplog):
     """Draw with warnings as errors; matplotlib must not complain in its log either."""
-    drawing._drawable.cache_clear()
+    drawable.cache_clear()
     with warnings.catch_warnings(), caplog.at_level(logging.WARNING):
         warnings.simplefilter("error")
         picture = draw_timeline(analysis, make_frames())
@@ -323,8 +324,8 @@ def test_name_without_a_font_is_escaped(caplog, monkeypatch):
     manager = font_manager.fontManager
     monkeypatch.setattr(manager, "ttflist", [face for face in manager.ttflist if "DejaVu" in face.name])
     draw_strictly(make_analysis(video=NASTY_NAME), caplog)
-    assert drawing._drawable("é 监.mp4", "bold") == ("é \\u76d1.mp4", (drawing.FONT,), "bold")
-    drawing._drawable.cache_clear()
+    assert drawable("é 监.mp4", "bold") == ("é \\u76d1.mp4", (FONT,), "bold")
+    drawable.cache_clear()
 
 
 def test_user_settings_are_neither_used_nor_changed():
@@ -344,14 +345,10 @@ def test_missing_matplotlib_gives_the_hint(tmp_path, monkeypatch):
     assert not (tmp_path / "out").exists()
 
 
-def test_nothing_is_written_when_drawing_fails(tmp_path, monkeypatch):
-    def fail(*args):
-        raise RuntimeError("no ink")
-
+def test_nothing_is_written_when_drawing_fails(tmp_path):
     (tmp_path / "timeline.png").write_bytes(b"old")
-    monkeypatch.setattr(drawing, "_draw_sheet", fail)
-    with pytest.raises(RuntimeError, match="no ink"):
-        write_report(make_analysis(), make_frames(), tmp_path)
+    with pytest.raises(KeyError, match="start_s"):
+        write_report(make_analysis(events=()) | {"events": [{"peak_score": 0.9}]}, make_frames(), tmp_path)
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("timeline.png", b"old")]
 
 
@@ -359,7 +356,7 @@ def test_no_temporary_file_stays_when_writing_fails(tmp_path, monkeypatch):
     def fail(source, target):
         raise OSError("disk full")
 
-    monkeypatch.setattr(report.os, "replace", fail)
+    monkeypatch.setattr(files.os, "replace", fail)
     with pytest.raises(OSError, match="disk full"):
         write_report(make_analysis(), make_frames(), tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -368,11 +365,13 @@ def test_no_temporary_file_stays_when_writing_fails(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"scores": [0.5]}, "as many `scores` as `dense_frame_indices`"),
+        ({"scores": [0.5]}, r"as many `scores` as `dense_frame_indices` \(50\), got 1"),
+        ({"dense_times_s": [0.5]}, r"as many `dense_times_s` as `dense_frame_indices` \(50\), got 1"),
+        ({"scores": [], "dense_times_s": [], "dense_frame_indices": []}, "one score per dense frame"),
         ({"scores": [1.5] * 50}, r"probabilities in \[0, 1\], got 1.5"),
         ({"scores": [float("nan")] * 50}, "probabilities"),
         ({"sampled_times_s": [1.0]}, r"as many `sampled_times_s` as `sampled_frame_indices` \(4\), got 1"),
-        ({"sampled_times_s": [1.0], "sampled_frame_indices": [25]}, r"one entry per frame \(4\), got 1"),
+        ({"sampled_times_s": [1.0], "sampled_frame_indices": [25]}, r"`sampled_times_s` .* per frame \(4\), got 1"),
         ({"fps": 0.0}, "`fps` must be positive"),
     ],
 )
@@ -397,20 +396,18 @@ def test_bad_arguments_are_refused(tmp_path):
         write_report(make_analysis(), make_frames(), tmp_path / "file")
 
 
+def scale_rows(threshold: float) -> list[int]:
+    """Where the lines of the plot are that go from left to right, the bottom of the plot being 0."""
+    rule = {"threshold": threshold, "low_threshold": threshold / 2, "min_length_s": 1.0}
+    analysis = make_analysis(events=(), scores=[0.0] * 50, event_rule=rule)
+    picture = open_png(draw_timeline(analysis, make_frames()))[:, layout.PLOT_LEFT + 2 : layout.RIGHT - 2]
+    drawn = (picture < 250).any(axis=-1).mean(axis=1) > 0.95
+    starts = np.flatnonzero(drawn[1:] & ~drawn[:-1]) + 1
+    axis = np.searchsorted(starts, starts[0] + layout.PLOT_HEIGHT + 10)  # below the plot: the axis of time
+    return (starts[axis - 1] - starts[:axis]).tolist()
+
+
 def test_the_line_of_the_threshold_is_that_of_the_analysis():
-    """Rows of the plot that are a line from left to right: 0, 1 and the score that makes an event."""
-
-    def scale_rows(analysis) -> list[int]:
-        texts = []
-        canvas = SimpleNamespace(
-            line=lambda xs, ys, *args, **kwargs: texts.append(ys[0]), text=lambda *args, **kwargs: None
-        )
-        drawing._draw_scale(canvas, drawing.threshold_of(analysis), 1000.0)
-        return sorted(texts)
-
-    rule = {"threshold": 0.25, "low_threshold": 0.15, "min_length_s": 1.0}
-    height = drawing.PLOT_HEIGHT
-    assert scale_rows(make_analysis()) == [1000 - height, 1000 - height / 2, 1000]
-    assert scale_rows(make_analysis(event_rule=rule)) == [1000 - height, 1000 - height / 4, 1000]
-    drawn, usual = (draw_timeline(make_analysis(**given), make_frames()) for given in ({"event_rule": rule}, {}))
-    assert drawn != usual
+    height = layout.PLOT_HEIGHT
+    assert scale_rows(0.5) == pytest.approx([height, height / 2, 0], abs=2)
+    assert scale_rows(0.25) == pytest.approx([height, height / 4, 0], abs=2)

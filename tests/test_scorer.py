@@ -3,13 +3,21 @@ import math
 import pytest
 import torch
 
-from modeling_holmes_vau import AnomalyScorer, AnomalyScorerConfig, scorer_holmes_vau
+from modeling_holmes_vau import AnomalyScorer, AnomalyScorerConfig
+from modeling_holmes_vau.scorer_holmes_vau import distance_column_sums
 
 
 @pytest.fixture
 def scorer():
     torch.manual_seed(0)
     return AnomalyScorer(AnomalyScorerConfig(feature_size=24, hidden_size=32, head_dim=8, dropout=0.0)).eval()
+
+
+def in_blocks_of(scorer, block_size):
+    """The same network, computed in other blocks."""
+    other = AnomalyScorer(scorer.config, block_size).eval()
+    other.load_state_dict(scorer.state_dict())
+    return other
 
 
 def dense_attention(attention, hidden):
@@ -36,18 +44,17 @@ def dense_scores(scorer, features):
 
 
 @pytest.mark.parametrize("length", [1, 2, 65, 300, 2000])
-def test_blocks_equal_the_full_matrices(scorer, monkeypatch, length):
+def test_blocks_equal_the_full_matrices(scorer, length):
     features = torch.randn(2, length, 24)
     expected = dense_scores(scorer, features)
     torch.testing.assert_close(scorer(features), expected, atol=2e-6, rtol=1e-5)
-    monkeypatch.setattr(scorer_holmes_vau, "BLOCK_SIZE", 37)
-    torch.testing.assert_close(scorer(features), expected, atol=2e-6, rtol=1e-5)
+    torch.testing.assert_close(in_blocks_of(scorer, 37)(features), expected, atol=2e-6, rtol=1e-5)
 
 
 def test_column_sums_are_exact():
     position = torch.arange(50, dtype=torch.float64)
     expected = torch.exp(-(position[:, None] - position).abs() / math.e).sum(0)
-    sums = scorer_holmes_vau.distance_column_sums(torch.tensor([50, 20]), 50, math.e)
+    sums = distance_column_sums(torch.tensor([50, 20]), 50, math.e)
     torch.testing.assert_close(sums[0].double(), expected, atol=1e-6, rtol=1e-6)
     expected = torch.exp(-(position[:20, None] - position[:20]).abs() / math.e).sum(0)
     torch.testing.assert_close(sums[1, :20].double(), expected, atol=1e-6, rtol=1e-6)
@@ -55,8 +62,8 @@ def test_column_sums_are_exact():
 
 
 @pytest.mark.parametrize("block_size", [256, 7])
-def test_padding_changes_nothing(scorer, monkeypatch, block_size):
-    monkeypatch.setattr(scorer_holmes_vau, "BLOCK_SIZE", block_size)
+def test_padding_changes_nothing(scorer, block_size):
+    scorer = in_blocks_of(scorer, block_size)
     features, lengths = torch.randn(3, 40, 24), torch.tensor([40, 1, 23])
     encoded = scorer.encode(features, lengths)
     for row, length in enumerate(lengths.tolist()):

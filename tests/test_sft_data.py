@@ -18,14 +18,13 @@ from modeling_holmes_vau.frame_rule_holmes_vau import FrameRule
 from tests.annotations import SPLIT_ABNORMAL, write_json
 from tests.original import REFERENCE
 from tests.sft_data import LEVELS, TASKS, write_data
-from training.sft_batch import SFTCollator, encode_turns, normalize_pixels
+from training.sft_batch import SFTCollator, normalize_pixels
 from training.sft_data import (
     FrameChooser,
     random_frames,
     read_conversations,
-    read_rows,
-    write_rows,
 )
+from training.sft_rows import read_rows, write_rows
 
 
 TALK = [("Is there an anomaly?", "Yes, an arson."), ("What happens?", "A bin burns; it's at 3:05."), ("Why?", "Fire.")]
@@ -176,7 +175,7 @@ def with_tokenizer(processor, name: str):
 @pytest.mark.parametrize("name", ["converted", "small"])
 def test_prompts_are_those_of_inference_and_answers_are_learned(name, processor56):
     processor = processor56 if name == "converted" else with_tokenizer(processor56, name)
-    ids, labels = encode_turns(processor, TALK, num_frames=3)
+    ids, labels = processor.encode_turns(TALK, num_frames=3)
     assert len(ids) == len(labels) and all(label in (-100, token) for token, label in zip(ids, labels))
     prompt = processor.user_prompt(TALK[0][0], num_videos=1)
     inference = processor(text=[prompt], num_frames=3)["input_ids"][0]
@@ -185,7 +184,7 @@ def test_prompts_are_those_of_inference_and_answers_are_learned(name, processor5
     assert len(runs) == 3
     learned = processor.tokenizer.decode([label for label in labels if label != -100])
     assert learned.replace(" ", "") == "".join(f"{answer}<|im_end|>" for _, answer in TALK).replace(" ", "")
-    # A further question, as VideoSession asks it.
+    # A further question, by hand and as VideoChat and the sample answers ask it.
     asked = [{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": TALK[0][0]}]}]
     asked += [{"role": "assistant", "content": [{"type": "text", "text": TALK[0][1]}]}]
     asked += [{"role": "user", "content": [{"type": "text", "text": TALK[1][0]}]}]
@@ -193,3 +192,17 @@ def test_prompts_are_those_of_inference_and_answers_are_learned(name, processor5
     second = processor(text=text, num_frames=3, return_tensors="pt")["input_ids"][0].tolist()
     assert ids[: len(second)] == second
     assert labels[len(second)] != -100 and labels[len(second) - 1] == -100
+    turns = [TALK[0], (TALK[1][0], None)]
+    assert processor.conversation_inputs([turns], 3)["input_ids"].tolist() == [second]
+    assert processor.encode_turns(turns, 3) == (second, [-100] * len(second))
+    assert processor.count_tokens(turns, 3) == len(second)
+    # Several at a time, as evaluation asks.
+    both = processor.conversation_inputs([[(TALK[0][0], None)], turns], 3)
+    assert both["input_ids"][0, -len(inference) :].tolist() == inference and both["input_ids"][1].tolist() == second
+    assert both["attention_mask"].sum(1).tolist() == [len(inference), len(second)]
+
+
+@pytest.mark.parametrize("turns", [[], [("?", None), ("Why?", "Fire.")]])
+def test_what_is_no_conversation(turns, processor56):
+    with pytest.raises(ValueError, match="must be questions with answers, of which the last may be None"):
+        processor56.conversation_inputs([turns], 3)

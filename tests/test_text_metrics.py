@@ -340,32 +340,40 @@ def test_without_java(metrics, name, monkeypatch, tmp_path):
         assert metrics[name].compute(predictions=["a"], references=["a"], tokenizer="whitespace")["num_rows"] == 1
 
 
+def stand_in_for_java(folder, script, monkeypatch):
+    java = folder / "java"
+    java.write_text(f"#!/bin/sh\n{script}\n")
+    java.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=":")
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="the stand-in for Java is a shell script")
 @pytest.mark.parametrize("name", ["bleu", "meteor"])
 @pytest.mark.parametrize(
     ("script", "message"),
     [
-        ("exec sleep 30", r": Java took longer than 0.3 s for 2 texts and was stopped"),
-        ("sleep 30; true", r": Java took longer than 0.3 s for 2 texts and was stopped"),  # its child outlives it
         ("echo Error: no heap >&2; exit 1", r": Java ended with code 1 \(Error: no heap\)"),
         ("kill -9 $$", r": Java ended with code -9 \(it gave no reason\)"),
         ("exit 0", r": Java gave \d lines for 2 (texts|rows). Check that `java -version` works"),
     ],
 )
 def test_a_java_that_fails(metrics, name, script, message, monkeypatch, tmp_path):
-    java = tmp_path / "java"
-    java.write_text(f"#!/bin/sh\n{script}\n")
-    java.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    module = sys.modules[type(metrics[name]).__module__]
-    texts = sys.modules[module.tokenize.__module__]
-    monkeypatch.setattr(texts, "JAVA_TIMEOUT_S", 0.3 if "sleep" in script else 60.0)
-    monkeypatch.setattr(texts, "JAVA_TIMEOUT_S_PER_TEXT", 0.0)
-    start = time.monotonic()
+    stand_in_for_java(tmp_path, script, monkeypatch)
     with pytest.raises(RuntimeError, match=message) as error:
         metrics[name].compute(
             predictions=["a", "b"], references=["a", "b"], tokenizer="whitespace" if name == "meteor" else "ptb"
         )
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the stand-in for Java is a shell script")
+@pytest.mark.parametrize("script", ["exec sleep 30", "sleep 30; true"])  # the child of the second outlives it
+def test_a_java_that_hangs(metrics, script, monkeypatch, tmp_path):
+    stand_in_for_java(tmp_path, script, monkeypatch)
+    texts = sys.modules[sys.modules[type(metrics["bleu"]).__module__].tokenize.__module__]
+    start = time.monotonic()
+    with pytest.raises(RuntimeError, match="^PTB: Java took longer than 0.3 s for 2 texts and was stopped") as error:
+        texts.run_java("PTB", ["-version"], {}, num_texts=2, timeout_s=0.3)
     assert time.monotonic() - start < 20 and "\n" not in str(error.value)
 
 

@@ -18,6 +18,7 @@ import train_scorer
 from eval import detection
 from hivau70k_dataset import schema
 from hivau70k_dataset.cli import main as run_dataset
+from hivau70k_dataset.reading import read_annotation_files
 from modeling_holmes_vau import (
     AnomalyScorer,
     AnomalyScorerConfig,
@@ -32,9 +33,12 @@ from modeling_holmes_vau.checkpoint.build import (
     UNTRAINED_SCORER_WARNING,
 )
 from tests.annotations import raw_annotations, write_json
+from tests.folders import no_file_above
 from tests.videos import write_video
-from training import feature_cache
-from training.scorer_trainer import LabelledVideo, PairedSegments, collate_pairs, measure
+from training.runs import JsonLinesLog, read_options
+from training.scorer_data import hold_out, read_videos
+from training.scorer_loss import PRESETS, choose_weights
+from training.scorer_trainer import LabelledVideo, PairedSegments, ScorerTrainer, collate_pairs, measure
 
 
 ROOT = Path(__file__).parents[1]
@@ -163,6 +167,12 @@ def argv(data, checkpoint56, tmp_path):
     return lambda output, **changes: scorer_argv(data, checkpoint56, tmp_path / output, **changes)
 
 
+def read_given(given: list[str], output: Path | None = None):
+    """The videos that the arguments of a run name, to train on and to validate on."""
+    args, training_args = read_options(train_scorer.KINDS, given)
+    return read_videos(args, *train_scorer.load_checkpoint(args, training_args), output=output)
+
+
 def losses(folder: Path) -> dict[int, float]:
     lines = map(json.loads, (folder / "log.jsonl").read_text().splitlines())
     return {line["step"]: line["loss"] for line in lines if "loss" in line}
@@ -191,8 +201,8 @@ def test_a_killed_run_goes_on_to_the_same_end(argv, tmp_path, monkeypatch):
         if state.global_step == 5:
             raise Killed
 
-    original = train_scorer.JsonLinesLog.on_log
-    monkeypatch.setattr(train_scorer.JsonLinesLog, "on_log", die)
+    original = JsonLinesLog.on_log
+    monkeypatch.setattr(JsonLinesLog, "on_log", die)
     with pytest.raises(Killed):
         train_scorer.main(argv("killed"))
     monkeypatch.undo()
@@ -224,7 +234,7 @@ DAMAGES = {
 def killed_run(data, checkpoint56, tmp_path_factory):
     """A run of six steps that ended at the fifth, with checkpoints at the second and the fourth; and a whole one."""
     folder = tmp_path_factory.mktemp("runs")
-    original = train_scorer.JsonLinesLog.on_log
+    original = JsonLinesLog.on_log
 
     def die(self, args, state, control, logs=None, **kwargs):
         original(self, args, state, control, logs, **kwargs)
@@ -236,7 +246,7 @@ def killed_run(data, checkpoint56, tmp_path_factory):
 
     run("whole")
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(train_scorer.JsonLinesLog, "on_log", die)
+        patch.setattr(JsonLinesLog, "on_log", die)
         run("killed")
     return folder, run
 
@@ -307,7 +317,7 @@ def test_two_processes_make_the_steps_of_one(argv, tmp_path):
 def test_video_labels_alone(argv, tmp_path):
     train_scorer.main(argv("weak", supervision="video", preset="urdmu", max_steps=3))
     line = json.loads((tmp_path / "weak" / "log.jsonl").read_text().splitlines()[0])
-    weights = train_scorer.PRESETS["urdmu"]
+    weights = PRESETS["urdmu"]
     names = (
         "triplet",
         "kl",
@@ -336,13 +346,10 @@ def test_missing_videos_are_named_and_left_out(argv, data, tmp_path, caplog):
 def test_of_many_missing_videos_a_file_has_the_names(argv, data, tmp_path, caplog):
     (tmp_path / "videos").mkdir()
     (tmp_path / "videos" / "other.mp4").touch()
-    args, training_args = train_scorer.TrainingParser(
-        (train_scorer.ScorerArguments, train_scorer.ScorerTrainingArguments)
-    ).parse_args_and_config(argv("out", videos=tmp_path / "videos", features_dir=tmp_path / "features"))
-    parts = train_scorer.load_checkpoint(args, training_args)
-    assert train_scorer.read_videos(args, *parts, output=tmp_path) == ([], [])
+    given = argv("out", videos=tmp_path / "videos", features_dir=tmp_path / "features")
+    assert read_given(given, output=tmp_path) == ([], [])
     lines = (tmp_path / "errors.txt").read_text(encoding="utf-8").splitlines()
-    annotated = [entry.whole_path for entry in train_scorer.read_annotation_files(args.annotations).annotations]
+    annotated = [entry.whole_path for entry in read_annotation_files(data / "annotations").annotations]
     assert lines == [f"left out: {path}: not under the folder of videos" for path in annotated] and len(lines) == 8
     assert [record.getMessage() for record in caplog.records][-7:] == [
         *lines[:5],
@@ -370,13 +377,14 @@ def test_the_warning_says_what_is_still_untrained(
     assert json.loads((tmp_path / "checkpoint" / "config.json").read_text()).get("warning") == after
 
 
-def test_what_was_trained_on_tells_the_warning(argv, model56, tmp_path, monkeypatch):
-    told = []
-    monkeypatch.setattr(train_scorer, "save", lambda model, processor, output, *told_of: told.append(told_of))
-    train_scorer.main(argv("out", max_steps=1))
+def test_what_was_trained_on_tells_the_warning(argv, tmp_path, monkeypatch):
+    def warning(output: str) -> str | None:
+        train_scorer.main(argv(output, max_steps=1))
+        return json.loads((tmp_path / output / "checkpoint" / "config.json").read_text()).get("warning")
+
+    assert warning("out") is None
     monkeypatch.setattr(schema, "SYNTHETIC_SOURCE", "ucf-crime")
-    train_scorer.main(argv("other", max_steps=1))
-    assert told == [(False, True), (True, True)]
+    assert warning("other") == SYNTHETIC_SCORER_WARNING
 
 
 def test_spans_lie_where_their_seconds_are(argv, data, checkpoint56, tmp_path, caplog):
@@ -387,20 +395,10 @@ def test_spans_lie_where_their_seconds_are(argv, data, checkpoint56, tmp_path, c
     labels = []
     for annotations in (data / "annotations", tmp_path / "annotations"):
         given = argv("out", annotations=annotations)
-        args, training_args = train_scorer.TrainingParser(
-            (train_scorer.ScorerArguments, train_scorer.ScorerTrainingArguments)
-        ).parse_args_and_config(given)
-        videos, _ = train_scorer.read_videos(args, *train_scorer.load_checkpoint(args, training_args))
+        videos, _ = read_given(given)
         labels.append({v.name: v.frame_labels.tolist() for v in videos if v.is_abnormal})
     assert labels[0] == labels[1] and all(sum(label) == 50 for label in labels[0].values())
     assert "has 25 frames per second, annotated are 50" in caplog.text
-
-
-def read_videos(given: list[str]):
-    args, training_args = train_scorer.TrainingParser(
-        (train_scorer.ScorerArguments, train_scorer.ScorerTrainingArguments)
-    ).parse_args_and_config(given)
-    return train_scorer.read_videos(args, *train_scorer.load_checkpoint(args, training_args))
 
 
 def test_videos_that_do_not_fit_their_spans_are_left_out(argv, data, tmp_path, caplog):
@@ -413,13 +411,13 @@ def test_videos_that_do_not_fit_their_spans_are_left_out(argv, data, tmp_path, c
             names = ("clips_caption", "events_summary", "events_summary_split")
             records[f"Arson{i}_x264"] |= {name: [] for name in names}
     write_json(tmp_path / "annotations" / path, records)
-    videos, _ = read_videos(argv("out", annotations=tmp_path / "annotations"))
+    videos, _ = read_given(argv("out", annotations=tmp_path / "annotations"))
     assert [v.frame_labels.sum() for v in videos if v.is_abnormal] == [70] and len(videos) == 5
     said = "left out: ucf-crime/videos/train/Arson{}_x264.mp4: the span {} s is past the end of the video (4.8 s"
     assert said.format(0, "5.0 to 9.0") in caplog.text and said.format(1, "2.0 to 400.0") in caplog.text
     assert "Arson3_x264.mp4: annotated as abnormal without a span" in caplog.text
     assert "3 of 8 videos are left out" in caplog.text
-    videos, _ = read_videos(argv("out", annotations=tmp_path / "annotations", supervision="video"))
+    videos, _ = read_given(argv("out", annotations=tmp_path / "annotations", supervision="video"))
     assert [Path(v.name).stem for v in videos if v.is_abnormal] == ["Arson2_x264", "Arson3_x264"]
 
 
@@ -434,7 +432,7 @@ def test_a_table_with_videos_of_one_name(argv, data, checkpoint56, tmp_path, cap
     for split in ("train", "test"):
         assert run_dataset([*table, "--output", str(tmp_path / split), "--split", split]) == 0
     given = {"annotations": tmp_path / "train", "videos": tmp_path / "cameras", "features_dir": tmp_path / "features"}
-    videos, _ = read_videos(argv("out", **given))
+    videos, _ = read_given(argv("out", **given))
     assert [(v.name, v.frame_labels.sum()) for v in videos] == [
         ("mine/videos/train/cam1--base.mp4", 50),
         ("mine/videos/train/cam2--base.mp4", 0),
@@ -448,8 +446,7 @@ def test_a_table_with_videos_of_one_name(argv, data, checkpoint56, tmp_path, cap
 
 def test_a_run_that_had_lost_patience_stays_ended(argv, tmp_path, monkeypatch):
     aucs = iter([0.9, 0.8, 0.95])  # the third is not asked for
-    monkeypatch.setattr(train_scorer.ScorerTrainer, "evaluate", evaluate_with(aucs))
-    monkeypatch.setattr(train_scorer, "measure", lambda *args: {})
+    monkeypatch.setattr(ScorerTrainer, "evaluate", evaluate_with(aucs))
     options = {"patience": 1, "eval_steps": 1, "save_steps": 1, "max_steps": 6}
     train_scorer.main(argv("out", **options))
     scorer = (tmp_path / "out" / "anomaly_scorer.safetensors").read_bytes()
@@ -488,37 +485,23 @@ def test_mistakes_show_before_anything_is_read(argv, tmp_path, changes, message)
         train_scorer.main(argv("out", **changes))
 
 
-def test_a_full_disk_is_no_fault_of_the_video(argv, tmp_path, monkeypatch):
-    written = feature_cache.write_whole
-
-    def write_whole(path, content):
-        if path.suffix == ".safetensors":
-            raise OSError(28, "No space left on device", str(path))
-        return written(path, content)
-
-    monkeypatch.setattr(feature_cache, "write_whole", write_whole)
+def test_a_full_disk_is_no_fault_of_the_video(argv, tmp_path):
     given = argv("out", features_dir=tmp_path / "features")
-    args, training_args = train_scorer.TrainingParser(
-        (train_scorer.ScorerArguments, train_scorer.ScorerTrainingArguments)
-    ).parse_args_and_config(given)
-    with pytest.raises(ValueError, match="cannot be written: No space left on device. Choose another folder"):
-        train_scorer.read_videos(args, *train_scorer.load_checkpoint(args, training_args))
+    with no_file_above(1500), pytest.raises(ValueError, match="safetensors cannot be written: .* Choose another fol"):
+        read_given(given)
+    assert not list((tmp_path / "features").rglob("*.safetensors"))
 
 
-def test_the_weight_of_video_labels_can_be_given(argv):
-    parse = train_scorer.TrainingParser(
-        (train_scorer.ScorerArguments, train_scorer.ScorerTrainingArguments)
-    ).parse_args_and_config
-    for given, expected in ((None, train_scorer.PRESETS["default"].frame), ('{"video": 0.25}', 0.25)):
-        changes = {"supervision": "video"} | ({"loss_weights": given} if given else {})
-        args, _ = parse(argv("out", **changes))
-        assert train_scorer.choose_weights(args).video == expected
+def test_the_weight_of_video_labels_can_be_given():
+    assert choose_weights("default", None, "video").video == PRESETS["default"].frame
+    weights = choose_weights("default", '{"video": 0.25}', "video")
+    assert (weights.video, weights.frame) == (0.25, 0.0)
 
 
 def test_too_few_videos_to_validate_on():
     videos = [video("n0", 5, []), video("n1", 5, []), video("a0", 5, [(0, 16)])]
     with pytest.raises(ValueError, match="1 abnormal training videos, expected at least 2"):
-        train_scorer.hold_out(videos, 0.1, seed=0)
+        hold_out(videos, 0.1, seed=0)
     with pytest.raises(ValueError, match="same label"):
         measure(AnomalyScorer(AnomalyScorerConfig(feature_size=4, hidden_size=16, head_dim=4)), videos[:2])
 

@@ -18,19 +18,25 @@ from peft import get_peft_model
 from safetensors.torch import load_file
 from torch.nn import functional as F
 from transformers import InternVLConfig, InternVLForConditionalGeneration
+from trl import SFTConfig
 
 import train_sft
 from benchmarks import bench_2b, bench_sft
 from modeling_holmes_vau import HolmesVAUForConditionalGeneration, HolmesVAUProcessor
 from modeling_holmes_vau.checkpoint.build import UNTRAINED_BUT_VISION_WARNING, UNTRAINED_SCORER_WARNING
 from modeling_holmes_vau.checkpoint.convert import convert_config
+from modeling_holmes_vau.checkpoint.known import config_2b
 from tests.annotations import write_json
 from tests.sft_data import write_data
 from training import sft_batch
-from training.runs import cpu_has_bfloat16
+from training.options import SFTArguments
+from training.runs import JsonLinesLog, cpu_has_bfloat16, read_options
+from training.sft_arguments import SFTTrainingArguments, check_arguments
 from training.sft_batch import SFTCollator, TowerFeatures, normalize_pixels
-from training.sft_data import NamedSegment
-from training.sft_trainer import Schedule, config_2b, freeze_tower, lora_config
+from training.sft_data import Conversation, NamedSegment
+from training.sft_dry_run import Schedule
+from training.sft_model import freeze_tower, load_model, lora_config
+from training.sft_rows import build_rows, encode_segments, make_row, store_features
 
 
 ROOT = Path(__file__).parents[1]
@@ -78,10 +84,8 @@ def losses(folder: Path) -> dict[int, float]:
 
 
 def parse(words: list[str]):
-    args, training_args = train_sft.TrainingParser(
-        (train_sft.SFTArguments, train_sft.SFTTrainingArguments)
-    ).parse_args_and_config(words)
-    train_sft.check_arguments(args, training_args)
+    args, training_args = read_options((SFTArguments, SFTTrainingArguments), words)
+    check_arguments(args, training_args)
     return args, training_args
 
 
@@ -92,8 +96,8 @@ def parse(words: list[str]):
 def trained_parts(argv, tmp_path_factory):
     """Arguments, model, processor and rows, as `main` makes them."""
     args, training_args = parse(argv(tmp_path_factory.mktemp("parts"), lora_dropout=0.0))
-    model, processor = train_sft.load(args, training_args)
-    rows = train_sft.build_rows(args, model, processor)
+    model, processor = load_model(args, training_args)
+    rows = build_rows(args, model, processor)
     return args, training_args, model, processor, rows
 
 
@@ -127,7 +131,7 @@ def test_loss_and_gradients_are_cross_entropy_on_answers(trainer, trained_parts)
 def test_stored_features_give_the_same_loss(trainer, trained_parts, tmp_path):
     _, _, model, processor, rows = trained_parts
     features = TowerFeatures(tmp_path, model.model.vision_tower, processor)
-    assert train_sft.encode_segments(features, model.model.vision_tower, rows[:3]) == {}
+    assert encode_segments(features, model.model.vision_tower, rows[:3]) == {}
     stored = SFTCollator(processor, 2, features)(rows[:3])
     assert stored["pixel_values"].shape == (6, 17, 64) and stored["pixel_values"].dtype == torch.float16
     with torch.no_grad():
@@ -161,14 +165,14 @@ def test_what_cannot_be_read_before_the_training_is_left_out(trained_parts, data
         (tmp_path / path.name).write_bytes(path.read_bytes())
     (tmp_path / "Arson0_x264.mp4").write_bytes(b"no video")
     (tmp_path / "Normal_Videos_0_x264.mp4").unlink()
-    found = train_sft.build_rows(replace(args, videos=str(tmp_path)), model, processor)
+    found = build_rows(replace(args, videos=str(tmp_path)), model, processor)
     assert len(found) == len(rows) // 2 == 12
     assert f"left out: ucf-crime/videos/train/Arson0_x264.mp4: {tmp_path}/Arson0_x264.mp4: " in caplog.text
     assert "left out: ucf-crime/videos/train/Normal_Videos_0_x264.mp4: no such video under" in caplog.text
     assert "6 segments are left out; 12 conversations remain" in caplog.text
     # It opened, but its frames are gone when they are to be stored.
     broken = [rows[0], {**rows[1], "key": "other", "path": str(tmp_path / "Arson0_x264.mp4")}]
-    stored = train_sft.store_features(replace(args, feature_cache=str(tmp_path / "f")), model, processor, broken)
+    stored = store_features(replace(args, feature_cache=str(tmp_path / "f")), model, processor, broken)
     assert stored[1] == rows[:1] and "1 conversations are left out" in caplog.text
 
 
@@ -290,8 +294,8 @@ def test_a_killed_run_goes_on_to_the_same_end(argv, tmp_path, monkeypatch):
         if state.global_step == 4:
             raise Killed
 
-    original = train_sft.JsonLinesLog.on_log
-    monkeypatch.setattr(train_sft.JsonLinesLog, "on_log", die)
+    original = JsonLinesLog.on_log
+    monkeypatch.setattr(JsonLinesLog, "on_log", die)
     with pytest.raises(Killed):
         train_sft.main(argv(tmp_path / "killed", **options))
     monkeypatch.undo()
@@ -313,9 +317,9 @@ def test_a_video_lost_between_two_runs_costs_its_rows_and_not_the_run(argv, data
         if state.global_step == 3:
             raise KeyboardInterrupt
 
-    original = train_sft.JsonLinesLog.on_log
+    original = JsonLinesLog.on_log
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(train_sft.JsonLinesLog, "on_log", die)
+        patch.setattr(JsonLinesLog, "on_log", die)
         train_sft.main(argv(tmp_path / "run", **options))
     moved = shutil.copytree(tmp_path / "run", tmp_path / "moved")
     (videos / "Arson0_x264.mp4").rename(tmp_path / "hidden.mp4")
@@ -400,13 +404,13 @@ def test_half_precision_is_one_or_the_other(monkeypatch, tmp_path):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
     given = {"output_dir": tmp_path, "report_to": "none"}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train_sft.SFTConfig, "__post_init__", lambda self: None)
-        assert [train_sft.SFTTrainingArguments(**given, **half).bf16 for half in ({}, {"fp16": True})] == [True, False]
+        patch.setattr(SFTConfig, "__post_init__", lambda self: None)
+        assert [SFTTrainingArguments(**given, **half).bf16 for half in ({}, {"fp16": True})] == [True, False]
 
 
 def test_dry_run_of_a_folder(checkpoint56, tmp_path, capsys):
     (tmp_path / "config.json").write_text((checkpoint56 / "config.json").read_text())
-    train_sft.main(["--dry_run=true", f"--model={tmp_path}", "--full=true", "--num_rows=9", "--use_cpu=true"])
+    train_sft.main(["--dry-run=true", f"--model={tmp_path}", "--full=true", "--num-rows=9", "--use-cpu=true"])
     text = capsys.readouterr().out
     state = load_file(checkpoint56 / "model.safetensors")
     frozen = ("model.vision_tower.", "anomaly_scorer.")
@@ -430,7 +434,7 @@ def test_dry_run_counts_the_rows_that_are_there(argv, trained_parts, tmp_path, c
 
 
 def test_dry_run_of_the_2b_configuration(capsys):
-    train_sft.main(["--dry_run=true", "--model=2b", "--num_rows=70000", "--use_cpu=true"])
+    train_sft.main(["--dry-run=true", "--model=2b", "--num-rows=70000", "--use-cpu=true"])
     text = capsys.readouterr().out
     # r 64 on q, o (2048 -> 2048), k, v (2048 -> 1024), gate, up (2048 -> 8192), down (8192 -> 2048), 24 layers.
     expected = 24 * 64 * (2 * (2048 + 2048) + 2 * (2048 + 1024) + 3 * (2048 + 8192))
@@ -447,6 +451,7 @@ def test_dry_run_of_the_2b_configuration(capsys):
     [
         ({"global_batch_size": 6}, "no multiple of 4"),
         ({"levels": ["scene"]}, "--levels has 'scene', expected some of clip, event, video"),
+        ({"sampler": "unifrom"}, "must be one of .*, got 'unifrom'. Did you mean uniform"),
         ({"train_vision": True}, "is for --full true"),
         ({"full": True, "load_in_4bit": True}, "it is for LoRA"),
         ({"full": True, "train_embeddings": True}, "trains them anyway"),
@@ -476,7 +481,7 @@ def test_accelerate_reads_the_configurations(name):
 
 
 def test_the_configuration_file_is_the_defaults(tmp_path):
-    words = ["--model=2b", "--dry_run=true", "--use_cpu=true"]
+    words = ["--model=2b", "--dry-run=true", "--use-cpu=true"]
     args, training_args = parse(["--config", str(ROOT / "configs" / "sft.yaml"), *words])
     plain, plain_training = parse(words)
     assert replace(args, lora_alpha=None) == plain and args.lora_alpha == 2 * plain.lora_r
@@ -495,8 +500,8 @@ def test_documented_commands_parse(monkeypatch):
     assert len(lines) > 5
     for line in lines:
         words = [word for word in shlex.split(line.split("train_sft.py")[1]) if word != "..."]
-        needed = ["--model=2b", "--dry_run=true"] if "--annotations" not in words else []
-        assert parse([*needed, *words, "--use_cpu=true"])[0].model in ("2b", "base", "scorer/checkpoint")
+        needed = ["--model=2b", "--dry-run=true"] if "--annotations" not in words else []
+        assert parse([*needed, *words, "--use-cpu=true"])[0].model in ("2b", "base", "scorer/checkpoint")
     with pytest.raises(SystemExit):
         parse(["--help"])
 
@@ -511,5 +516,5 @@ def test_the_benchmark_runs(tmp_path, capsys):
 
 
 def test_segments_of_a_file_that_vanished_are_no_rows(tmp_path):
-    talk = train_sft.Conversation(NamedSegment(str(tmp_path / "gone.mp4"), name="a"), (("?", "."),))
-    assert train_sft.make_row(0, talk, {}) is None
+    talk = Conversation(NamedSegment(str(tmp_path / "gone.mp4"), name="a"), (("?", "."),))
+    assert make_row(0, talk, {}) is None

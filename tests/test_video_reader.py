@@ -276,7 +276,7 @@ def test_arrays_of_every_kind_are_one_video():
             assert opened.timestamps_s == pytest.approx(np.arange(7) / 3.5)
             assert np.array_equal(opened.read([6, 0, 3, 3]), frames[[6, 0, 3, 3]])
             (chunk,) = FrameStream(opened, [1, 4], 8)
-            assert torch.equal(chunk, resize_frames(frames[[1, 4]], 8))
+            assert torch.equal(chunk.frames, resize_frames(frames[[1, 4]], 8))
 
 
 @pytest.mark.parametrize(

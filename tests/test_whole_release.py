@@ -109,28 +109,28 @@ def test_export_and_load(release, tmp_path):
 
 def test_both_trainings_and_both_evaluations(release, checkpoint, tmp_path):
     data = ["--annotations", str(release), "--videos", str(release / "videos")]
-    options = ["--use_cpu", "true", "--report_to", "none", "--disable_tqdm", "true", "--max_steps", "2"]
+    options = ["--use-cpu", "true", "--report-to", "none", "--disable-tqdm", "true", "--max-steps", "2"]
     scorer, tuned = tmp_path / "scorer", tmp_path / "sft"
     steps = [
-        "--per_device_train_batch_size",
+        "--per-device-train-batch-size",
         "1",
-        "--eval_steps",
+        "--eval-steps",
         "1",
-        "--save_steps",
+        "--save-steps",
         "1",
-        "--validation_share",
+        "--validation-share",
         "0.5",
     ]
-    train_scorer.main(["--model", str(checkpoint), *data, "--output_dir", str(scorer), *options, *steps])
-    sft = ["--model", str(scorer / "checkpoint"), *data, "--output_dir", str(tuned), "--num_frames", "2", *options]
-    sft += ["--global_batch_size", "4", "--sample_steps", "0", "--dataloader_num_workers", "0", "--lora_r", "2"]
+    train_scorer.main(["--model", str(checkpoint), *data, "--output-dir", str(scorer), *options, *steps])
+    sft = ["--model", str(scorer / "checkpoint"), *data, "--output-dir", str(tuned), "--num-frames", "2", *options]
+    sft += ["--global-batch-size", "4", "--sample-steps", "0", "--dataloader-num-workers", "0", "--lora-r", "2"]
     assert train_sft.main(sft)["rows"] == 48
     folder = tmp_path / "report"
     argv = ["--model", str(scorer / "checkpoint"), *data, "--output", str(folder), "--device", "cpu"]
     assert detection.main(argv) == 0
     assert json.loads((folder / "report.json").read_text())["videos"]["counted"] == 4
     argv = ["predict", "--model", str(scorer / "checkpoint"), *data, "--output", str(tmp_path / "answers.jsonl")]
-    assert reasoning.main([*argv, "--max_new_tokens", "4", "--num_frames", "2", "--device", "cpu"]) == 0
+    assert reasoning.main([*argv, "--max-new-tokens", "4", "--num-frames", "2", "--device", "cpu"]) == 0
     argv = ["score", "--predictions", str(tmp_path / "answers.jsonl"), "--annotations", str(release)]
     argv += ["--output", str(tmp_path / "scores"), "--metrics", "bleu", "rouge", "--tokenizer", "whitespace"]
     assert reasoning.main([*argv, "--bootstrap", "0"]) == 0

@@ -16,13 +16,13 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from hivau70k_dataset.cutting import has_even_rate
 from modeling_holmes_vau.base.errors import RunError
 from modeling_holmes_vau.base.files import write_whole
 from modeling_holmes_vau.base.names import fitting_name
 from modeling_holmes_vau.base.runs import check_settings, write_settings
 from modeling_holmes_vau.base.share import do_all
 from modeling_holmes_vau.frame_rule_holmes_vau import dense_frame_indices
+from modeling_holmes_vau.spans_holmes_vau import is_even_clock
 from modeling_holmes_vau.video_processing_holmes_vau import FrameStream
 from modeling_holmes_vau.video_reader_holmes_vau import VideoReadError, open_video
 
@@ -45,8 +45,8 @@ class VideoFeatures:
         features (`torch.FloatTensor` of shape `(num_dense, feature_size)`): Class tokens, float32.
         num_frames (`int`): Frames of the video.
         fps (`float`): Frames per second.
-        times_s (`torch.DoubleTensor` of shape `(num_frames,)`, *optional*): Time of each frame in seconds, where frame
-            numbers are no clock: the rate varies, or the recording stood still.
+        times_s (`torch.DoubleTensor` of shape `(num_frames,)`, *optional*): Time of each frame in seconds, where the
+            rate does not tell it: it varies, the recording stood still, or the file rounds times.
     """
 
     features: torch.Tensor
@@ -211,7 +211,7 @@ class FeatureCache:
 def clock_of(video) -> dict[str, torch.Tensor]:
     """The times of an opened video's frames under their name in a file, where they are not those of its rate."""
     times_s = np.ascontiguousarray(video.timestamps_s, dtype=np.float64)
-    return {} if has_even_rate(video) else {TIMES: torch.from_numpy(times_s)}
+    return {} if is_even_clock(times_s, video.fps) else {TIMES: torch.from_numpy(times_s)}
 
 
 @contextmanager

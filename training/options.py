@@ -1,4 +1,4 @@
-"""The options of both trainings, and their `--help`, which is answered before anything that takes long is imported."""
+"""The options of the trainings, and their `--help`, which is answered before anything that takes long is imported."""
 
 import sys
 import types
@@ -7,6 +7,40 @@ from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Literal, Union, get_args, get_origin
 
 from modeling_holmes_vau.base.parser import Parser
+
+
+@dataclass
+class VisionArguments:
+    """What to pretrain on."""
+
+    annotations: str = field(metadata={"help": "folder of annotation files (hivau70k_dataset)"})
+    videos: str = field(metadata={"help": "folder of the videos"})
+    clip_stride: int = field(default=4, metadata={"help": "read every so many frames of a clip"})
+    other_stride: int = field(default=16, metadata={"help": "and of what no clip describes"})
+
+
+@dataclass
+class VisionTrainerDefaults:
+    """Options of transformers' `Trainer` that matter here, with the defaults of the recipe."""
+
+    output_dir: str | None = field(
+        default=None, metadata={"help": "folder to write; a begun run goes on there", "aliases": ["-o"]}
+    )
+    learning_rate: float = field(default=1e-3, metadata={"help": "at its highest"})
+    lr_scheduler_type: str = field(default="cosine", metadata={"help": "schedule of the learning rate"})
+    warmup_steps: float = field(default=0.05, metadata={"help": "share of the steps, or their number"})
+    weight_decay: float = field(default=0.05, metadata={"help": "of AdamW, on all weights"})
+    optim: str = field(default="adamw_torch", metadata={"help": "optimizer"})
+    num_train_epochs: float = field(default=8, metadata={"help": "passes over the frames"})
+    per_device_train_batch_size: int = field(default=128, metadata={"help": "frames a process takes at once"})
+    bf16: bool | None = field(default=None, metadata={"help": "default: where the device computes fast in it"})
+    logging_steps: float = field(default=10, metadata={"help": "steps between logs"})
+    eval_strategy: str = field(default="epoch", metadata={"help": "when to measure on held-out videos"})
+    save_strategy: str = field(default="epoch", metadata={"help": "when to write a checkpoint to go on from"})
+    save_total_limit: int | None = field(default=2, metadata={"help": "checkpoints kept"})
+    report_to: list[str] | str | None = field(default="tensorboard", metadata={"help": "where logs go"})
+    seed: int = field(default=0, metadata={"help": "of weights, order and augmentation"})
+    use_cpu: bool = field(default=False, metadata={"help": "leave the GPU alone"})
 
 
 @dataclass
@@ -78,8 +112,8 @@ class SFTArguments:
     conversations: bool = field(
         default=False, metadata={"help": "ask all about a segment in one conversation, not each question on its own"}
     )
-    sampler: Literal["ats", "uniform", "top_k", "nearest"] | None = field(
-        default=None, metadata={"help": "how frames are chosen (the checkpoint's: ats)"}
+    sampler: str | None = field(
+        default=None, metadata={"help": "how frames are chosen: ats, nearest, top_k, uniform (the checkpoint's: ats)"}
     )
     num_frames: int | None = field(default=None, metadata={"help": "frames of a segment (the checkpoint's)"})
     frame_policy: Literal["sampler", "original"] = field(

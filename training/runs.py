@@ -14,8 +14,9 @@ from typing import Any
 
 import torch
 import yaml
+from accelerate import PartialState
 from safetensors import SafetensorError, safe_open
-from transformers import TrainerCallback
+from transformers import TrainerCallback, set_seed
 from trl import TrlParser
 
 from modeling_holmes_vau.base.commands import check_output_folder, first_line, run_command
@@ -63,6 +64,14 @@ class TrainerBars:
         super().__post_init__()
 
 
+def read_options(kinds: tuple[type, ...], argv: list[str] | None = None) -> tuple[Any, Any]:
+    """Our options and the trainer's; the main process alone tells how things go, and chance has the run's seed."""
+    args, training_args = TrainingParser(kinds).parse_args_and_config(argv)
+    logging.basicConfig(level=logging.INFO if training_args.process_index == 0 else logging.ERROR)
+    set_seed(training_args.seed)
+    return args, training_args
+
+
 def run_script(main: Callable[[], Any]) -> int:
     """Run the `main` of a script; the caller's mistakes become a line on stderr and status 1."""
 
@@ -82,6 +91,11 @@ def alone(training_args) -> AbstractContextManager:
     """
     check_output_folder(training_args.output_dir, "--output-dir")
     return sole_run(Path(training_args.output_dir)) if training_args.process_index == 0 else nullcontext()
+
+
+def in_turn(folder: Path) -> AbstractContextManager:
+    """Runs that fill one folder with the same things wait for each other, by their main processes."""
+    return sole_run(folder, waits=True) if PartialState().is_main_process else nullcontext()
 
 
 def check_devices(training_args) -> None:

@@ -4,7 +4,8 @@ Eq. 5 of the paper writes the cross-entropy with score and label exchanged, -(s 
 infinite for hard labels; it is written the right way round here.
 """
 
-from dataclasses import dataclass, fields
+import json
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch.nn import functional as F
@@ -61,6 +62,30 @@ _MEMORY_TERMS = {
     "normal_memory": "normal_video_vs_normal_memory_target_1",
     "normal_not_abnormal": "normal_video_vs_abnormal_memory_target_0",
 }
+
+
+def choose_weights(preset: str, changes: dict | str | None = None, supervision: str = "frame") -> LossWeights:
+    """
+    The preset and what differs from it; with video labels alone, the video term gets the frame term's weight.
+
+    Args:
+        preset (`str`): One of `PRESETS`.
+        changes (`dict` or `str`, *optional*): Weights by the name of their term, or JSON of them.
+        supervision (`str`, *optional*, defaults to `"frame"`): Which labels are known, `"frame"` or `"video"`.
+
+    Raises:
+        `ValueError`: if `changes` is no object of numbers, or names no term.
+    """
+    changes = json.loads(changes) if isinstance(changes, str) else changes or {}
+    if not isinstance(changes, dict) or not all(type(value) in (int, float) for value in changes.values()):
+        raise ValueError(f"`loss_weights` must be a JSON object of numbers, got {json.dumps(changes)}.")
+    known = [field.name for field in fields(LossWeights)]
+    if unknown := sorted(set(changes) - set(known)):
+        raise ValueError(f"`loss_weights` has {unknown[0]!r}, expected some of {', '.join(known)}.")
+    weights = replace(PRESETS[preset], **changes)
+    if supervision == "video":
+        weights = replace(weights, frame=0.0, video=changes.get("video", weights.frame))
+    return weights
 
 
 def top_k_counts(lengths: torch.Tensor) -> torch.Tensor:

@@ -8,10 +8,13 @@ import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import Dataset, SequentialSampler
-from transformers import Trainer
+from transformers import EarlyStoppingCallback, Trainer
 
 from modeling_holmes_vau.scorer_holmes_vau import AnomalyScorer
 from training.scorer_loss import LossWeights, scorer_loss
+
+
+# ---- pairs of videos ------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,9 @@ def collate_pairs(items: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.T
     }
 
 
+# ---- training and measuring -----------------------------------------------------------------------------------------
+
+
 class ScorerForTraining(nn.Module):
     """The scorer and its loss as one module, so that processes share its gradients."""
 
@@ -136,6 +142,14 @@ class ScorerForTraining(nn.Module):
         """See [`scorer_loss`]; returns `loss` and each term, unweighted and detached, under its name."""
         loss, terms = scorer_loss(self.scorer, features, labels, self.weights, lengths, noise)
         return {"loss": loss, **{name: term.detach() for name, term in terms.items()}}
+
+
+def set_dropout(scorer: AnomalyScorer, share: float) -> None:
+    """Give all dropout of a scorer, and its configuration, this share."""
+    scorer.config.dropout = share
+    for module in scorer.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = share
 
 
 def measure(scorer: AnomalyScorer, videos: Sequence[LabelledVideo], supervision: str = "frame") -> dict[str, float]:
@@ -208,3 +222,13 @@ class ScorerTrainer(Trainer):
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+
+class Patience(EarlyStoppingCallback):
+    """Early stopping that ends a run again which it had ended before."""
+
+    def on_step_end(self, args, state, control, **kwargs):
+        """Training that goes on may have none left: the step that `Trainer` makes all the same leaves no trace."""
+        if self.early_stopping_patience_counter >= self.early_stopping_patience:
+            control.should_training_stop = True
+            control.should_evaluate = control.should_save = control.should_log = False

@@ -13,13 +13,13 @@ from safetensors.torch import save
 from modeling_holmes_vau.base.files import write_whole
 from modeling_holmes_vau.base.runs import settings_digest
 from modeling_holmes_vau.modeling_holmes_vau import normalize_pixels
+from modeling_holmes_vau.processing_holmes_vau import IGNORED
 from modeling_holmes_vau.video_processing_holmes_vau import resize_frames
 from modeling_holmes_vau.video_reader_holmes_vau import VideoReader, open_video
 from training.feature_cache import StaleFeaturesError, module_digest, open_features
 from training.sft_data import random_frames
 
 
-IGNORED = -100  # label of a token that is not learned
 NO_PROBLEM = ""
 OPEN_VIDEOS = 256  # indexed videos a worker remembers; no file stays open
 
@@ -90,57 +90,7 @@ class TowerFeatures:
         return features[torch.from_numpy(np.unique(frames, return_inverse=True)[1])]
 
 
-# ---- prompts and batches --------------------------------------------------------------------------------------------
-
-
-def to_messages(turns: Sequence[tuple[str, str | None]]) -> list[dict]:
-    """Messages of a conversation about one video, as [`VideoChat`] has them; an answer of `None` is yet to come."""
-    messages = []
-    for question, answer in turns:
-        video = [] if messages else [{"type": "video"}]
-        messages.append({"role": "user", "content": [*video, {"type": "text", "text": question}]})
-        if answer is not None:
-            messages.append({"role": "assistant", "content": [{"type": "text", "text": answer}]})
-    return messages
-
-
-def prompt_ids(processor, turns: Sequence[tuple[str, str | None]], num_frames: int) -> list[int]:
-    """Tokens of the prompt for the last question, as inference feeds them."""
-    prompt = processor.apply_chat_template(to_messages(turns), add_generation_prompt=True)
-    return processor(text=prompt, num_frames=num_frames)["input_ids"][0]
-
-
-def encode_turns(processor, turns: Sequence[tuple[str, str]], num_frames: int) -> tuple[list[int], list[int]]:
-    """
-    Tokens of a conversation, and labels: the answers and the tokens that end them; everything else is ignored.
-
-    The tokens before each answer are those of its prompt in inference. Where a tokenizer would merge over such a
-    border, it is asked for both sides apart, as generation meets them.
-
-    Returns:
-        `tuple[list[int], list[int]]`: `input_ids` and `labels`, of the same length.
-    """
-    ids: list[int] = []
-    labels: list[int] = []
-    done = 0  # characters of the conversation that are tokens already
-
-    def append(text: str, is_learned: bool) -> None:
-        nonlocal done
-        whole = processor(text=text, num_frames=num_frames)["input_ids"][0]
-        if whole[: len(ids)] == ids:
-            new = whole[len(ids) :]
-        else:
-            new = processor(text=text[done:], num_frames=num_frames, add_special_tokens=False)["input_ids"][0]
-        ids.extend(new)
-        labels.extend(new if is_learned else [IGNORED] * len(new))
-        done = len(text)
-
-    for number, (question, _) in enumerate(turns):
-        asked = to_messages([*turns[:number], (question, None)])
-        append(processor.apply_chat_template(asked, add_generation_prompt=True), False)
-        answered = processor.apply_chat_template(to_messages(turns[: number + 1]), add_generation_prompt=False)
-        append(answered.rstrip(), True)
-    return ids, labels
+# ---- batches --------------------------------------------------------------------------------------------------------
 
 
 class SFTCollator:
@@ -189,9 +139,8 @@ class SFTCollator:
         """
         samples, visuals, problems = [], [], []
         for row in rows:
-            ids, labels = encode_turns(
-                self.processor, [(turn["question"], turn["answer"]) for turn in row["turns"]], self.num_frames
-            )
+            turns = [(turn["question"], turn["answer"]) for turn in row["turns"]]
+            ids, labels = self.processor.encode_turns(turns, self.num_frames)
             try:
                 visuals.append(self.visual(row))
                 problems.append(NO_PROBLEM)

@@ -16,8 +16,6 @@ from hivau70k_dataset.instructions import instructions_of_split
 from hivau70k_dataset.reading import read_annotation_files
 from hivau70k_dataset.schema import TASKS, AnnotationError, Instruction
 from hivau70k_dataset.videos import VideoFolder
-from modeling_holmes_vau.base.commands import first_line
-from modeling_holmes_vau.base.files import write_whole
 from modeling_holmes_vau.base.journal import JournalDict
 from modeling_holmes_vau.base.runs import settings_digest
 from modeling_holmes_vau.base.share import do_all
@@ -130,60 +128,6 @@ def _check_texts(turns: tuple[tuple[str, str], ...], placeholders: Sequence[str]
             raise ValueError("a question or an answer is empty")
         if any(word in text for word in placeholders):
             raise ValueError(f"a question or an answer holds {' or '.join(placeholders)}, which stand for pictures")
-
-
-# ---- the rows of a run ----------------------------------------------------------------------------------------------
-
-
-def write_rows(path: Path, rows: Iterable[dict]) -> None:
-    """Keep the rows of a run, a line of JSON each."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-
-
-def read_rows(path: Path) -> list[dict]:
-    """
-    The rows that a run began with.
-
-    Raises:
-        `ValueError`: if they are not there or damaged, so that nothing tells their order.
-    """
-    try:
-        *lines, rest = path.read_text(encoding="utf-8").split("\n")
-        if rest or not lines:
-            raise ValueError("cut off")
-        return [json.loads(line) for line in lines]
-    except (ValueError, OSError) as error:
-        raise ValueError(
-            f"{path} is missing or damaged: nothing tells the rows of this run and their order. Choose another "
-            "--output-dir."
-        ) from error
-
-
-def find_again(
-    rows: Iterable[dict], there: Iterable[Conversation], problems: dict[str, str]
-) -> tuple[list[dict], dict[str, str]]:
-    """
-    The rows of a run at the places where their videos lie now.
-
-    Args:
-        rows (`Iterable[dict]`): As the run began with them.
-        there (`Iterable[Conversation]`), problems (`dict[str, str]`): What [`read_conversations`] finds now.
-
-    Returns:
-        `tuple[list[dict], dict[str, str]]`: The rows in their order, those that are not found as they were; and why
-        segments are not, by name.
-    """
-    segments = {conversation.segment.name: conversation.segment for conversation in there}
-    again, missing = [], {}
-    for row in rows:
-        try:
-            segment = segments[row["video"]]
-            again.append({**row, "path": segment.path, "key": segment.key()})
-        except (KeyError, OSError) as error:
-            missing[row["video"]] = problems.get(row["video"]) or first_line(error)
-            again.append(row)
-    return again, missing
 
 
 # ---- which frames ---------------------------------------------------------------------------------------------------

@@ -17,9 +17,9 @@ DISTANCE_RADIUS = 64
 BLOCK_SIZE = 256
 
 
-def row_blocks(length: int) -> list[tuple[int, int]]:
-    """`(start, stop)` of consecutive blocks of at most `BLOCK_SIZE` rows."""
-    return [(start, min(start + BLOCK_SIZE, length)) for start in range(0, length, BLOCK_SIZE)]
+def row_blocks(length: int, size: int) -> list[tuple[int, int]]:
+    """`(start, stop)` of consecutive blocks of at most `size` rows."""
+    return [(start, min(start + size, length)) for start in range(0, length, size)]
 
 
 def distance_column_sums(lengths: torch.Tensor, size: int, scale: float) -> torch.Tensor:
@@ -108,8 +108,9 @@ class ScorerAttention(nn.Module):
 class ScorerLayer(nn.Module):
     """Pre-norm transformer layer of the scorer."""
 
-    def __init__(self, config):
+    def __init__(self, config, block_size: int):
         super().__init__()
+        self.block_size = block_size
         self.attention_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.attention = ScorerAttention(config)
         self.mlp_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
@@ -126,7 +127,7 @@ class ScorerLayer(nn.Module):
         every = torch.tensor([length], device=hidden.device) if lengths is None else lengths
         sums = distance_column_sums(every, length, self.attention.distance_scale)
         output = torch.empty_like(hidden)  # filled in place: a list of blocks would be held twice when joined
-        for start, stop in row_blocks(length):
+        for start, stop in row_blocks(length, self.block_size):
             low, high = max(0, start - DISTANCE_RADIUS), min(length, stop + DISTANCE_RADIUS)
             around = self.attention_norm(hidden[:, low:high])
             rows = around[:, start - low : stop - low]
@@ -162,6 +163,8 @@ class AnomalyScorer(nn.Module):
     Args:
         config (`AnomalyScorerConfig`):
             Sizes of the network.
+        block_size (`int`, *optional*, defaults to 256):
+            Rows that are computed together. It bounds memory and changes no score.
 
     Example:
 
@@ -174,11 +177,12 @@ class AnomalyScorer(nn.Module):
     ```
     """
 
-    def __init__(self, config):
+    def __init__(self, config, block_size: int = BLOCK_SIZE):
         super().__init__()
+        self.block_size = block_size
         self.config = config
         self.embedding = nn.Conv1d(config.feature_size, config.hidden_size, kernel_size=3, padding=1)
-        self.layers = nn.ModuleList([ScorerLayer(config) for _ in range(config.num_hidden_layers)])
+        self.layers = nn.ModuleList([ScorerLayer(config, block_size) for _ in range(config.num_hidden_layers)])
         self.abnormal_memory = MemoryBank(config)
         self.normal_memory = MemoryBank(config)
         # Mean and log-variance heads of the uncertainty branch; scoring uses the mean alone, training both.
@@ -217,7 +221,7 @@ class AnomalyScorer(nn.Module):
         """Snippet embedding, block by block: `(B, T, feature_size)` -> `(B, T, hidden_size)`."""
         length = features.shape[1]
         output = features.new_empty(features.shape[0], length, self.config.hidden_size)
-        for start, stop in row_blocks(length):
+        for start, stop in row_blocks(length, self.block_size):
             low, high = max(0, start - 1), min(length, stop + 1)  # the kernel reaches one row to each side
             convolved = self.embedding(features[:, low:high].transpose(1, 2)).transpose(1, 2)
             output[:, start:stop] = F.relu(convolved[:, start - low : stop - low])
@@ -259,5 +263,7 @@ class AnomalyScorer(nn.Module):
             )
         with torch.autocast(device_type=features.device.type, enabled=False):
             hidden = self.encode(features.float())
-            blocks = [self.classify(hidden[:, start:stop]) for start, stop in row_blocks(hidden.shape[1])]
+            blocks = [
+                self.classify(hidden[:, start:stop]) for start, stop in row_blocks(hidden.shape[1], self.block_size)
+            ]
             return torch.cat(blocks, dim=1)

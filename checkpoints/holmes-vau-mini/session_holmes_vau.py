@@ -24,11 +24,9 @@ def check_room(model, processor, num_frames: int, question: str, max_new_tokens:
         `ValueError`: one line that tells how many frames fit.
     """
     context, tokens = model.config.text_config.max_position_embeddings, processor.image_seq_length
-    prompt = processor.user_prompt(question, num_videos=1)
 
     def length(number: int) -> int:
-        labels = processor.frame_placeholders(number, 0)
-        return len(processor.tokenizer(prompt.replace(processor.video_token, labels))["input_ids"]) + number * tokens
+        return processor.count_tokens([(question, None)], number)
 
     # No more are counted than the context holds of their features alone.
     numbers = range(min(num_frames, context // tokens + 1) + 1)
@@ -51,7 +49,7 @@ class VideoChat:
         encoded ([`EncodedVideo`]): The video, as [`VideoSession.encoded`] or `model.encode_video` gives it.
         model (`HolmesVAUForConditionalGeneration`), processor (`HolmesVAUProcessor`): The checkpoint.
 
-    `messages` is the conversation so far, in the form of chat templates.
+    `turns` are the questions and answers so far.
 
     Example:
 
@@ -68,7 +66,12 @@ class VideoChat:
                 f"{encoded}: a conversation needs an encoded video: `VideoChat.open(path, ...)` makes one."
             )
         self.encoded, self.model, self.processor = encoded, model, processor
-        self.messages: list[dict] = []
+        self.turns: list[tuple[str, str]] = []
+
+    @property
+    def messages(self) -> list[dict]:
+        """The conversation so far, in the form of chat templates."""
+        return self.processor.to_messages(self.turns)
 
     @classmethod
     def open(cls, video, model, processor, **options) -> "VideoChat":
@@ -80,17 +83,15 @@ class VideoChat:
         for token in (self.processor.video_token, self.processor.image_token):
             if token in question:
                 raise ValueError(f"The question holds {token}, which stands for pictures in a prompt: leave it out.")
-        first = [] if self.messages else [{"type": "video"}]
-        asked = [*self.messages, {"role": "user", "content": [*first, {"type": "text", "text": question}]}]
-        prompt = self.processor.apply_chat_template(asked, add_generation_prompt=True)
-        inputs = self.processor(text=prompt, num_frames=len(self.encoded.frame_indices), return_tensors="pt")
+        asked = [*self.turns, (question, None)]
+        inputs = self.processor.conversation_inputs([asked], len(self.encoded.frame_indices))
         inputs = inputs.to(self.model.get_input_embeddings().weight.device)
         output = self.model.generate(**inputs, encoded_videos=[self.encoded], **generate_kwargs)
         sequences = output if isinstance(output, torch.Tensor) else output.sequences
         answer = self.processor.decode(sequences[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
         for token in (self.processor.video_token, self.processor.image_token):
             answer = answer.replace(token, "")  # it would ask for pictures when the conversation goes on
-        self.messages = [*asked, {"role": "assistant", "content": [{"type": "text", "text": answer.strip()}]}]
+        self.turns.append((question, answer.strip()))
         return answer.strip()
 
 

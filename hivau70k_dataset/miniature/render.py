@@ -199,15 +199,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, metavar="N", help="processes (one a core)")
 
 
-def run(args: argparse.Namespace) -> None:
-    """Render what the options say and print what was written."""
+def run(args: argparse.Namespace, recipe: dict[str, int] = DEFAULT_RECIPE) -> None:
+    """Render what the options say and print what was written; `recipe` has the videos of each split."""
     splits = {args.split or "train": 24 if args.videos is None else args.videos}
     seed, size = args.seed or 0, DEFAULT_SIZE if args.size is None else args.size
     if args.recipe:
         given = [name for name in ("split", "videos", "seed", "size") if vars(args)[name] is not None]
         if given:
             raise ValueError(f"--recipe {args.recipe} fixes --{given[0]}, got both. Leave one of them out.")
-        splits = DEFAULT_RECIPE
+        splits = recipe
     for split, videos in splits.items():
         annotations = render_miniature(args.output, split, videos, seed, size, args.workers)
         minutes = sum(annotation.duration_s for annotation in annotations) / 60

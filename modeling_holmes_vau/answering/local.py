@@ -51,8 +51,7 @@ class HolmesVAUAnswerer(Answerer):
         replies, fine = only_texts(questions, for_pictures)
         if not fine:
             return enumerate(replies)
-        prompts = [self.processor.user_prompt(questions[i], num_videos=1) for i in fine]
-        inputs = self.processor(text=prompts, num_frames=self.num_frames, return_tensors="pt")
+        inputs = self.processor.conversation_inputs([[(questions[i], None)] for i in fine], self.num_frames)
         inputs = inputs.to(self.model.get_input_embeddings().weight.device)
         ids = self.model.generate(
             **inputs, encoded_videos=[seen[i] for i in fine], do_sample=False, num_beams=1, **self.options

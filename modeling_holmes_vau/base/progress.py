@@ -26,11 +26,11 @@ class _Lines:
 
 
 class Progress(tqdm):
-    """A `tqdm` whose bar is drawn in a terminal alone. Where stderr goes to a file, it is a line every 30 s."""
+    """A `tqdm` whose bar is drawn in a terminal alone; where stderr is a file, it is a line every `line_every_s`."""
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args, line_every_s: float = LINE_EVERY_S, **kwargs):
         if not sys.stderr.isatty():
-            kwargs |= {"file": _Lines(sys.stderr), "mininterval": LINE_EVERY_S, "maxinterval": LINE_EVERY_S}
-            kwargs |= {"delay": LINE_EVERY_S, "leave": False, "position": 0}
+            kwargs |= {"file": _Lines(sys.stderr), "mininterval": line_every_s, "maxinterval": line_every_s}
+            kwargs |= {"delay": line_every_s, "leave": False, "position": 0}
             kwargs["bar_format"] = "{desc}: {n_fmt} of {total_fmt} {unit}s, {elapsed} gone, {remaining} to go"
         super().__init__(*args, **kwargs)

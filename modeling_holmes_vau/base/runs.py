@@ -16,6 +16,7 @@ from .files import write_whole
 
 logger = logging.getLogger(__name__)
 
+NAMED_FIELDS = 8  # of many that differ
 LOCK = ".lock"  # stays in the folder: whoever took it away would take it from under another run
 WHERE = ("model", "endpoint")  # a checkpoint that was moved is the same, where a digest tells it; and so is a server
 
@@ -76,7 +77,7 @@ def compare_settings(
         free (`Collection[str]`, *optional*): The fields that may differ.
 
     Raises:
-        [`RunError`]: one line with all that differs.
+        [`RunError`]: one line that names what differs, of many the first 8.
 
     Examples:
         >>> compare_settings({"seed": 1}, {"seed": 1, "rows": None}, "out: a run", "try another")
@@ -88,8 +89,10 @@ def compare_settings(
     settings = _as_json(settings)
     changed = [key for key in {**settings, **earlier} if key not in free and settings.get(key) != earlier.get(key)]
     if changed:
-        was, now = (", ".join(f"{key} {of.get(key)}" for key in changed) for of in (earlier, settings))
-        raise RunError(f"{holds} made with {was}, now asked for with {now}; {remedy}")
+        named = changed[:NAMED_FIELDS]
+        was, now = (", ".join(f"{key} {of.get(key)}" for key in named) for of in (earlier, settings))
+        more = f" ({len(changed) - len(named)} more differ)" if len(changed) > len(named) else ""
+        raise RunError(f"{holds} made with {was}, now asked for with {now}{more}; {remedy}")
 
 
 def check_settings(

@@ -288,11 +288,11 @@ def check_targets(key, tensor, targets, split, expected, seen) -> list[str]:
     return problems
 
 
-def write_weights(pieces: list[Piece], output: Path) -> None:
+def write_weights(pieces: list[Piece], output: Path, shard_bytes: int) -> None:
     """Write the planned tensors as safetensors shards with an index, holding one shard in memory."""
     shards, size = [[]], 0
     for piece in pieces:
-        if shards[-1] and size + piece.num_bytes > SHARD_BYTES:
+        if shards[-1] and size + piece.num_bytes > shard_bytes:
             shards.append([])
             size = 0
         shards[-1].append(piece)
@@ -368,6 +368,7 @@ def convert(
     num_frames: int = ORIGINAL_NUM_FRAMES,
     seed: int = 0,
     option: str = "--checkpoint",
+    shard_bytes: int = SHARD_BYTES,
 ) -> Path:
     """
     Convert a checkpoint in the layout of InternVL2, and an anomaly scorer, to one folder for the Auto classes.
@@ -380,6 +381,7 @@ def convert(
         num_frames (`int`, *optional*, defaults to 12): Frames the language model sees.
         seed (`int`, *optional*, defaults to 0): Seed of an untrained scorer's weights.
         option (`str`, *optional*, defaults to `"--checkpoint"`): What a message calls the checkpoint.
+        shard_bytes (`int`, *optional*, defaults to 1 GB): Size of the weights' files; one at a time is held in memory.
 
     Returns:
         `Path`: `output`.
@@ -395,21 +397,23 @@ def convert(
     config, processor = read_original(source, num_frames, f"{option} {name}")
     card = (f"converted from `{source.resolve().name if os.path.isdir(name) else name}`", num_frames)
     if scorer_file is not None:
-        _write(source, scorer_file, output, config, processor, (*card, f"`{scorer_file.name}`"))
+        _write(source, scorer_file, output, config, processor, (*card, f"`{scorer_file.name}`"), shard_bytes)
         return output
     config.warning = UNTRAINED_SCORER_WARNING
     with tempfile.TemporaryDirectory() as temporary:
         fresh = write_fresh_scorer(config, seed, Path(temporary, "anomaly_scorer.safetensors"))
-        _write(source, fresh, output, config, processor, (*card, f"untrained (seed {seed})"))
+        _write(source, fresh, output, config, processor, (*card, f"untrained (seed {seed})"), shard_bytes)
     return output
 
 
-def _write(source: Path, scorer: Path, output: Path, config, processor, card: tuple[str, int, str]) -> None:
+def _write(
+    source: Path, scorer: Path, output: Path, config, processor, card: tuple[str, int, str], shard_bytes: int
+) -> None:
     rules = VISION_KEYS + (INTERNLM2_KEYS if config.text_config.model_type == "llama" else QWEN2_KEYS)
     pieces = plan_conversion({**dict.fromkeys(weight_files(source), rules), scorer: SCORER_KEYS}, config)
     config.dtype = stored_dtype(pieces)
     with whole_folder(output) as folder:
-        write_weights(pieces, folder)
+        write_weights(pieces, folder, shard_bytes)
         write_code_and_configs(folder, config, processor)
         write_model_card(folder, *card, config.warning)
 

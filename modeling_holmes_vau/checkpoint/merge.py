@@ -169,11 +169,11 @@ def merge(adapter: str | os.PathLike, output: str | os.PathLike, base: str | Non
                 load_tokenizer(path).save_pretrained(written)
                 copy_companions(source, written)
             if half:
-                _store_half(written)
+                store_half(written)
     return output
 
 
-def _store_half(folder: Path) -> None:
+def store_half(folder: Path) -> None:
     """Rewrite the weights of a folder in 16 bits; integers stay."""
     for path in sorted(folder.glob("*.safetensors")):
         tensors = load_file(path)

@@ -1,6 +1,5 @@
 """Draws what was found in one video: the scores over time, the events, and the chosen frames."""
 
-import functools
 import io
 import math
 from pathlib import Path
@@ -11,19 +10,27 @@ from PIL import Image
 
 from ..base.clock import clock as format_clock
 from ..judgement_holmes_vau import describe_verdict
+from .fonts import drawable
+from .layout import (
+    BADGE_GAP,
+    BADGE_RADIUS,
+    CAPTION_HEIGHT,
+    CELL_GAP,
+    DPI,
+    LEFT,
+    PLOT_HEIGHT,
+    PLOT_LEFT,
+    RIGHT,
+    SCALE_GAP,
+    WIDTH,
+    envelope,
+    grid,
+    place_labels,
+    split_at_gaps,
+    spread,
+)
 
 
-# Lengths of the picture are in pixels. A power of two as dots per inch keeps pixel -> inch -> pixel exact.
-WIDTH, DPI = 1400, 128
-LEFT, RIGHT = 48, WIDTH - 48
-PLOT_LEFT = LEFT + 40
-PLOT_HEIGHT = 220
-SCALE_GAP = 18  # between numbers of the scale
-LABEL_GAP, MAX_LABEL_SHIFT = 18, 160  # between event labels; how far one may stand from its event
-BADGE_RADIUS, BADGE_GAP = 12, 28
-SHEET_HEIGHT = 640  # the contact sheet takes the number of columns that brings it near this height
-MAX_THUMB_HEIGHT, CELL_GAP, CAPTION_HEIGHT = 420, 12, 34
-MAX_CURVE_POINTS = 1200  # about one per pixel
 MAX_DOTTED_POINTS = 60  # below this each scored frame is shown as a dot
 MAX_TICKS = 11
 TICK_STEPS_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
@@ -31,10 +38,6 @@ TICK_STEPS_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 3
 INK, MUTED, RULE = "#1f2933", "#6b7785", "#d9dee4"
 CURVE, EVENT, WARNING = "#2f5d8a", "#c4472f", "#8a5a00"
 WARNING_GROUND = "#fff3d6"
-
-FONT = "DejaVu Sans"  # comes with matplotlib
-FALLBACK_HINTS = ("CJK SC", "PingFang SC", "YaHei", "Hiragino", "Heiti", "WenQuanYi", "CJK", "Arial Unicode")
-UNUSABLE_FONTS = ("Last Resort", "LastResort", "Emoji")  # boxes for every character; colour bitmaps
 
 
 def format_span(start_s: float, end_s: float, decimals: int = 1) -> str:
@@ -127,7 +130,7 @@ class _Canvas:
     def text(self, x: float, y: float, string: str, size: float, color: str = INK, **kwargs):
         """Write one line of `size` pixels at (x, y); `ha`, `va` and `weight` are matplotlib's."""
         settings = {"ha": "left", "va": "baseline", "weight": "normal"} | kwargs
-        string, families, settings["weight"] = _drawable(string, settings["weight"])
+        string, families, settings["weight"] = drawable(string, settings["weight"])
         return self.axes.text(
             x,
             y,
@@ -190,60 +193,6 @@ class _Canvas:
         return buffer.getvalue()
 
 
-@functools.lru_cache(maxsize=256)
-def _drawable(string: str, weight: str) -> tuple[str, tuple[str, ...], str]:
-    """Find installed fonts for `string`; what no font holds is escaped (`\\u76d1`), never drawn as a box.
-
-    Returns:
-        `tuple[str, tuple[str, ...], str]`: What to draw, the font families that hold it together, and their weight:
-        the one asked for, unless the normal one needs fewer escapes.
-    """
-    attempts = [(*_cover(string, option), option) for option in dict.fromkeys((weight, "normal"))]
-    families, missing, weight = min(attempts, key=lambda attempt: len(attempt[1]))
-    escaped = {character: character.encode("unicode_escape").decode("ascii") for character in missing}
-    return "".join(escaped.get(character, character) for character in string), tuple(families), weight
-
-
-def _cover(string: str, weight: str) -> tuple[list[str], set[str]]:
-    """Collect font families until they hold every character; returns them and the characters that none holds."""
-    families, missing = [FONT], set()
-    for character in dict.fromkeys(string):
-        if not character.isprintable():
-            missing.add(character)
-        elif not any(_holds(family, weight, character) for family in families):
-            found = next((family for family in _installed(weight) if _holds(family, weight, character)), None)
-            if found:
-                families.append(found)
-            else:
-                missing.add(character)
-    return families, missing
-
-
-def _installed(weight: str) -> list[str]:
-    """List font families that have upright faces of this weight, those likely to hold Chinese first."""
-    from matplotlib import font_manager
-
-    def preference(family: str) -> tuple[int, str]:
-        return next((rank for rank, hint in enumerate(FALLBACK_HINTS) if hint in family), len(FALLBACK_HINTS)), family
-
-    weights = (weight, font_manager.weight_dict[weight])
-    faces = [face for face in font_manager.fontManager.ttflist if face.weight in weights and face.style == "normal"]
-    return sorted(
-        {face.name for face in faces if not any(word in face.name for word in UNUSABLE_FONTS)}, key=preference
-    )
-
-
-def _holds(family: str, weight: str, character: str) -> bool:
-    from matplotlib import font_manager
-
-    try:
-        properties = font_manager.FontProperties(family=[family], weight=weight, style="normal")
-        path = font_manager.findfont(properties, fallback_to_default=False)
-        return font_manager.get_font(path).get_char_index(ord(character)) != 0
-    except (OSError, RuntimeError, ValueError):  # a broken font file is one that holds nothing
-        return False
-
-
 def _shorten(canvas: _Canvas, string: str, width: float, size: float) -> str:
     """Cut the middle out of bold `string` until it fits; the end of a file name tells as much as its start."""
     kept = len(string)
@@ -296,17 +245,17 @@ def _draw_plot(canvas: _Canvas, analysis: dict[str, Any], in_event: list[bool], 
         return PLOT_LEFT + (np.asarray(time_s) - start_s) / (end_s - start_s) * (RIGHT - PLOT_LEFT)
 
     spans = [(float(to_x(event["start_s"])), float(to_x(event["end_s"]))) for event in analysis["events"]]
-    labels = _place_event_labels(canvas, analysis, spans)
+    labels = _event_labels(canvas, analysis, spans)
     _draw_legend(canvas, len(spans), len(labels), any(in_event), not all(in_event), top + 36)
     plot_top = top + (98 if labels else 56)
     plot_bottom = plot_top + PLOT_HEIGHT
     axis_y = plot_bottom + 62  # below the badges
     _draw_scale(canvas, threshold_of(analysis), plot_bottom)
-    _draw_grid(canvas, start_s, end_s, to_x, plot_top, plot_bottom, axis_y)
+    _drawgrid(canvas, start_s, end_s, to_x, plot_top, plot_bottom, axis_y)
     _draw_events(canvas, spans, labels, plot_top, plot_bottom)
 
-    curve_times_s, curve_scores = _envelope(dense_times_s, np.asarray(analysis["scores"], dtype=np.float64))
-    for times_s, scores in _split_at_gaps(curve_times_s, curve_scores, analysis.get("gaps_s", ())):
+    curve_times_s, curve_scores = envelope(dense_times_s, np.asarray(analysis["scores"], dtype=np.float64))
+    for times_s, scores in split_at_gaps(curve_times_s, curve_scores, analysis.get("gaps_s", ())):
         curve_x, curve_y = to_x(times_s), plot_bottom - PLOT_HEIGHT * scores
         canvas.area([curve_x[0], *curve_x, curve_x[-1]], [plot_bottom, *curve_y, plot_bottom], CURVE, 0.12)
         canvas.line(curve_x, curve_y, CURVE, 2.2, zorder=3)
@@ -318,22 +267,6 @@ def _draw_plot(canvas: _Canvas, analysis: dict[str, Any], in_event: list[bool], 
     frames_y = plot_bottom - PLOT_HEIGHT * np.interp(sampled_times_s, dense_times_s, analysis["scores"])
     _draw_markers(canvas, frames_x, frames_y, in_event, plot_bottom)
     return axis_y + 30
-
-
-def _split_at_gaps(times_s: np.ndarray, scores: np.ndarray, gaps_s: list) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Pieces of the curve that no gap of the recording parts. The score before a gap stands until it begins."""
-    starts_s = [start_s for start_s, _ in gaps_s]
-    after = np.searchsorted(times_s, starts_s).astype(int)
-    pieces = list(zip(np.split(times_s, after), np.split(scores, after), [[start_s] for start_s in starts_s] + [[]]))
-    return [(np.append(x, end), np.append(y, y[-1:].repeat(len(end)))) for x, y, end in pieces if len(x)]
-
-
-def _envelope(times_s: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Keep the highest score of each run of frames that would share a pixel: a short peak must stay visible."""
-    run = math.ceil(len(scores) / MAX_CURVE_POINTS)
-    padded = np.pad(scores, (0, -len(scores) % run), constant_values=-1.0).reshape(-1, run)
-    peaks = padded.argmax(axis=1) + run * np.arange(len(padded))
-    return times_s[peaks], scores[peaks]
 
 
 def _draw_legend(canvas: _Canvas, events: int, labelled: int, inside: bool, outside: bool, y: float) -> None:
@@ -356,28 +289,19 @@ def _draw_legend(canvas: _Canvas, events: int, labelled: int, inside: bool, outs
         x -= 56
 
 
-def _place_event_labels(
+def _event_labels(
     canvas: _Canvas, analysis: dict[str, Any], spans: list[tuple[float, float]]
 ) -> list[tuple[float, float, str]]:
-    """Give the events with the highest peaks a label in one row; those that would push others too far stay without.
+    """For each event that gets a label: x of its middle, x of the label's, and the label."""
+    events, centres = analysis["events"], [sum(span) / 2 for span in spans]
 
-    Returns:
-        `list[tuple[float, float, str]]`: x of the event's centre, x of the label's centre, and label.
-    """
-    events = analysis["events"]
-    placed: list[tuple[float, float, str]] = []
-    chosen: list[tuple[float, float, str]] = []  # centre of the event, width and text of the label
-    for index in sorted(range(len(events)), key=lambda index: -events[index]["peak_score"]):
-        label = format_span(events[index]["start_s"], events[index]["end_s"], choose_decimals(analysis))
-        width = canvas.text_width(label, 17, "bold") + LABEL_GAP
-        trial = sorted([*chosen, (sum(spans[index]) / 2, width, label)])
-        stems, widths, texts = zip(*trial, strict=True)
-        if sum(widths) > RIGHT - PLOT_LEFT:
-            break
-        centres = _spread(np.array(stems), np.array(widths), PLOT_LEFT, RIGHT)
-        if np.abs(centres - stems).max() <= MAX_LABEL_SHIFT:
-            placed, chosen = list(zip(stems, centres.tolist(), texts, strict=True)), trial
-    return placed
+    def label(index: int) -> str:
+        return format_span(events[index]["start_s"], events[index]["end_s"], choose_decimals(analysis))
+
+    placed = place_labels(
+        centres, [event["peak_score"] for event in events], lambda index: canvas.text_width(label(index), 17, "bold")
+    )
+    return [(centres[index], x, label(index)) for index, x in placed]
 
 
 def _draw_scale(canvas: _Canvas, threshold: float, bottom: float) -> None:
@@ -389,7 +313,7 @@ def _draw_scale(canvas: _Canvas, threshold: float, bottom: float) -> None:
             canvas.text(PLOT_LEFT - 10, y + 6, f"{score:.3g}", 17, MUTED, ha="right")
 
 
-def _draw_grid(canvas: _Canvas, start_s: float, end_s: float, to_x, top: float, bottom: float, axis_y: float) -> None:
+def _drawgrid(canvas: _Canvas, start_s: float, end_s: float, to_x, top: float, bottom: float, axis_y: float) -> None:
     step_s = next((step for step in TICK_STEPS_S if (end_s - start_s) / step <= MAX_TICKS), None)
     if step_s is None:  # days long
         step_s = 86400 * math.ceil((end_s - start_s) / 86400 / MAX_TICKS)
@@ -424,7 +348,7 @@ def _draw_markers(canvas: _Canvas, xs: np.ndarray, ys: np.ndarray, in_event: lis
     order = np.argsort(xs, kind="stable")
     gap = min(BADGE_GAP, (RIGHT - PLOT_LEFT) / len(xs))
     badges_x = np.empty_like(xs)
-    badges_x[order] = _spread(xs[order], np.full(len(xs), gap), PLOT_LEFT - gap / 2, RIGHT + gap / 2)
+    badges_x[order] = spread(xs[order], np.full(len(xs), gap), PLOT_LEFT - gap / 2, RIGHT + gap / 2)
     badge_y, radius = bottom + 30, min(BADGE_RADIUS, gap / 2)
     for number, (x, y, badge_x, hit) in enumerate(zip(xs, ys, badges_x, in_event, strict=True), start=1):
         color = EVENT if hit else CURVE
@@ -437,38 +361,6 @@ def _draw_markers(canvas: _Canvas, xs: np.ndarray, ys: np.ndarray, in_event: lis
             canvas.dots([badge_x], [badge_y], color, radius)
 
 
-def _spread(positions: np.ndarray, widths: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Place things of these widths side by side within [low, high], moved by the least total square.
-
-    With the room that those before it need taken off each of the (ascending) positions, this is isotonic regression:
-    pool neighbours that are out of order into their mean.
-    """
-    shifts = np.cumsum(widths) - widths / 2
-    pools: list[tuple[float, int]] = []
-    for position in positions - shifts:
-        pools.append((float(position), 1))
-        while len(pools) > 1 and pools[-2][0] > pools[-1][0]:
-            (value, count), (last_value, last_count) = pools[-2:]
-            total = count + last_count
-            pools[-2:] = [((value * count + last_value * last_count) / total, total)]
-    values, counts = zip(*pools, strict=True)
-    return np.clip(np.repeat(values, counts), low, high - widths.sum()) + shifts
-
-
-def _grid(num_frames: int, aspect: float) -> tuple[int, int, int]:
-    """Choose columns, thumbnail width and height: near `SHEET_HEIGHT`, few empty cells, little unused width."""
-    best = (math.inf, 1, 1, 1)
-    for columns in range(1, num_frames + 1):
-        room = (RIGHT - LEFT - CELL_GAP * (columns - 1)) / columns
-        width = min(room, MAX_THUMB_HEIGHT * aspect)
-        rows = math.ceil(num_frames / columns)
-        height = rows * (width / aspect + CAPTION_HEIGHT)
-        unused = 1 - width * num_frames / (room * rows * columns)
-        cost = abs(math.log(height / SHEET_HEIGHT)) + 3 * unused
-        best = min(best, (cost, columns, max(1, int(width)), max(1, int(width / aspect))))
-    return best[1:]
-
-
 def _draw_sheet(
     canvas: _Canvas, analysis: dict[str, Any], frames: np.ndarray, in_event: list[bool], top: float
 ) -> float:
@@ -476,7 +368,7 @@ def _draw_sheet(
     heading = f"{_count(len(frames), 'chosen frame')}   \u00b7   sampler: {analysis['sampler']}"
     canvas.text(LEFT, top + 36, _shorten(canvas, heading, RIGHT - LEFT, 21), 21, weight="bold")
     decimals = choose_decimals(analysis)
-    columns, width, height = _grid(len(frames), frames.shape[2] / frames.shape[1])
+    columns, width, height = grid(len(frames), frames.shape[2] / frames.shape[1])
     pitch = min((RIGHT - LEFT + CELL_GAP) / columns, width + 1 + CELL_GAP)  # uneven by a pixel, flush at the right
     top = math.ceil(top) + 56
     for index, (frame, time_s, hit) in enumerate(zip(frames, analysis["sampled_times_s"], in_event, strict=True)):

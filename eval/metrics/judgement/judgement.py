@@ -76,7 +76,7 @@ _NOT_NORMAL = re.compile(
     r"(?:normal|ordinary)\b",
     re.IGNORECASE,
 )
-_NORMAL = re.compile(r"\b(?:normal|ordinary)\b", re.IGNORECASE)
+_NORMAL = re.compile(r"\b(?:normal|(?<!out of the )ordinary)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
