@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 
-import train_scorer
 from benchmarks import bench_spans
 from eval.frames.count import count_video
 from eval.frames.scores import read_scores, score_video
@@ -37,8 +36,9 @@ from modeling_holmes_vau.spans_holmes_vau import Segment, is_even_clock, segment
 from modeling_holmes_vau.video_reader_holmes_vau import VideoReader
 from tests.numbered_videos import number_of, numbers_of, write
 from training.feature_cache import FeatureCache
-from training.pretrain_vision import read_frames
+from training.scorer_data import label_frames
 from training.sft_data import NamedSegment, choose_frames
+from training.word_frames import read_frames
 
 
 NTSC = Fraction(30000, 1001)
@@ -142,7 +142,7 @@ class Users:
 
     def scorer_labels(self, name, span):
         self.features.extract(name, self.folder / name)
-        labels = train_scorer.label_frames(self.entry(name, span), self.features.load(name), "frame")
+        labels = label_frames(self.entry(name, span), self.features.load(name), "frame")
         return labels.nonzero()[0].tolist()
 
     def detection_labels(self, name, span):

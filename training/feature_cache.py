@@ -128,20 +128,21 @@ class FeatureCache:
             `StaleFeaturesError`: if the features there are of another file.
             [`RunError`]: if they can't be written, or are not finite.
         """
-        stat = os.stat(video)
         target = self.path(name)
         if target.is_file():
-            with open_features(target) as file:
-                made_of = file.metadata()
-            if made_of is None:
-                raise StaleFeaturesError(f"{target} does not tell of what it was made. Delete it to make it anew.")
-            if made_of["size"] == str(stat.st_size) and made_of["mtime_ns"] == str(stat.st_mtime_ns):
-                return False
-            if made_of["sha256"] == file_digest(video):
-                return False
-            raise StaleFeaturesError(
-                f"{target} was made of another file than {video}. Delete it to make it anew, or choose another folder."
-            )
+            check_made_of(target, video)
+            return False
+        content = self._encode(video)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(target, content)
+        except OSError as error:  # a full disk is no fault of the video
+            raise RunError(f"{target} cannot be written: {error.strerror}. Choose another folder.") from error
+        return True
+
+    def _encode(self, video: str | os.PathLike) -> bytes:
+        """The file of a video's features."""
+        stat = os.stat(video)
         with open_video(video, self.processor.video_backend) as reader:
             indices = dense_frame_indices(reader.num_frames, self.processor.frame_stride)
             frames = FrameStream(reader, indices, self.processor.image_size, self.model.config.encode_batch_size)
@@ -157,12 +158,7 @@ class FeatureCache:
             clock = clock_of(reader)
         if not torch.isfinite(features).all():
             raise RunError(f"{video}: the vision tower gives features that are not finite in {self.model.dtype}.")
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(target, save({"features": features.contiguous(), **clock}, metadata))
-        except OSError as error:  # a full disk is no fault of the video
-            raise RunError(f"{target} cannot be written: {error.strerror}. Choose another folder.") from error
-        return True
+        return save({"features": features.contiguous(), **clock}, metadata)
 
     def extract_all(
         self, videos: Iterable[tuple[str, str | os.PathLike]], process: int = 0, num_processes: int = 1
@@ -206,6 +202,21 @@ class FeatureCache:
                 "anew."
             )
         return VideoFeatures(features, num_frames, float(metadata["fps"]), times_s)
+
+
+def check_made_of(target: Path, video: str | os.PathLike) -> None:
+    """Raises [`StaleFeaturesError`] if stored features were made of another file than `video`."""
+    with open_features(target) as file:
+        made_of = file.metadata()
+    if made_of is None:
+        raise StaleFeaturesError(f"{target} does not tell of what it was made. Delete it to make it anew.")
+    stat = os.stat(video)
+    if made_of["size"] == str(stat.st_size) and made_of["mtime_ns"] == str(stat.st_mtime_ns):
+        return
+    if made_of["sha256"] != file_digest(video):
+        raise StaleFeaturesError(
+            f"{target} was made of another file than {video}. Delete it to make it anew, or choose another folder."
+        )
 
 
 def clock_of(video) -> dict[str, torch.Tensor]:

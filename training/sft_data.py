@@ -14,8 +14,9 @@ import torch
 
 from hivau70k_dataset.instructions import instructions_of_split
 from hivau70k_dataset.reading import read_annotation_files
-from hivau70k_dataset.schema import TASKS, AnnotationError, Instruction
+from hivau70k_dataset.schema import TASKS, AnnotationError, Instruction, VideoAnnotation
 from hivau70k_dataset.videos import VideoFolder
+from modeling_holmes_vau.base.commands import first_line
 from modeling_holmes_vau.base.journal import JournalDict
 from modeling_holmes_vau.base.runs import settings_digest
 from modeling_holmes_vau.base.share import do_all
@@ -98,8 +99,7 @@ def read_conversations(
     """
     files = read_annotation_files(annotations)
     of_video = {(entry.source, entry.split, entry.video): entry for entry in files.annotations}
-    rows = instructions_of_split(files, split)
-    rows = [row for row in rows if row.level in levels and row.task in tasks]
+    rows = [row for row in instructions_of_split(files, split) if row.level in levels and row.task in tasks]
     if not rows:
         raise AnnotationError(
             f"{annotations}: no instructions of the split {split!r} are of the levels {' '.join(levels)} and the "
@@ -109,17 +109,24 @@ def read_conversations(
     for note in folder.notes:
         logger.warning(note)
     for group in group_turns(rows) if multi_turn else [[row] for row in rows]:
-        first = group[0]
-        annotation = of_video.get((first.source, first.split, first.name))
+        annotation = of_video.get((group[0].source, group[0].split, group[0].name))
         try:
-            span_s = annotation and annotation.span_s(first.level, first.event, first.clip)
-            turns = tuple((row.question.strip(), row.answer.strip()) for row in group)
-            _check_texts(turns, placeholders)
-            place = folder.find_segment(first, span_s)
-            found.append(Conversation(NamedSegment(place.path, place.span_s, first.video), turns))
+            found.append(_conversation(group, annotation, folder, placeholders))
         except ValueError as error:
-            problems[first.video] = str(error).splitlines()[0]
+            problems[group[0].video] = first_line(error)
     return found, problems
+
+
+def _conversation(
+    group: list[Instruction], annotation: VideoAnnotation | None, folder: VideoFolder, placeholders: Sequence[str]
+) -> Conversation:
+    """The rows of a segment; `ValueError` if its video is not there, or a text cannot be learned."""
+    first = group[0]
+    span_s = annotation and annotation.span_s(first.level, first.event, first.clip)
+    turns = tuple((row.question.strip(), row.answer.strip()) for row in group)
+    _check_texts(turns, placeholders)
+    place = folder.find_segment(first, span_s)
+    return Conversation(NamedSegment(place.path, place.span_s, first.video), turns)
 
 
 def _check_texts(turns: tuple[tuple[str, str], ...], placeholders: Sequence[str]) -> None:
