@@ -158,7 +158,7 @@ class Users:
 
     def pretraining(self, name, span):
         entry = self.entry(name, span)
-        frames = read_frames([entry, entry], VideoFolder(self.folder), clip_stride=1, other_stride=1)
+        frames = read_frames([entry, entry], VideoFolder(self.folder), clip_stride=1, other_stride=1, image_size=128)
         return (frames.clips == 0).nonzero()[0].tolist()
 
 
