@@ -58,6 +58,16 @@ def build_parser() -> Parser:
         help="hivau: events of hierarchical annotations, a folder or a file (default); ucf-crime: the test annotation "
         "file, in either form; xd-violence: annotations.txt, and the videos whose names end in label_A as normal",
     )
+    add_conventions(parser)
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, mps; default: the fastest there is")
+    parser.add_argument(
+        "--dtype", default="auto", choices=("auto", "float32", "bfloat16", "float16"), help="default: the checkpoint's"
+    )
+    return parser
+
+
+def add_conventions(parser: Parser) -> None:
+    """Options of what is counted, and how."""
     parser.add_argument("--split", choices=SPLITS, default="test", help="of the hivau annotations (test)")
     parser.add_argument(
         "--interval-end",
@@ -71,11 +81,6 @@ def build_parser() -> Parser:
         default="snippets",
         help="snippets: leave out the frames after the last whole snippet (default); frames: count all of them",
     )
-    parser.add_argument("--device", help="cpu, cuda, cuda:1, mps; default: the fastest there is")
-    parser.add_argument(
-        "--dtype", default="auto", choices=("auto", "float32", "bfloat16", "float16"), help="default: the checkpoint's"
-    )
-    return parser
 
 
 def settings_of(args: argparse.Namespace) -> dict[str, str]:

@@ -15,8 +15,9 @@ import pytest
 from PIL import Image
 
 from eval import detection
-from eval.frames import count, truth
+from eval.frames import count as counting
 from eval.frames import report as detection_report
+from eval.frames import truth
 from eval.frames.scores import read_scores
 from hivau70k_dataset.ground_truth import FrameAnnotation, read_ucf_annotation
 from modeling_holmes_vau import find_events
@@ -120,13 +121,13 @@ def test_a_score_a_frame_is_the_same(tmp_path, ucf):
     ],
 )
 def test_spread(count, n_frames, length, expected):
-    assert doctest.testmod(count) == (0, 2)
+    assert doctest.testmod(counting) == (0, 2)
     scores = np.arange(count, dtype=float)
     if isinstance(expected, str):
         with pytest.raises(ValueError, match=expected):
-            count.spread(scores, n_frames, 16, length)
+            counting.spread(scores, n_frames, 16, length)
         return
-    spread = count.spread(scores, n_frames, 16, length)
+    spread = counting.spread(scores, n_frames, 16, length)
     wanted = np.arange(expected) if count == n_frames else np.arange(expected) // 16
     assert spread.tolist() == wanted.tolist()
 
@@ -278,7 +279,7 @@ def test_events_of_a_recording_with_a_gap_are_on_its_clock(filmed, checkpoint56)
     tests = truth.read_hivau(str(filmed["annotations"]), "test")
     scores = read_scores(filmed["output"] / "scores" / "Arson1_x264.npz")
     assert scores.times_s[49:51].tolist() == pytest.approx([196 / 90, 3600.0])
-    video = count.count_video(tests["Arson1_x264"], scores, 100, "exclusive", "frames")
+    video = counting.count_video(tests["Arson1_x264"], scores, 100, "exclusive", "frames")
     assert np.flatnonzero(video.labels).tolist() == [*range(50, 73)] and video.spans == [(50, 73)]
     (span_s,) = detection_report.spans_s(video)
     assert span_s == pytest.approx([3600.0, 3601.0], abs=0.03)

@@ -112,8 +112,6 @@ def load_rival(
     Raises:
         [`CheckpointError`]: one line, if it cannot be loaded, or takes no pictures.
     """
-    from PIL import Image
-
     from ..checkpoint.load import check_device, quiet_transformers
 
     device = check_device(device)
@@ -127,13 +125,7 @@ def load_rival(
         hint = "; --trust-remote-code runs it" if "trust_remote_code=True" in str(error) else ""
         raise CheckpointError(f"--model {name}: cannot be used on {device}: {first_line(error)}{hint}") from error
     _check_template(name, processor)
-    try:
-        answerer.prepare([[Image.new("RGB", (64, 64))]], ["?"])
-    except Exception as error:  # of processor and image library, which know their own arguments
-        raise CheckpointError(
-            f"--model {name}: its processor cannot take a picture and a question: {first_line(error)}; "
-            "see --processor-kwargs"
-        ) from error
+    _check_picture(name, answerer)
     return answerer
 
 
@@ -190,3 +182,16 @@ def _check_template(name: str, processor) -> None:
         processor.apply_chat_template(_pictures_and("?", [None]), add_generation_prompt=True)
     except Exception as error:  # templates raise what they like
         raise CheckpointError(f"--model {name}: its chat template takes no pictures: {first_line(error)}") from error
+
+
+def _check_picture(name: str, answerer: RivalAnswerer) -> None:
+    """Refuses a checkpoint whose processor fails on a picture and a question."""
+    from PIL import Image
+
+    try:
+        answerer.prepare([[Image.new("RGB", (64, 64))]], ["?"])
+    except Exception as error:  # of processor and image library, which know their own arguments
+        raise CheckpointError(
+            f"--model {name}: its processor cannot take a picture and a question: {first_line(error)}; "
+            "see --processor-kwargs"
+        ) from error
