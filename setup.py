@@ -27,7 +27,10 @@ REQUIRED = [
 ]
 DATA = ["datasets>=4.7", "pyarrow>=18", "pyyaml>=6", "matplotlib>=3.8"]
 TRAIN = ["accelerate>=1.10", "datasets>=4.7", "peft>=0.18", "trl>=1.0", "tensorboard>=2.14", "scikit-learn>=1.4"]
+# Every client of a server of chat completions.
+ASK = ["openai>=1.98"]
 EVAL = [
+    *ASK,
     "accelerate>=1.10",
     "evaluate>=0.4.6",
     "datasets>=4.7",
@@ -37,7 +40,7 @@ EVAL = [
 ]
 DEMO = ["matplotlib>=3.8"]
 # A test asks a model through `transformers serve`.
-SERVE = ["fastapi>=0.110", "openai>=1.98", "uvicorn>=0.30"]
+SERVE = [*ASK, "fastapi>=0.110", "uvicorn>=0.30"]
 DEV = [
     *DEMO,
     *DATA,

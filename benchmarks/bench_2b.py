@@ -19,6 +19,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
+from modeling_holmes_vau.base.parser import Parser
+
 
 ROOT = Path(__file__).resolve().parents[1]
 TOKENIZER = ROOT / "tests" / "fixtures" / "reference" / "tokenizer"
@@ -140,7 +142,7 @@ STEPS = {"write": lambda folder: write_original(folder / "original") or "", "con
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--folder", help="an existing folder to work in, on a new folder inside it")
     parser.add_argument("--keep", action="store_true", help="keep what was written")
     parser.add_argument("--step", choices=STEPS, help=argparse.SUPPRESS)

@@ -1,6 +1,6 @@
 """Cutting a span of a video: peak memory and time of `cut_segments` against decoding the whole span, then writing it.
 
-    python benchmarks/bench_cut.py --video street.mp4 [--start_s 0] [--end_s 30] [--runs 3] [--json FILE]
+    python benchmarks/bench_cut.py --video street.mp4 [--start-s 0] [--end-s 30] [--runs 3] [--json FILE]
 
 The original release decodes a span into a list of frames before it writes the first. Both ways make one file in one
 process of their own, with the same encoder settings; "added" memory is what they need beyond the imports.
@@ -16,6 +16,8 @@ import tempfile
 import time
 from fractions import Fraction
 from pathlib import Path
+
+from modeling_holmes_vau.base.parser import Parser
 
 
 def peak_rss_mb() -> float:
@@ -67,7 +69,7 @@ def measure(way: str, video: str, start_s: float, end_s: float) -> dict:
 
 def in_processes(way: str, args: argparse.Namespace) -> dict:
     """The medians of several processes."""
-    span = ["--start_s", str(args.start_s), "--end_s", str(args.end_s)]
+    span = ["--start-s", str(args.start_s), "--end-s", str(args.end_s)]
     command = [sys.executable, __file__, "--video", args.video, *span, "--measure", way]
     results = []
     for _ in range(args.runs):
@@ -79,10 +81,10 @@ def in_processes(way: str, args: argparse.Namespace) -> dict:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--video", required=True, help="video to cut from")
-    parser.add_argument("--start_s", type=float, default=0.0, help="start of the span in seconds")
-    parser.add_argument("--end_s", type=float, default=1e9, help="end of the span in seconds; default: of the video")
+    parser.add_argument("--start-s", type=float, default=0.0, help="start of the span in seconds")
+    parser.add_argument("--end-s", type=float, default=1e9, help="end of the span in seconds; default: of the video")
     parser.add_argument("--runs", type=int, default=3, help="processes of each kind, of which the median is printed")
     parser.add_argument("--json", metavar="FILE", help="write the figures here")
     parser.add_argument("--measure", choices=("original", "encode", "auto"), help=argparse.SUPPRESS)

@@ -1,6 +1,6 @@
 """Memory does not grow with the video: peak RSS of a long video against a short one, and of the scorer on ten hours.
 
-    python benchmarks/bench_memory.py [--short_min 5] [--long_min 60] [--snippets 67500] [--json FILE]
+    python benchmarks/bench_memory.py [--short-min 5] [--long-min 60] [--snippets 67500] [--json FILE]
 
 The videos repeat one of the miniature by copying its packets. Every measurement runs in a process of its own.
 """
@@ -17,6 +17,7 @@ from pathlib import Path
 import av
 
 from hivau70k_dataset import render_miniature
+from modeling_holmes_vau.base.parser import Parser
 
 
 def repeat_video(source: Path, target: Path, minutes: float) -> None:
@@ -67,9 +68,9 @@ def in_process(kind: str, argument: str) -> dict:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--short_min", type=float, default=5.0, help="minutes of the short video")
-    parser.add_argument("--long_min", type=float, default=60.0, help="minutes of the long video")
+    parser = Parser(description=__doc__.splitlines()[0])
+    parser.add_argument("--short-min", type=float, default=5.0, help="minutes of the short video")
+    parser.add_argument("--long-min", type=float, default=60.0, help="minutes of the long video")
     parser.add_argument(
         "--snippets", type=int, default=67_500, help="snippets for the scorer: 10 h at 30 fps, stride 16"
     )

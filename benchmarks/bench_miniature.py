@@ -28,6 +28,7 @@ from hivau70k_dataset.miniature.script import Act, Phase
 from hivau70k_dataset.miniature.stage import Flicker, Lamp
 from hivau70k_dataset.miniature.text import annotate
 from hivau70k_dataset.schema import VideoAnnotation
+from modeling_holmes_vau.base.parser import Parser
 
 
 PICTURE_SIZE, PICTURE_GAP = 160, 26
@@ -206,7 +207,7 @@ def draw_contact_sheet() -> Image.Image:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", help="where the default recipe lies or shall lie (a temporary folder)")
     parser.add_argument("--videos", type=int, default=DEFAULT_RECIPE["test"], help="of the test split (%(default)s)")
     parser.add_argument("--output", help="write the figures to this .json file")

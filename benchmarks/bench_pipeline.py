@@ -1,6 +1,6 @@
 """Our path against a plain one that works as the original release does, on one video and one tiny checkpoint.
 
-    python benchmarks/bench_pipeline.py VIDEO [--json FILE] [--model DIR] [--num_frames N] [--repeats R]
+    python benchmarks/bench_pipeline.py VIDEO [--json FILE] [--model DIR] [--num-frames N] [--repeats R]
 
 The plain path: decord with one thread, `reader[i]` frame by frame, PIL bicubic resize, float32 normalisation per
 frame, the dense tensor kept whole, a dense vision pass in batches of 16 for the scores and a second vision pass over
@@ -21,6 +21,7 @@ import torch
 from PIL import Image
 
 from modeling_holmes_vau import HolmesVAUForConditionalGeneration, HolmesVAUProcessor, sample_frames
+from modeling_holmes_vau.base.parser import Parser
 from modeling_holmes_vau.checkpoint.build import build_processor, generation_config_for
 from modeling_holmes_vau.checkpoint.small import build_small_tokenizer, small_config
 from modeling_holmes_vau.frame_rule_holmes_vau import dense_frame_indices, middle_frame_indices
@@ -156,7 +157,7 @@ def run_path(path: str, video: str, model_dir: str, num_frames: int) -> dict:
 
 def run_in_process(path: str, args, model_dir: str) -> dict:
     """`run_path` in a process of its own, so that its peak memory is its own."""
-    command = [sys.executable, __file__, args.video, "--model", model_dir, "--num_frames", str(args.num_frames)]
+    command = [sys.executable, __file__, args.video, "--model", model_dir, "--num-frames", str(args.num_frames)]
     done = subprocess.run([*command, "--path", path], capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"{path} path failed:\n{done.stderr}")
@@ -191,11 +192,11 @@ def compare(ours: dict, plain: dict) -> dict:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("video", metavar="VIDEO")
     parser.add_argument("--json", metavar="FILE", help="write the figures here")
     parser.add_argument("--model", metavar="DIR", help="checkpoint; default: a tiny random one of 448 px")
-    parser.add_argument("--num_frames", type=int, default=12)
+    parser.add_argument("--num-frames", type=int, default=12)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--path", choices=("ours", "plain"), help=argparse.SUPPRESS)
     args = parser.parse_args(argv)

@@ -9,7 +9,6 @@ over the seeds, and the seconds of one run, of which the first makes the feature
 validated on.
 """
 
-import argparse
 import json
 import sys
 import time
@@ -27,6 +26,7 @@ import train_scorer  # noqa: E402
 from hivau70k_dataset.ground_truth import frame_labels, hivau_frame_annotations  # noqa: E402
 from hivau70k_dataset.reading import read_annotation_files  # noqa: E402
 from hivau70k_dataset.videos import VideoFolder  # noqa: E402
+from modeling_holmes_vau.base.parser import Parser  # noqa: E402
 from modeling_holmes_vau.checkpoint.load import load_checkpoint  # noqa: E402
 from training.feature_cache import FeatureCache  # noqa: E402
 from training.scorer_trainer import LabelledVideo, measure  # noqa: E402
@@ -58,7 +58,7 @@ def load_test(model_dir: str, folder: Path, features_dir: Path) -> list[Labelled
 
 def main(argv: list[str] | None = None) -> None:
     """Train and measure; what is done already is not done again."""
-    parser = argparse.ArgumentParser("bench_scorer", description="Stage 1 on the miniature.")
+    parser = Parser("bench_scorer", description="Stage 1 on the miniature.")
     parser.add_argument("--model", required=True, help="checkpoint with the pretrained vision tower")
     parser.add_argument("--folder", required=True, help="the miniature, default recipe")
     parser.add_argument("--output", required=True, help="folder for runs, features and results.json")

@@ -29,6 +29,7 @@ from transformers import TrainerCallback
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from modeling_holmes_vau import HolmesVAUForConditionalGeneration  # noqa: E402
+from modeling_holmes_vau.base.parser import Parser
 from modeling_holmes_vau.checkpoint.build import build_processor, generation_config_for  # noqa: E402
 from modeling_holmes_vau.checkpoint.known import config_2b  # noqa: E402
 from modeling_holmes_vau.checkpoint.small import build_small_tokenizer, small_config  # noqa: E402
@@ -131,10 +132,10 @@ def measure(variant: str, num_frames: int, args: argparse.Namespace) -> dict:
 
 def main(argv: list[str] | None = None) -> list[dict]:
     """Measure and print; returns the figures."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--frames", type=int, nargs="+", default=[12, 16], help="frames of a segment (%(default)s)")
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="default: all")
-    parser.add_argument("--batch_size", type=int, default=4, help="rows of a step (%(default)s)")
+    parser.add_argument("--batch-size", type=int, default=4, help="rows of a step (%(default)s)")
     parser.add_argument("--steps", type=int, default=6, help="timed steps; the median counts (%(default)s)")
     parser.add_argument("--small", action="store_true", help="a tiny configuration on the CPU, to test the script")
     parser.add_argument("--output", help="write the figures as JSON")

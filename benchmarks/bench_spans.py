@@ -10,7 +10,6 @@ The rules, of a span from `start` to `end` seconds at `fps` frames per second, e
 - release: `int(seconds * fps)`, by which the original release cuts its files (`cut --rule release`).
 """
 
-import argparse
 import json
 import math
 import sys
@@ -22,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from hivau70k_dataset.reading import read_annotation_files  # noqa: E402
 from hivau70k_dataset.schema import VideoAnnotation  # noqa: E402
+from modeling_holmes_vau.base.parser import Parser  # noqa: E402
 from modeling_holmes_vau.spans_holmes_vau import span_at_rate  # noqa: E402
 
 
@@ -62,7 +62,7 @@ def compare(annotations: Iterable[VideoAnnotation]) -> dict[str, dict]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument("--annotations", required=True, metavar="DIR", help="folder of annotation files, or one file")
     parser.add_argument("--json", metavar="FILE", help="write the figures here")
     args = parser.parse_args(argv)

@@ -6,7 +6,6 @@
 logs of `vision`, `scorer`, `captions` and `sft`.
 """
 
-import argparse
 import json
 import shutil
 import sys
@@ -16,6 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from modeling_holmes_vau.base.files import whole_folder  # noqa: E402
+from modeling_holmes_vau.base.parser import Parser
 from modeling_holmes_vau.checkpoint.build import SYNTHETIC_WARNING  # noqa: E402
 
 
@@ -143,7 +143,7 @@ def rows_of(detection: dict, reasoning: dict) -> list[str]:
 
 def main(argv: list[str] | None = None) -> None:
     """Write the checkpoint, in place of the one that is there."""
-    parser = argparse.ArgumentParser("mini_card", description=__doc__.splitlines()[0])
+    parser = Parser("mini_card", description=__doc__.splitlines()[0])
     parser.add_argument("--run", required=True, type=Path, help="folder of the steps before")
     parser.add_argument("--output", required=True, type=Path, help="checkpoint to write or replace")
     args = parser.parse_args(argv)

@@ -1,5 +1,6 @@
 """What all programs share: the parser, times, progress, and what libraries say."""
 
+import ast
 import io
 import logging
 import os
@@ -77,6 +78,15 @@ def test_no_option_is_shown_with_an_underscore():
         parser = build()
         for command in [parser, *(parser.commands.choices.values() if parser.commands else ())]:
             assert not re.findall(r"--[\w-]*_", command.format_help())
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda path: path.name)
+def test_benchmarks_have_the_parser_of_all_programs(path):
+    calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    names = [node.func.attr if isinstance(node.func, ast.Attribute) else ast.unparse(node.func) for node in calls]
+    words = [word.value for node, name in zip(calls, names) if name == "add_argument" for word in node.args]
+    assert "ArgumentParser" not in names and ("Parser" in names) == bool(words)
+    assert not [word for word in words if word.startswith("--") and "_" in word]
 
 
 @pytest.mark.parametrize("time_s", [0.0, 0.04, 17.3, 59.96, 98.4, 3599.96, 3725.2, 100_000.5])

@@ -9,14 +9,16 @@ import subprocess
 import sys
 from itertools import product
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from eval import detection
+from eval.frames import count as counting
 from eval.frames import report as detection_report
+from eval.frames import truth
+from eval.frames.scores import read_scores
 from hivau70k_dataset.ground_truth import FrameAnnotation, read_ucf_annotation
 from modeling_holmes_vau import find_events
 from modeling_holmes_vau.base.runs import sole_run
@@ -119,13 +121,13 @@ def test_a_score_a_frame_is_the_same(tmp_path, ucf):
     ],
 )
 def test_spread(count, n_frames, length, expected):
-    assert doctest.testmod(detection) == (0, 2)
+    assert doctest.testmod(counting) == (0, 2)
     scores = np.arange(count, dtype=float)
     if isinstance(expected, str):
         with pytest.raises(ValueError, match=expected):
-            detection.spread(scores, n_frames, 16, length)
+            counting.spread(scores, n_frames, 16, length)
         return
-    spread = detection.spread(scores, n_frames, 16, length)
+    spread = counting.spread(scores, n_frames, 16, length)
     wanted = np.arange(expected) if count == n_frames else np.arange(expected) // 16
     assert spread.tolist() == wanted.tolist()
 
@@ -246,8 +248,8 @@ def test_a_name_does_not_lead_out_of_the_folder_of_scores(tmp_path, capsys, name
     argv += ["--videos", tmp_path / "videos", "--output", tmp_path / "a" / "b"]
     assert detection.main([str(arg) for arg in argv]) == 1
     assert sum(line.startswith("error: ") for line in capsys.readouterr().err.splitlines()) == 1
-    with pytest.raises(detection.CommandError, match="is no name of a video"):
-        detection.check_names({name: None}, "annotations.txt")
+    with pytest.raises(ValueError, match="is no name of a video"):
+        truth.check_names({name: None}, "annotations.txt")
 
 
 @pytest.fixture
@@ -274,15 +276,14 @@ def test_events_of_a_recording_with_a_gap_are_on_its_clock(filmed, checkpoint56)
     annotations = hivau(Arson1_x264=(100, 22.5, ["Arson"], [[3600.0, 3601.0]]), Normal_1_x264=(40, 25.0, [], []))
     write_json(filmed["annotations"] / "raw_annotations" / "ucf_database_test.json", annotations)
     assert run_model(checkpoint56, filmed) == 0
-    tests = detection._read_hivau(str(filmed["annotations"]), "test")
-    scores = detection.read_scores(filmed["output"] / "scores" / "Arson1_x264.npz")
+    tests = truth.read_hivau(str(filmed["annotations"]), "test")
+    scores = read_scores(filmed["output"] / "scores" / "Arson1_x264.npz")
     assert scores.times_s[49:51].tolist() == pytest.approx([196 / 90, 3600.0])
-    args = SimpleNamespace(length="frames", interval_end="exclusive")
-    video = detection._counted_video(tests["Arson1_x264"], scores, 100, args)
+    video = counting.count_video(tests["Arson1_x264"], scores, 100, "exclusive", "frames")
     assert np.flatnonzero(video.labels).tolist() == [*range(50, 73)] and video.spans == [(50, 73)]
-    (span_s,) = detection_report._spans_s(video)
+    (span_s,) = detection_report.spans_s(video)
     assert span_s == pytest.approx([3600.0, 3601.0], abs=0.03)
-    events = detection_report._events_of_frames(video, np.ones(100))
+    events = detection_report.events_of_frames(video, np.ones(100))
     assert [event[:2] for event in events] == [
         [0.0, pytest.approx(200 / 90, abs=0.01)],
         [pytest.approx(3600), pytest.approx(3600 + 200 / 90, abs=0.01)],
@@ -526,10 +527,7 @@ def test_one_kind_of_frames_and_other_splits(tmp_path, ucf, capsys):
 
 def test_reads_truth_of_both_forms_of_ucf(tmp_path):
     path = write_lines(tmp_path / "official.txt", "Arson101_x264.mp4  Arson  16  32  -1  -1")
-    args = detection.build_parser().parse_args(
-        ["--scores", "s", "--output", "o", "--protocol", "ucf-crime", "--annotations", str(path)]
-    )
-    video = detection.read_tests(args)["Arson101_x264"]
+    video = truth.read_tests("ucf-crime", str(path))["Arson101_x264"]
     assert video.truth == FrameAnnotation("Arson101_x264", ((16, 32),), ("Arson",))
     assert video.entry.whole_path == "ucf-crime/videos/test/Arson101_x264.mp4"
 

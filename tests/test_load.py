@@ -1,6 +1,5 @@
 """Checkpoint folders as people have them: of older code, broken, half there, with marks and pointers in them."""
 
-import argparse
 import builtins
 import json
 import shlex
@@ -15,8 +14,7 @@ from transformers import AutoTokenizer, InternVLConfig, InternVLForConditionalGe
 import train_scorer
 import train_sft
 from modeling_holmes_vau import cli
-from modeling_holmes_vau.answering import models as reasoning_models
-from modeling_holmes_vau.base.commands import CommandError
+from modeling_holmes_vau.answering import load_answerer
 from modeling_holmes_vau.checkpoint.build import UNTRAINED_SCORER_WARNING
 from modeling_holmes_vau.checkpoint.merge import write_adapter_notes
 from modeling_holmes_vau.checkpoint.weights import language_digest
@@ -138,10 +136,7 @@ def test_from_the_papers_base_through_both_trainings_whatever_code_is_carried(
     assert cli.main(command("analyze", tmp_path / "merged", clip, tmp_path)) == 0
     out, err = capsys.readouterr()
     assert "answer" in out and "warning" not in err
-    args = argparse.Namespace(
-        model=str(base), endpoint=None, dtype="auto", num_frames=None, sampler=None, max_new_tokens=None
-    )
-    assert type(reasoning_models.load_answerer(args, "cpu").model).__module__.startswith("modeling_holmes_vau.")
+    assert type(load_answerer(str(base), device="cpu").model).__module__.startswith("modeling_holmes_vau.")
 
 
 def test_code_is_not_asked_about_before_the_format_is_known(original56, native, clip, tmp_path, monkeypatch, capsys):
@@ -166,11 +161,8 @@ def test_code_is_not_asked_about_before_the_format_is_known(original56, native, 
     ):
         with pytest.raises(ValueError, match=of_training):
             train_scorer.main(small_training(folder, tmp_path, output_dir=tmp_path / "out"))
-        args = argparse.Namespace(
-            model=str(folder), endpoint=None, dtype="auto", trust_remote_code=False, processor_kwargs=None
-        )
-        with pytest.raises(CommandError, match=of_evaluation):
-            reasoning_models.load_answerer(args, "cpu")
+        with pytest.raises(ValueError, match=of_evaluation):
+            load_answerer(str(folder), device="cpu")
     with pytest.raises(ValueError, match="holmes-vau convert"):
         train_sft.main(["--dry-run=true", f"--model={original}", "--use-cpu=true"])
     train_sft.main(["--dry-run=true", f"--model={own}", "--use-cpu=true"])

@@ -326,7 +326,7 @@ def test_key_of_the_endpoint(judge, tmp_path, monkeypatch):
     write_answers(tmp_path / "a.jsonl", videos="a")
     monkeypatch.setenv("JUDGE_KEY", "word")
     run(judge, tmp_path, "--api_key_env", "JUDGE_KEY", "--max_new_tokens", "9")
-    assert {sent["Authorization"] for sent in judge.headers} == {"Bearer word"}
+    assert {sent["authorization"] for sent in judge.headers} == {"Bearer word"}
     assert judge.headers[0]["body"]["max_tokens"] == 9
     assert "word" not in "".join(path.read_text() for path in (tmp_path / "out").iterdir())
 

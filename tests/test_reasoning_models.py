@@ -12,13 +12,14 @@ import torch
 from PIL import Image
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from eval.answers.predict import add_arguments
 from hivau70k_dataset.segments import read_segment
 from modeling_holmes_vau import HolmesVAUForConditionalGeneration, HolmesVAUProcessor, analyze_video
-from modeling_holmes_vau.answering import models as reasoning_models
-from modeling_holmes_vau.answering.client import ChatClient, EndpointError, RefusedRequest
-from modeling_holmes_vau.answering.models import EndpointAnswerer, HolmesVAUAnswerer, RivalAnswerer, middle_frames
-from modeling_holmes_vau.base.commands import CommandError
+from modeling_holmes_vau.answering import load_answerer
+from modeling_holmes_vau.answering.answerer import middle_frames
+from modeling_holmes_vau.answering.endpoint import ChatClient, EndpointAnswerer, EndpointError, RefusedRequest
+from modeling_holmes_vau.answering.local import HolmesVAUAnswerer
+from modeling_holmes_vau.answering.rival import RivalAnswerer
+from modeling_holmes_vau.checkpoint.folder import CheckpointError
 from modeling_holmes_vau.checkpoint.small import build_small_tokenizer
 from modeling_holmes_vau.spans_holmes_vau import Segment
 from tests.chat_server import chat_server, completion
@@ -52,20 +53,8 @@ def tiny(tmp_path_factory):
     return write_holmes_vau(tmp_path_factory.mktemp("tiny") / "tiny")
 
 
-def arguments(**options):
-    """Arguments of `predict` with their defaults."""
-    import argparse
-
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    required = ("model", "annotations", "videos", "output")
-    args = parser.parse_args([item for name in required for item in (f"--{name}", "x")])
-    vars(args).update(options)
-    return args
-
-
 def load(folder, **options):
-    return reasoning_models.load_answerer(arguments(model=str(folder), **options), "cpu")
+    return load_answerer(str(folder), device="cpu", **options)
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +144,7 @@ def test_a_question_that_a_rival_takes_for_a_picture_has_an_error(rivals, segmen
 
 
 def test_what_a_processor_does_not_take_is_told_at_once(rivals):
-    with pytest.raises(CommandError, match="cannot take a picture and a question.*--processor-kwargs"):
+    with pytest.raises(CheckpointError, match="cannot take a picture and a question.*--processor-kwargs"):
         load(rivals["llava"], processor_kwargs={"size": "big"})
 
 
@@ -274,7 +263,7 @@ def write_text_model(folder):
 
 def test_checkpoints_that_cannot_answer(tmp_path):
     def says(folder, text: str):
-        with pytest.raises(CommandError) as caught:
+        with pytest.raises(CheckpointError) as caught:
             load(folder)
         assert text in str(caught.value) and str(folder) in str(caught.value) and "\n" not in str(caught.value)
 

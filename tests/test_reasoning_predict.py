@@ -27,7 +27,9 @@ from hivau70k_dataset.miniature.render import render_miniature
 from hivau70k_dataset.reading import read_annotation_files
 from hivau70k_dataset.schema import Instruction
 from hivau70k_dataset.videos import VideoFolder
-from modeling_holmes_vau.answering import models as reasoning_models
+from modeling_holmes_vau.answering import load_answerer
+from modeling_holmes_vau.answering.endpoint import EndpointAnswerer
+from modeling_holmes_vau.answering.local import HolmesVAUAnswerer
 from modeling_holmes_vau.base.runs import sole_run
 from modeling_holmes_vau.spans_holmes_vau import Segment
 from tests.chat_server import chat_server, completion
@@ -95,13 +97,13 @@ def whole(settings) -> bytes:
 @pytest.fixture
 def asked(monkeypatch) -> list[list[str]]:
     """The questions of each batch that a Holmes-VAU model is asked."""
-    batches, answer = [], reasoning_models.HolmesVAUAnswerer.answer
+    batches, answer = [], HolmesVAUAnswerer.answer
 
     def counted(self, seen, questions):
         batches.append(questions)
         return answer(self, seen, questions)
 
-    monkeypatch.setattr(reasoning_models.HolmesVAUAnswerer, "answer", counted)
+    monkeypatch.setattr(HolmesVAUAnswerer, "answer", counted)
     return batches
 
 
@@ -128,10 +130,8 @@ def test_lines(whole, instructions):
 
 @pytest.mark.parametrize("batch_size", [1, 3])
 def test_batches_do_not_matter(mini, tiny, whole, instructions, tmp_path, monkeypatch, asked, batch_size):
-    looked, look = [], reasoning_models.HolmesVAUAnswerer.look
-    monkeypatch.setattr(
-        reasoning_models.HolmesVAUAnswerer, "look", lambda self, segment: looked.append(segment) or look(self, segment)
-    )
+    looked, look = [], HolmesVAUAnswerer.look
+    monkeypatch.setattr(HolmesVAUAnswerer, "look", lambda self, segment: looked.append(segment) or look(self, segment))
     output = tmp_path / "predictions.jsonl"
     assert predict(mini, tiny, output, batch_size=batch_size) == whole
     assert sorted(path.name for path in tmp_path.iterdir()) == [output.name, f"{output.name}.settings.json"]
@@ -435,8 +435,8 @@ def test_transformers_serve(mini, served, instructions, tmp_path):
     options = {"limit": 5, "num_frames": 3}
     output = predict(mini, model, tmp_path / "served.jsonl", endpoint=url, concurrency=2, **options)
     args = reasoning.build_parser().parse_args(argv(mini, model, tmp_path, **options))
-    rival = reasoning_models.load_answerer(args, "cpu")
-    pictures = reasoning_models.EndpointAnswerer(None, num_frames=3)
+    rival = load_answerer(str(model), device="cpu", num_frames=3, max_new_tokens=6)
+    pictures = EndpointAnswerer(None, num_frames=3)
     rows = reasoning_predict.read_rows(args)
     expected = []
     for row in rows:

@@ -11,7 +11,7 @@ import torch
 from transformers import AutoTokenizer
 
 from modeling_holmes_vau import VideoSession
-from modeling_holmes_vau.answering.models import HolmesVAUAnswerer
+from modeling_holmes_vau.answering.local import HolmesVAUAnswerer
 from modeling_holmes_vau.base.journal import JournalDict
 from modeling_holmes_vau.checkpoint.small import build_small_tokenizer
 from modeling_holmes_vau.frame_rule_holmes_vau import FrameRule

@@ -14,7 +14,9 @@ import pytest
 import torch
 
 from benchmarks import bench_spans
-from eval import detection
+from eval.frames.count import count_video
+from eval.frames.scores import read_scores, score_video
+from eval.frames.truth import read_tests
 from hivau70k_dataset.builder import HIVAU70k
 from hivau70k_dataset.cli import main as run_dataset
 from hivau70k_dataset.ground_truth import at_frame_rate, hivau_frame_annotations, read_ucf_annotation
@@ -27,7 +29,8 @@ from hivau70k_dataset.videos import VideoFolder
 from hivau70k_dataset.writing import write_annotation_files
 from modeling_holmes_vau import analyze_video
 from modeling_holmes_vau import spans_holmes_vau as module
-from modeling_holmes_vau.answering.models import HolmesVAUAnswerer, middle_frames
+from modeling_holmes_vau.answering.answerer import middle_frames
+from modeling_holmes_vau.answering.local import HolmesVAUAnswerer
 from modeling_holmes_vau.frame_rule_holmes_vau import FrameRule, middle_frame_indices
 from modeling_holmes_vau.spans_holmes_vau import Segment, is_even_clock, segment_frame_range, span_at_rate
 from modeling_holmes_vau.video_reader_holmes_vau import VideoReader
@@ -145,19 +148,17 @@ class Users:
     def detection_labels(self, name, span):
         annotations = self.output / "detection"
         write_annotation_files(annotations, AnnotationFiles((self.entry(name, span),), ()))
-        argv = ["--scores", str(self.output), "--annotations", str(annotations), "--output", str(self.output)]
-        args = detection.build_parser().parse_args([*argv, "--length", "frames"])
         if name not in self.scores:
             path = self.output / f"{name}.npz"
-            np.savez(path, **detection.score_video(str(self.folder / name), self.model, self.processor))
-            self.scores[name] = detection.read_scores(path)
-        ((_, test),) = detection.read_tests(args).items()
-        counted = detection._counted_video(test, self.scores[name], self.scores[name].n_frames, args)
+            np.savez(path, **score_video(str(self.folder / name), self.model, self.processor))
+            self.scores[name] = read_scores(path)
+        ((_, test),) = read_tests("hivau", str(annotations)).items()
+        counted = count_video(test, self.scores[name], self.scores[name].n_frames, "exclusive", "frames")
         return counted.labels.nonzero()[0].tolist()
 
     def pretraining(self, name, span):
         entry = self.entry(name, span)
-        frames = read_frames([entry, entry], VideoFolder(self.folder), clip_stride=1, other_stride=1, image_size=28)
+        frames = read_frames([entry, entry], VideoFolder(self.folder), clip_stride=1, other_stride=1, image_size=128)
         return (frames.clips == 0).nonzero()[0].tolist()
 
 

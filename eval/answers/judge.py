@@ -9,7 +9,6 @@ read are counted, never guessed.
 import argparse
 import hashlib
 import json
-import os
 import re
 import threading
 from collections.abc import Iterator
@@ -23,10 +22,11 @@ import numpy as np
 from eval.answers.lines import Answer, read_predictions
 from eval.answers.scores import rival_answers
 from hivau70k_dataset.schema import LEVELS, TASKS, Instruction
-from modeling_holmes_vau.answering.client import ChatClient, RefusedRequest, add_server_arguments
+from modeling_holmes_vau.answering.endpoint import ChatClient, RefusedRequest
 from modeling_holmes_vau.base.commands import CommandError, check_output_folder, output_folder
 from modeling_holmes_vau.base.files import write_whole
 from modeling_holmes_vau.base.journal import Journal
+from modeling_holmes_vau.base.parser import add_server_arguments, server_key
 from modeling_holmes_vau.base.progress import Progress
 from modeling_holmes_vau.base.runs import sole_run
 
@@ -332,9 +332,7 @@ def check_arguments(args: argparse.Namespace) -> str | None:
             raise CommandError(f"--{name.replace('_', '-')} {value}: must be 1 or more")
     if Path(args.output).exists() and not Path(args.output).is_dir():
         raise CommandError(f"--output {args.output}: is a file; pass a folder")
-    if args.api_key_env and not os.environ.get(args.api_key_env):
-        raise CommandError(f"--api-key-env {args.api_key_env}: no such environment variable, or an empty one; set it")
-    return os.environ[args.api_key_env] if args.api_key_env else None
+    return server_key(args.api_key_env)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -31,13 +31,15 @@ from eval.answers.scores import read_instructions
 from hivau70k_dataset.reading import read_annotation_files
 from hivau70k_dataset.schema import LEVELS, SPLITS, TASKS, Instruction
 from hivau70k_dataset.videos import VideoFolder
-from modeling_holmes_vau.answering.client import RefusedRequest, add_server_arguments
-from modeling_holmes_vau.answering.models import load_answerer, model_type
+from modeling_holmes_vau.answering import load_answerer, model_type
+from modeling_holmes_vau.answering.endpoint import RefusedRequest
 from modeling_holmes_vau.base.commands import CommandError, first_line
 from modeling_holmes_vau.base.files import PROBLEMS, few_of
 from modeling_holmes_vau.base.journal import Journal, read_journals
+from modeling_holmes_vau.base.parser import add_server_arguments, server_key
 from modeling_holmes_vau.base.progress import Progress
 from modeling_holmes_vau.base.runs import LOCK, WHERE, check_settings, sole_run, write_settings
+from modeling_holmes_vau.checkpoint.folder import OURS
 from modeling_holmes_vau.spans_holmes_vau import Segment
 
 
@@ -351,9 +353,8 @@ def check_arguments(args: argparse.Namespace) -> None:
         raise CommandError(f"--processor-kwargs must be a JSON object, got {json.dumps(args.processor_kwargs)}")
     if args.api_key_env and not args.endpoint:
         raise CommandError("--api-key-env is for --endpoint: pass both or none")
-    if args.api_key_env and not os.environ.get(args.api_key_env):
-        raise CommandError(f"--api-key-env {args.api_key_env}: no such environment variable, or an empty one")
-    is_ours = not args.endpoint and model_type(args.model) == "holmes_vau"
+    server_key(args.api_key_env)
+    is_ours = not args.endpoint and model_type(args.model) == OURS
     if args.sampler and not is_ours:
         raise CommandError(f"--sampler is for Holmes-VAU; {args.model} sees frames evenly spread: leave it out")
     if args.processor_kwargs and (is_ours or args.endpoint):
@@ -407,20 +408,30 @@ def load_main_first(args: argparse.Namespace, state):
     `None` in the others where that failed."""
     from accelerate.utils import broadcast_object_list
 
-    from modeling_holmes_vau.checkpoint.load import check_device
-
-    device = str(state.device) if state.num_processes > 1 else check_device(args.device)
-    answerer, is_loaded = None, [False]
+    device = str(state.device) if state.num_processes > 1 else args.device
+    options, answerer, is_loaded = answerer_options(args, device), None, [False]
     try:
         if state.is_main_process:
-            answerer, is_loaded = load_answerer(args, device), [True]
+            answerer, is_loaded = load_answerer(args.model, args.endpoint, **options), [True]
             if answerer.warning:
                 print(f"warning: {answerer.warning}", file=sys.stderr)
     finally:
         broadcast_object_list(is_loaded)
     if is_loaded[0] and not state.is_main_process:
-        answerer = load_answerer(args, device)
+        answerer = load_answerer(args.model, args.endpoint, **options)
     return answerer
+
+
+def answerer_options(args: argparse.Namespace, device: str | None) -> dict:
+    """The options of the answerer that the arguments name."""
+    options = {"num_frames": args.num_frames, "max_new_tokens": args.max_new_tokens}
+    if args.endpoint:
+        options |= {"api_key": server_key(args.api_key_env), "timeout_s": args.timeout, "retries": args.retries}
+        return options | {"concurrency": args.concurrency}
+    options |= {"device": device, "dtype": args.dtype}
+    if model_type(args.model) == OURS:
+        return options | {"sampler": args.sampler}
+    return options | {"processor_kwargs": args.processor_kwargs, "trust_remote_code": args.trust_remote_code}
 
 
 def run(args: argparse.Namespace) -> int:

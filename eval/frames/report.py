@@ -3,7 +3,6 @@
 import io
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.metrics import precision_recall_curve, roc_auc_score, roc_curve
 
+from eval.frames.count import CountedVideo
 from modeling_holmes_vau.base.files import write_whole
 
 
@@ -35,40 +35,6 @@ COLOURS = {
     "video labels": "#4c78a8",
     "ground truth": "#333333",
 }
-
-
-@dataclass(frozen=True)
-class CountedVideo:
-    """One video as it is counted.
-
-    Args:
-        name (`str`): Name without folder and extension.
-        classes (`tuple[str, ...]`): Its classes; empty when normal, or when the annotation names none.
-        abnormal (`bool`): Whether it is annotated as abnormal.
-        labels (`np.ndarray`), scores (`np.ndarray`): Of each counted frame, both of shape `(counted,)`.
-        n_frames (`int`), annotated_frames (`int`, *optional*): Of the video, and what the annotation says.
-        stride (`int`): How many frames a score stands for.
-        fps (`float`, *optional*): Frames per second.
-        spans (`list[tuple[int, int]]`): Annotated events, first frame and the frame after the last.
-        events (`list[list[float]]`, *optional*): Predicted events, `[start_s, end_s, peak_score]`.
-        event_rule (`tuple[float, ...]`, *optional*): Thresholds and least length of `find_events` that made them.
-        times_s (`np.ndarray` of shape `(n_frames,)`, *optional*): Time of each frame in seconds, where `fps` does not
-            tell it.
-    """
-
-    name: str
-    classes: tuple[str, ...]
-    abnormal: bool
-    labels: np.ndarray
-    scores: np.ndarray
-    n_frames: int
-    annotated_frames: int | None
-    stride: int
-    fps: float | None
-    spans: list[tuple[int, int]]
-    events: list[list[float]] | None
-    event_rule: tuple[float, ...] | None
-    times_s: np.ndarray | None = None
 
 
 def centre_prior(video: CountedVideo) -> np.ndarray:
@@ -156,14 +122,15 @@ def _event_metrics(metric, name: str, videos: list[CountedVideo], scores: list[n
         if name == SCORES and video.events is not None:
             predicted.append(video.events)
         elif name == "ground truth":
-            predicted.append([[*span_s, 1.0] for span_s in _spans_s(video)])
+            predicted.append([[*span_s, 1.0] for span_s in spans_s(video)])
         else:
-            predicted.append(_events_of_frames(video, values))
-    references = [_spans_s(video) for video in videos]
+            predicted.append(events_of_frames(video, values))
+    references = [spans_s(video) for video in videos]
     return metric.compute(predictions=predicted, references=references, thresholds=THRESHOLDS)
 
 
-def _events_of_frames(video: CountedVideo, scores: np.ndarray) -> list[list[float]]:
+def events_of_frames(video: CountedVideo, scores: np.ndarray) -> list[list[float]]:
+    """The events in scores of frames, found by the rule that made the predicted ones: start, end and peak of each."""
     from modeling_holmes_vau.events_holmes_vau import find_events
     from modeling_holmes_vau.spans_holmes_vau import find_gaps
 
@@ -184,7 +151,8 @@ def _times_s(video: CountedVideo, frames: np.ndarray | int) -> np.ndarray:
     return np.append(video.times_s, video.times_s[-1] + 1 / video.fps)[frames]
 
 
-def _spans_s(video: CountedVideo) -> list[list[float]]:
+def spans_s(video: CountedVideo) -> list[list[float]]:
+    """The annotated events of a video in seconds."""
     return [_times_s(video, np.array(span)).tolist() for span in video.spans]
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
@@ -65,3 +66,35 @@ class Parser(argparse.ArgumentParser):
             message = what + nearest(found["got"], choices)
         end = "" if message.endswith(("?", ".")) else "."
         self.exit(2, f"error: {message}{end} See {self.prog} --help\n")
+
+
+def add_server_arguments(parser: argparse.ArgumentParser, required: bool, concurrency: int) -> None:
+    """Options of commands that ask a server.
+
+    Args:
+        parser (`argparse.ArgumentParser`, or a group of one): Where to add them.
+        required (`bool`): Whether there is no way without a server.
+        concurrency (`int`): Default of `--concurrency`.
+    """
+    parser.add_argument(
+        "--endpoint", required=required, metavar="URL", help="of OpenAI's form, such as http://localhost:8000/v1"
+    )
+    parser.add_argument("--api-key-env", metavar="VAR", help="environment variable that holds the key")
+    parser.add_argument(
+        "--concurrency", type=int, default=concurrency, metavar="N", help="requests under way at a time (%(default)s)"
+    )
+    parser.add_argument("--timeout", type=float, default=300.0, metavar="S", help="seconds without a byte (300)")
+    parser.add_argument("--retries", type=int, default=5, metavar="N", help="how often a request is repeated (5)")
+
+
+def server_key(variable: str | None) -> str | None:
+    """The key in the environment variable that `--api-key-env` names.
+
+    Raises:
+        `ValueError`: if there is none.
+    """
+    if variable is None:
+        return None
+    if not os.environ.get(variable):
+        raise ValueError(f"--api-key-env {variable}: no such environment variable, or an empty one; set it")
+    return os.environ[variable]

@@ -49,10 +49,8 @@ def do_all(
         do (`Callable`): What to do with one.
         name (`Callable`): What a message calls one.
         what (`str`), unit (`str`): What the progress is of, as "features", and what it counts, as "video".
-        process (`int`, *optional*, defaults to 0), num_processes (`int`, *optional*, defaults to 1): Number of this
-            process, and how many there are.
-        group (`Callable`, *optional*): Items of the same group stay in one process, one after another; each is its
-            own by default.
+        process (`int`, *optional*), num_processes (`int`, *optional*): As for [`share_of`]; one process by default.
+        group (`Callable`, *optional*): As for [`share_of`]; each item is its own by default.
         own_errors (`tuple[type[Exception], ...]`, *optional*, defaults to `(ValueError, OSError)`): What is wrong with
             an item. A [`RunError`] or a full disk is not: they are raised.
 

@@ -200,6 +200,12 @@ def check_device(device: str | None) -> str:
     return device
 
 
+def quiet_transformers() -> None:
+    """From here on only errors of transformers are shown, and no bars."""
+    hf_logging.set_verbosity_error()
+    hf_logging.disable_progress_bar()
+
+
 def load_on_device(name: str | None, device: str | None, dtype: str):
     """
     A Holmes-VAU checkpoint, quietly, on its device.
@@ -212,8 +218,7 @@ def load_on_device(name: str | None, device: str | None, dtype: str):
     Returns, raises: As [`load_checkpoint`].
     """
     name, device = name or str(default_checkpoint()), check_device(device)
-    hf_logging.set_verbosity_error()
-    hf_logging.disable_progress_bar()
+    quiet_transformers()
     model, processor = load_checkpoint(name, dtype=dtype)
     with told_in_a_line(f"--model {name}", f"cannot be used on {device}"):
         model = model.to(device)

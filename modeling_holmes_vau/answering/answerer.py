@@ -1,0 +1,74 @@
+"""What all answerers have in common: their methods, evenly spread frames, and questions without words for pictures."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ..spans_holmes_vau import Segment, check_segment
+
+
+NUM_FRAMES = 16  # as Holmes-VAU sees (paper, section 5.1)
+NEW_TOKENS = 1024  # Holmes-VAU's limit; checkpoints of others often say 20
+
+# A reply is a text, or the error that stands in its place.
+Reply = str | Exception
+
+
+class Answerer(ABC):
+    """
+    What answers questions about segments of videos.
+
+    `warning` says what of the model is untrained, if anything, and `asks_together` whether questions answered together
+    share a computation, whose rounding may then differ.
+    """
+
+    warning: str | None = None
+    asks_together = True
+
+    @abstractmethod
+    def look(self, segment: Segment) -> Any:
+        """Decode a segment once, for all that is asked about it.
+
+        Raises:
+            `ValueError`, `OSError`: if it can't be read.
+        """
+
+    @abstractmethod
+    def prompt_length(self, question: str) -> int:
+        """How long a question is, to put questions of a length together."""
+
+    @abstractmethod
+    def answer(self, seen: list, questions: list[str]) -> Iterator[tuple[int, Reply]]:
+        """Greedy answers, each with the place of its question, as they come; an error in the place of a text where a
+        question cannot be answered. `seen[i]` is what [`Answerer.look`] gave for the segment of question `i`."""
+
+    def ask(self, seen: Any, question: str) -> str:
+        """The answer to one question; raises what stands in its place."""
+        ((_, reply),) = self.answer([seen], [question])
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+
+def middle_frames(segment: Segment, num_frames: int) -> list:
+    """The middle frame of each of `num_frames` equal parts of a segment, as PIL images."""
+    from PIL import Image
+
+    from ..frame_rule_holmes_vau import frames_of_span, middle_frame_indices
+    from ..video_reader_holmes_vau import open_video
+
+    with open_video(segment.path) as reader:
+        first, count = frames_of_span(reader, segment.span_s)
+        check_segment(segment.span_s, reader.duration_s, reader.fps)
+        frames = reader.read(middle_frame_indices(count, num_frames, first))
+    return [Image.fromarray(frame) for frame in frames]
+
+
+def only_texts(questions: list[str], for_pictures: Sequence[str]) -> tuple[list[Reply], list[int]]:
+    """An error for each question, and the places of those that hold no word for pictures and need none."""
+    words = " or ".join(for_pictures)
+    errors: list[Reply] = [
+        ValueError(f"the question holds {words}, which stand for pictures in a prompt") for _ in questions
+    ]
+    fine = [i for i, question in enumerate(questions) if not any(word in question for word in for_pictures)]
+    return errors, fine
