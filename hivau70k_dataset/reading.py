@@ -6,7 +6,8 @@ The layout is that of the release:
     instruction/merge_instruction_<split>_final.jsonl   instruction rows
 
 Any `.json` or `.jsonl` name works whose parts tell the split, and for annotations the source; a clean file tells both
-itself. Files may also lie in the folder itself: what a file holds is told by its fields.
+itself. Files may also lie in the folder itself: what a file holds is told by its fields. A folder that `holmes-vau
+analyze --output` wrote is read too: what the model says of each video, a proposal that nobody has checked.
 """
 
 import hashlib
@@ -32,6 +33,8 @@ SOURCES = {"ucf": "ucf-crime", "xd": "xd-violence"}  # as the released file name
 _FILE_NAME = re.compile(r"(?:(?P<source>.+?)_)?(?:database_)?(?P<split>train|validation|val|test)(?:_.*)?")
 _LONG_NAMES = {"val": "validation"}
 _SPLIT_NAME = re.compile(r"(?<![^_])(?:train|validation|val|test)(?![^_])")
+ANALYSIS = "analysis.json"  # in the folder of each video of `holmes-vau analyze --output`
+_ANALYSIS_FIELDS = {"scores", "verdict", "dense_times_s"}
 _ROW_FIELDS = {"conversations", "type", "task", "level", "prompt", "question", "answer", "anwser"}
 _VIDEO_FIELDS = {"events", "clips", "fps", "n_frames", "label", "labels", "summary", "video_summary"}
 _OBJECT_FIELDS = _ROW_FIELDS | {"events", "clips", "fps", "n_frames"}  # of one object, not of a dict keyed by video
@@ -79,6 +82,7 @@ def find_annotation_files(folder: str | os.PathLike) -> list[Path]:
         raise AnnotationError(
             f"{beside[0]} lies beside {places[0].name}/ and would not be read. Move it in there, or away."
         )
+    files = files or sorted(root.glob(f"*/{ANALYSIS}"))
     if not files:
         raise AnnotationError(
             f"{root} holds no annotation files (.json, .jsonl), in {' or '.join(FOLDERS)}/ or itself."
@@ -231,7 +235,13 @@ def _load(path: Path, on_error: OnError) -> Iterator[tuple[str, Any]]:
     except (RecursionError, ValueError) as error:  # nested too deep, or a number of thousands of digits
         on_error(AnnotationError(f"{path}: not JSON that can be read: {error}."))
         return
-    if isinstance(whole, list):
+    if isinstance(whole, dict) and _ANALYSIS_FIELDS <= whole.keys():
+        if "annotation" in whole:
+            yield "`annotation`", whole["annotation"]
+        else:
+            hint = "Analyse the video again with --granularity video event clip."
+            on_error(AnnotationError(f"{path}: an analysis without `annotation`. {hint}"))
+    elif isinstance(whole, list):
         yield from ((f"entry {index}", entry) for index, entry in enumerate(whole))
     elif isinstance(whole, dict) and not _OBJECT_FIELDS & whole.keys():
         if isinstance(whole, RepeatedName):

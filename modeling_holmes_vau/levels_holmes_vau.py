@@ -1,7 +1,8 @@
 """Any granularity: what the language model says of a video, of each event in it and of each clip of an event.
 
-The three levels and their tasks are those of HIVAU-70k (paper, section 3.2): clips have a caption, events and the whole
-video a judgement, a description and, where they are abnormal, an analysis. The result has the form of such annotations.
+The three levels and their tasks are those of HIVAU-70k (paper, section 3.2): clips have a caption, events and the
+whole video a judgement, a description and, where they are abnormal, an analysis. The result has the form of such
+annotations.
 """
 
 import os
@@ -64,10 +65,10 @@ def describe_levels(
         generate_kwargs: `max_new_tokens` and the like, for `generate`.
 
     Returns:
-        `dict`: An annotation in the form of HIVAU-70k, which the dataset tools read: `video`, `source`, `split`, `labels`,
-        `n_frames`, `fps`; `summary`, `judgement`, `description` and `analysis` of the video; and `events`, each with
-        `start_s`, `end_s`, the same four, and `clips` with `start_s`, `end_s` and `caption`. What was not asked for is
-        `None` (a summary then says so). Nobody has checked it: it is a proposal.
+        `dict`: An annotation in the form of HIVAU-70k, which the dataset tools read: `video`, `source`, `split`,
+        `labels`, `n_frames`, `fps`; `summary`, `judgement`, `description` and `analysis` of the video; and `events`,
+        each with `start_s`, `end_s`, the same four, and `clips` with `start_s`, `end_s` and `caption`. What was not
+        asked for is `None` (a summary then says so). Nobody has checked it: it is a proposal.
     """
     levels, events = check_levels(levels), session.events()
     asking = _Asking(session, on_answer, generate_kwargs)

@@ -13,6 +13,7 @@ from ..base.commands import CommandError, first_line, output_folder
 from ..base.files import NAMED_PROBLEMS, few_of
 from ..checkpoint.known import MINI
 from ..judgement_holmes_vau import describe_verdict
+from ..levels_holmes_vau import LEVELS
 from .inputs import find_videos
 from .outputs import is_done, report_folders
 
@@ -25,7 +26,18 @@ def add_analyze(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="checkpoint folder or Hub name; default: holmes-vau-mini, which knows the miniature",
     )
-    parser.add_argument("--prompt", action="append", help="the question; default: which anomaly events there are")
+    parser.add_argument(
+        "--prompt", action="append", help="a question, may be repeated; default: which anomaly events there are"
+    )
+    parser.add_argument("--questions", metavar="FILE", help="questions to ask of every video, a line each")
+    parser.add_argument(
+        "--granularity",
+        nargs="*",
+        choices=LEVELS,
+        default=["video", "event"],
+        metavar="LEVEL",
+        help="what is described beside: some of video, event, clip (video event); none: the answer alone",
+    )
     parser.add_argument("--num-frames", type=int, metavar="N", help="frames the language model sees")
     parser.add_argument("--sampler", metavar="NAME", help="how they are chosen: ats, nearest, top_k, uniform")
     parser.add_argument("--stride", type=int, metavar="K", help="score every K-th frame")
@@ -95,7 +107,7 @@ def summary(analysis, video: str) -> str:
 def options_of(args: argparse.Namespace) -> dict:
     """The options that decide what an analysis says; kept in it, so that `--resume` knows what is done."""
     names = ("model", "prompt", "num_frames", "sampler", "stride", "segment", "threshold", "max_new_tokens", "dtype")
-    names += ("strict",)
+    names += ("strict", "granularity")
     return {name: getattr(args, name) for name in names}
 
 
@@ -118,6 +130,7 @@ def analyze_one(reader, video: str, model, processor, args):
             model,
             processor,
             prompt=args.prompt or DEFAULT_PROMPT,
+            granularity=args.granularity,
             num_frames=args.num_frames,
             frame_stride=args.stride,
             segment_s=args.segment and tuple(args.segment),
@@ -177,7 +190,7 @@ def load_for(args: argparse.Namespace):
     from ..checkpoint.load import load_on_device
 
     model, processor = load_on_device(args.model, args.device, args.dtype)
-    check_prompt(args.prompt, processor)
+    check_prompts(args.prompt, processor)
     if model.config.warning:
         print(f"warning: {model.config.warning}", file=sys.stderr)
     if args.model is None:
@@ -198,12 +211,9 @@ def run_all(videos: list[str], model, processor, args, folders: dict[str, Path],
 def check_options(args: argparse.Namespace) -> None:
     """Mistakes in the options of `analyze` that show before anything is read; `prompt` and `segment` become the one
     question and span."""
-    prompts = args.prompt or []
-    if len(prompts) > 1:
-        raise CommandError(f"--prompt is there {len(prompts)} times: pass one question a call")
-    if prompts and not prompts[0].strip():
+    if any(not prompt.strip() for prompt in args.prompt or ()):
         raise CommandError("--prompt is empty: pass a question, or leave it out for the usual one")
-    args.prompt = prompts[0] if prompts else None
+    args.prompt = [*(args.prompt or ()), *read_questions(args.questions)] or None
     if args.sampler:
         from ..sampler_holmes_vau import check_sampler
 
@@ -219,11 +229,25 @@ def check_options(args: argparse.Namespace) -> None:
         raise CommandError(f"--segment {start} {end}: the end must lie behind the start")
 
 
-def check_prompt(prompt: str | None, processor) -> None:
+def read_questions(path: str | None) -> list[str]:
+    """The questions of a file, a line each; empty lines are none."""
+    if path is None:
+        return []
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        said = "is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else first_line(error)
+        raise CommandError(f"--questions {path}: {said}; pass a text file with a question a line") from error
+    if not (questions := [line.strip() for line in lines if line.strip()]):
+        raise CommandError(f"--questions {path}: holds no question; write one a line")
+    return questions
+
+
+def check_prompts(prompts: list[str] | None, processor) -> None:
     """What stands for pictures can be no part of a question."""
     for token in (processor.video_token, processor.image_token):
-        if token in (prompt or ""):
-            raise CommandError(f"--prompt holds {token}, which stands for pictures: leave it out")
+        if any(token in prompt for prompt in prompts or ()):
+            raise CommandError(f"a question holds {token}, which stands for pictures: leave it out")
 
 
 def run_analyze(args: argparse.Namespace) -> int:
