@@ -1,4 +1,4 @@
-"""`holmes-vau analyze | convert | init | merge`: parsing and printing only."""
+"""`holmes-vau analyze | chat | convert | init | merge`: parsing and printing only."""
 
 import argparse
 
@@ -6,6 +6,7 @@ from .. import __version__
 from ..base.commands import CommandError, run_command
 from ..base.parser import Parser
 from .analyze import add_analyze, run_analyze
+from .chat import add_chat, run_chat
 
 
 def build_parser() -> Parser:
@@ -14,6 +15,7 @@ def build_parser() -> Parser:
     parser.add_argument("--version", action="version", version=f"holmes-vau {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
     add_analyze(commands.add_parser("analyze", help="scores, events and an answer for each video"))
+    add_chat(commands.add_parser("chat", help="a conversation about a video, its events or any span, in the terminal"))
     convert = commands.add_parser("convert", help="original Holmes-VAU weights -> a folder for the Auto classes")
     convert.add_argument(
         "--checkpoint", required=True, metavar="DIR", help="folder or Hub name in the layout of InternVL2"
@@ -48,6 +50,8 @@ def _run(args: argparse.Namespace) -> int:
             raise CommandError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
     if args.command == "analyze":
         return run_analyze(args)
+    if args.command == "chat":
+        return run_chat(args)
     if args.command == "convert":
         from ..checkpoint.convert import convert
 

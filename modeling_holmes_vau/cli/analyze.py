@@ -22,11 +22,6 @@ def add_analyze(parser: argparse.ArgumentParser) -> None:
     """Arguments of `holmes-vau analyze`."""
     parser.add_argument("videos", nargs="+", metavar="VIDEO", help="video files, folders (searched through) or globs")
     parser.add_argument(
-        "--model",
-        metavar="DIR",
-        help="checkpoint folder or Hub name; default: holmes-vau-mini, which knows the miniature",
-    )
-    parser.add_argument(
         "--prompt", action="append", help="a question, may be repeated; default: which anomaly events there are"
     )
     parser.add_argument("--questions", metavar="FILE", help="questions to ask of every video, a line each")
@@ -38,13 +33,30 @@ def add_analyze(parser: argparse.ArgumentParser) -> None:
         metavar="LEVEL",
         help="what is described beside: some of video, event, clip (video event); none: the answer alone",
     )
+    add_video_options(parser)
+    parser.add_argument(
+        "-o", "--output", metavar="DIR", help="write analysis.json, timeline.png and report.html to DIR/NAME"
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="skip videos that have a report in --output, made with the same options"
+    )
+    parser.add_argument("--json", action="store_true", help="print each analysis as one line of JSON")
+
+
+def add_video_options(parser: argparse.ArgumentParser) -> None:
+    """How a video is read, scored and asked about, and with which model."""
+    parser.add_argument(
+        "--model",
+        metavar="DIR",
+        help="checkpoint folder or Hub name; default: holmes-vau-mini, which knows the miniature",
+    )
     parser.add_argument("--num-frames", type=int, metavar="N", help="frames the language model sees")
     parser.add_argument("--sampler", metavar="NAME", help="how they are chosen: ats, nearest, top_k, uniform")
     parser.add_argument("--stride", type=int, metavar="K", help="score every K-th frame")
     parser.add_argument(
         "--segment",
         action="append",
-        type=_time,
+        type=time_of,
         nargs=2,
         metavar=("START", "END"),
         help="this span only: times in seconds, m:ss.s or h:mm:ss.s",
@@ -61,20 +73,14 @@ def add_analyze(parser: argparse.ArgumentParser) -> None:
         "--dtype", default="auto", choices=("auto", "float32", "bfloat16", "float16"), help="default: the checkpoint's"
     )
     parser.add_argument(
-        "-o", "--output", metavar="DIR", help="write analysis.json, timeline.png and report.html to DIR/NAME"
-    )
-    parser.add_argument(
-        "--resume", action="store_true", help="skip videos that have a report in --output, made with the same options"
-    )
-    parser.add_argument(
         "--strict",
         action="store_true",
         help="refuse videos that are damaged or cut short; default: read the rest",
     )
-    parser.add_argument("--json", action="store_true", help="print each analysis as one line of JSON")
 
 
-def _time(text: str) -> float:
+def time_of(text: str) -> float:
+    """A time on the command line, in seconds."""
     if (time_s := parse_clock(text)) is None:
         raise argparse.ArgumentTypeError(f"got {text!r}, expected a time, as 62.5, 1:02.5 or 0:01:02.5")
     return time_s
@@ -190,7 +196,7 @@ def load_for(args: argparse.Namespace):
     from ..checkpoint.load import load_on_device
 
     model, processor = load_on_device(args.model, args.device, args.dtype)
-    check_prompts(args.prompt, processor)
+    check_prompts(getattr(args, "prompt", None), processor)
     if model.config.warning:
         print(f"warning: {model.config.warning}", file=sys.stderr)
     if args.model is None:
@@ -209,11 +215,16 @@ def run_all(videos: list[str], model, processor, args, folders: dict[str, Path],
 
 
 def check_options(args: argparse.Namespace) -> None:
-    """Mistakes in the options of `analyze` that show before anything is read; `prompt` and `segment` become the one
-    question and span."""
+    """Mistakes in the options of `analyze` that show before anything is read; `prompt` becomes all questions, `segment`
+    the one span."""
     if any(not prompt.strip() for prompt in args.prompt or ()):
         raise CommandError("--prompt is empty: pass a question, or leave it out for the usual one")
     args.prompt = [*(args.prompt or ()), *read_questions(args.questions)] or None
+    check_video_options(args)
+
+
+def check_video_options(args: argparse.Namespace) -> None:
+    """Mistakes in how a video is to be read; `segment` becomes the one span."""
     if args.sampler:
         from ..sampler_holmes_vau import check_sampler
 
