@@ -9,9 +9,23 @@ from .analyze import add_analyze, run_analyze
 from .chat import add_chat, run_chat
 
 
+OTHERS = """other programs:
+  python -m hivau70k_dataset --help   check, count, cut, export annotations; tables of your own; the miniature
+and in a clone of the repository:
+  python train_scorer.py --help       train the anomaly scorer on frame labels (docs/scorer.md)
+  python train_sft.py --help          tune the language model on instructions (docs/sft.md)
+  python eval/detection.py --help     measure detection: AUC, AP, events (docs/scorer.md)
+  python eval/reasoning.py --help     measure answers in words (docs/reasoning.md)"""
+
+
 def build_parser() -> Parser:
     """The parser of `holmes-vau`."""
-    parser = Parser(prog="holmes-vau", description="Video anomaly understanding at any granularity.")
+    parser = Parser(
+        prog="holmes-vau",
+        description="Video anomaly understanding at any granularity.",
+        epilog=OTHERS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--version", action="version", version=f"holmes-vau {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
     add_analyze(commands.add_parser("analyze", help="scores, events and an answer for each video"))

@@ -12,10 +12,10 @@ from ..base.clock import clock, parse_clock
 from ..base.commands import CommandError, first_line, output_folder
 from ..base.files import NAMED_PROBLEMS, few_of
 from ..checkpoint.known import MINI
-from ..judgement_holmes_vau import describe_verdict
 from ..levels_holmes_vau import LEVELS
 from .inputs import find_videos
 from .outputs import is_done, report_folders
+from .terminal import summary
 
 
 def add_analyze(parser: argparse.ArgumentParser) -> None:
@@ -86,30 +86,6 @@ def time_of(text: str) -> float:
     return time_s
 
 
-def summary(analysis, video: str) -> str:
-    """What a person wants to read of one analysis; `video` is what the file is called."""
-    frames = f"{analysis.num_frames} frame{'' if analysis.num_frames == 1 else 's'}"
-    span = ", analysed {} to {}".format(*map(clock, analysis.segment_s)) if analysis.segment_s else ""
-    lines = [
-        video,
-        f"  video    {clock(analysis.duration_s)}, {frames} at {analysis.fps:.2f} fps; "
-        f"{len(analysis.scores)} scored, {len(analysis.sampled_frame_indices)} shown to the language model "
-        f"({analysis.sampler}){span}",
-        f"  question {analysis.prompt}",
-        "  answer   " + analysis.answer.replace("\n", "\n           "),
-    ]
-    events = [
-        f"{clock(event['start_s'])} to {clock(event['end_s'])}, peak score {event['peak_score']:.2f}"
-        for event in analysis.events
-    ]
-    lines += [f"  {'events' if i == 0 else '':8} {event}" for i, event in enumerate(events or ["none"])]
-    lines.append(f"  verdict  {describe_verdict(analysis.verdict)}")
-    if analysis.warning:
-        lines.append("  warning  " + analysis.warning.replace(" | ", "\n           "))
-    seconds = ", ".join(f"{name} {value:.1f}" for name, value in analysis.seconds.items())
-    return "\n".join([*lines, f"  seconds  {seconds}"])
-
-
 def options_of(args: argparse.Namespace) -> dict:
     """The options that decide what an analysis says; kept in it, so that `--resume` knows what is done."""
     names = ("model", "prompt", "num_frames", "sampler", "stride", "segment", "threshold", "max_new_tokens", "dtype")
@@ -127,7 +103,7 @@ def analyze_one(reader, video: str, model, processor, args):
 
     def show(done: int, total: int) -> None:
         nonlocal bar
-        bar = bar or Progress(desc=Path(video).name, total=total, unit="frame", leave=False)
+        bar = bar or Progress(desc=Path(video).name, total=total, unit="frame", leave=False, position=1)
         bar.update(done - bar.n)
 
     try:
@@ -154,6 +130,7 @@ def analyze_one(reader, video: str, model, processor, args):
 
 def run_one(video: str, model, processor, args, folder: Path | None) -> str | None:
     """Analyse one video, print it and write its report; one line that says why if that failed."""
+    from ..base.progress import Progress
     from ..report.write import write_report
     from ..video_reader_holmes_vau import open_video
 
@@ -166,7 +143,8 @@ def run_one(video: str, model, processor, args, folder: Path | None) -> str | No
     said = (analysis.warning or "").removeprefix(model.config.warning or "").lstrip(" |")
     if said:
         print(f"warning: {video}: {said}", file=sys.stderr)
-    print(json.dumps(analysis, ensure_ascii=False) if args.json else summary(analysis, video), flush=True)
+    with Progress.external_write_mode():  # above the bars
+        print(json.dumps(analysis, ensure_ascii=False) if args.json else summary(analysis, video), flush=True)
     if folder is None:
         return None
     try:
@@ -205,18 +183,22 @@ def load_for(args: argparse.Namespace):
 
 
 def run_all(videos: list[str], model, processor, args, folders: dict[str, Path], problems: list[str]) -> None:
-    """Analyse videos one after another; what fails is told and added to the problems."""
-    for number, video in enumerate(videos, start=1):
-        if len(videos) > 1:
-            print(f"{number} of {len(videos)}: {video}", file=sys.stderr)
-        if problem := run_one(video, model, processor, args, folders.get(video)):
-            problems.append(problem)
-            tell(problems)
+    """Analyse videos one after another, with a bar over all; what fails is told and added to the problems."""
+    from ..base.progress import Progress
+
+    many = len(videos) > 1
+    with Progress(videos, "videos", unit="video", position=0, disable=not many) as bar:
+        for number, video in enumerate(bar, start=1):
+            with Progress.external_write_mode():
+                if many:
+                    print(f"{number} of {len(videos)}: {video}", file=sys.stderr)
+            if problem := run_one(video, model, processor, args, folders.get(video)):
+                problems.append(problem)
+                tell(problems)
 
 
 def check_options(args: argparse.Namespace) -> None:
-    """Mistakes in the options of `analyze` that show before anything is read; `prompt` becomes all questions, `segment`
-    the one span."""
+    """Mistakes in the options of `analyze` that show before anything is read; `prompt` becomes all questions."""
     if any(not prompt.strip() for prompt in args.prompt or ()):
         raise CommandError("--prompt is empty: pass a question, or leave it out for the usual one")
     args.prompt = [*(args.prompt or ()), *read_questions(args.questions)] or None
