@@ -82,7 +82,7 @@ def _wrap(text: str, indent: int = 0) -> list[str]:
 def known_blocks() -> str:
     """The blocks that the terminal has letters for."""
     try:
-        BLOCKS.encode(sys.stdout.encoding or "ascii")
+        BLOCKS.encode(sys.stdout.encoding or "utf-8")
     except (UnicodeEncodeError, LookupError):
         return PLAIN_BLOCKS
     return BLOCKS
