@@ -2,9 +2,9 @@
 
     python benchmarks/bench_levels.py --annotations mini --videos mini/videos [--model DIR] [--limit N]
 
-Each event that the scorer finds is asked about as `holmes-vau analyze --granularity video event clip` does. It is a true
-one if it overlaps an annotated event of an abnormal video (IoU of at least 0.3), and a false alarm otherwise. Seconds are
-those of the one pass over the frames, and of all that is said after it.
+Each event that the scorer finds is asked about as `holmes-vau analyze --granularity video event clip` does. It is a
+true one if it overlaps an annotated event of an abnormal video (IoU of at least 0.3), and a false alarm otherwise.
+Seconds are those of the one pass over the frames, and of all that is said after it.
 """
 
 import argparse
