@@ -4,15 +4,9 @@ import base64
 import html
 from typing import Any
 
+from ..base.clock import clock as format_clock
 from ..judgement_holmes_vau import describe_verdict
-from .picture import (
-    choose_decimals,
-    format_clock,
-    format_span,
-    list_facts,
-    list_warnings,
-    name_file,
-)
+from .words import choose_decimals, format_span, list_facts, list_warnings, name_file
 
 
 STYLE = """
