@@ -35,6 +35,9 @@ def reports(tmp_path_factory):
     calm = make_analysis(events=(), video=str(folder / "gone.mp4"))
     write_report(calm, make_frames(), folder / "out" / "calm")
     update_index(folder / "out")
+    events = tuple((180.0 * i, 180.0 * i + 1, 0.5 + i / 2000) for i in range(200))
+    many = make_analysis(duration_s=36000.0, num_dense=5000, events=events, video="long " + "name_" * 40)
+    write_report(many, make_frames(), folder / "many")
     return folder / "out"
 
 
@@ -109,7 +112,7 @@ def test_without_the_video_the_page_is_whole(browser, reports):
         assert browser.run("[...document.images].every((image) => image.naturalWidth > 0)")
 
 
-@pytest.mark.parametrize("name", ["a #1/report.html", "calm/report.html", "index.html"])
+@pytest.mark.parametrize("name", ["a #1/report.html", "calm/report.html", "../many/report.html", "index.html"])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_no_page_is_wider_than_its_window(browser, reports, name, width):
     browser.open((reports / name).as_uri(), width=width)

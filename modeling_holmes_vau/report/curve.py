@@ -8,12 +8,12 @@ import numpy as np
 from ..base.clock import clock
 from .events import ShownEvent
 from .layout import envelope, shown_range, split_at_gaps, ticks
-from .words import choose_decimals, threshold_of
+from .words import choose_decimals, count, threshold_of
 
 
 WIDTH, HEIGHT = 1000, 100  # of the picture's own scale, which is stretched to the page
-MAX_TICKS = 5  # as many as a phone has room for
-LABEL_GAP = 0.07  # of the width: between numbers of events
+MAX_TICKS = 4  # as many as a phone has room for
+LABEL_GAP = 0.07  # of the width: between numbers of events, of two digits on a phone
 MIN_EVENT_WIDTH = 3
 
 
@@ -58,7 +58,7 @@ def _percent(x: float) -> str:
 
 
 def _legend(analysis: dict[str, Any], events: list[ShownEvent]) -> str:
-    entries = [f'<span class="key chosen">{len(analysis["sampled_times_s"])} chosen frames</span>']
+    entries = [f'<span class="key chosen">{count(len(analysis["sampled_times_s"]), "chosen frame")}</span>']
     entries.append('<span class="key shaded">abnormal event</span>' if events else "<span>no abnormal event</span>")
     entries.append(f'<span class="key threshold">threshold {threshold_of(analysis):.3g}</span>')
     return " ".join(entries)
@@ -104,14 +104,16 @@ def _marks(analysis: dict[str, Any], events: list[ShownEvent], to_x) -> list[str
 
 def _labels(events: list[ShownEvent], to_x) -> list[str]:
     """A button above each event that has room for one, the highest peaks first."""
+    gap = LABEL_GAP * max(1, len(str(len(events))) / 2) * WIDTH
     placed: list[tuple[float, ShownEvent]] = []
     for event in sorted(events, key=lambda event: -event.peak_score):
         x = float(to_x((event.start_s + event.end_s) / 2))
-        if all(abs(x - other) >= LABEL_GAP * WIDTH for other, _ in placed):
+        if all(abs(x - other) >= gap for other, _ in placed):
             placed.append((x, event))
     return [
-        f'<button type="button" class="seek" data-s="{round(event.start_s, 3)}" style="left:{_percent(x)}" '
-        f'title="{html.escape(event.title)}" disabled>{event.number}</button>'
+        f'<button type="button" class="seek" data-s="{round(event.start_s, 3)}" '
+        f'style="left:clamp(0px, {_percent(x)}, 100% - 12px)" title="{html.escape(event.title)}" '
+        f"disabled>{event.number}</button>"
         for x, event in sorted(placed, key=lambda pair: pair[1].number)
     ]
 
@@ -123,7 +125,8 @@ def _scale(threshold: float) -> str:
 
 
 def _ticks(start_s: float, end_s: float, to_x) -> list[str]:
-    return [
-        f'<span style="left:{_percent(to_x(time_s))}">{label}</span>'
-        for time_s, label in ticks(start_s, end_s, MAX_TICKS)
-    ]
+    labels = []
+    for time_s, label in ticks(start_s, end_s, MAX_TICKS):
+        end = ' class="end"' if to_x(time_s) > 0.95 * WIDTH else ""  # which stays within the page
+        labels.append(f'<span{end} style="left:{_percent(to_x(time_s))}">{label}</span>')
+    return labels

@@ -11,7 +11,7 @@ from ..judgement_holmes_vau import describe_verdict
 from .document import build_document, generator
 from .events import ShownEvent, list_events
 from .frames import data_url
-from .words import count, list_warnings, name_file
+from .words import choose_decimals, count, format_span, list_warnings, name_file
 
 
 INDEX = "index.html"
@@ -75,23 +75,26 @@ def _row(entry: Entry, events: list[ShownEvent]) -> str:
     picture = "" if entry.thumbnail is None else f'<img src="{data_url(entry.thumbnail)}" alt="">'
     name = name_file(analysis)
     beside = "" if entry.folder == Path(name).stem else f' <span class="note">({html.escape(entry.folder)})</span>'
-    facts = [clock(analysis["duration_s"]), f"strongest score {max(analysis['scores']):.2f}"]
-    facts = " \u00b7 ".join([*facts, describe_verdict(analysis["verdict"])])
+    decimals = choose_decimals(analysis)
+    facts = [clock(analysis["duration_s"], decimals), f"strongest score {max(analysis['scores']):.2f}"]
+    if analysis["verdict"]["agree"] is not False:  # else it is among the warnings
+        facts.append(describe_verdict(analysis["verdict"]))
+    joined = " \u00b7 ".join(facts)
     warnings = "".join(f'<p class="doubt">{html.escape(line)}</p>' for line in list_warnings(analysis))
     return f"""<li data-classes="{html.escape("|".join(classes))}" data-events="{len(events)}">
 <a class="picture" href="{page}" tabindex="-1" aria-hidden="true">{picture}</a>
 <div><h2><a href="{page}">{html.escape(name)}</a>{beside}</h2>
-<p class="facts">{html.escape(facts)}</p>
-{_events(events, page)}{warnings}</div>
+<p class="facts">{html.escape(joined)}</p>
+{_events(events, page, decimals)}{warnings}</div>
 </li>"""
 
 
-def _events(events: list[ShownEvent], page: str) -> str:
+def _events(events: list[ShownEvent], page: str, decimals: int) -> str:
     """The strongest events in time order, each a link to its moment on the page of the video."""
     kept = sorted(sorted(events, key=lambda event: -event.peak_score)[:SHOWN_EVENTS], key=lambda event: event.number)
     items = [
         f'<li><a href="{page}#t={event.start_s:.3f}">{html.escape(", ".join(event.classes) or "Event")} '
-        f"{clock(event.start_s)}\u2013{clock(event.end_s)}</a></li>"
+        f"{format_span(event.start_s, event.end_s, decimals)}</a></li>"
         for event in kept
     ]
     if len(events) > len(kept):

@@ -49,13 +49,15 @@ class _Page:
         analysis = self.analysis
         warnings = [f'<p class="warning" role="alert">{html.escape(line)}</p>\n' for line in list_warnings(analysis)]
         facts = " \u00b7 ".join([*list_facts(analysis), f"threshold {threshold_of(analysis):.3g}"])
+        verdict = ""
+        if analysis["verdict"]["agree"] is not False:  # else it is among the warnings
+            verdict = f'<p class="verdict">Verdict: {describe_verdict(analysis["verdict"])}.</p>\n'
         return f"""<main>
 <header>
 <h1>{html.escape(name_file(analysis))}</h1>
 <p class="facts">{html.escape(facts)}</p>
 <p class="facts">{html.escape(made)}</p>
-<p class="verdict">Verdict: {describe_verdict(analysis["verdict"])}.</p>
-{"".join(warnings)}</header>
+{verdict}{"".join(warnings)}</header>
 {build_curve(analysis, self.events)}
 <div class="columns">
 {_player(link)}<div class="words">
