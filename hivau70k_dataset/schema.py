@@ -14,6 +14,7 @@ SPLITS = ("train", "validation", "test")
 LEVELS = ("clip", "event", "video")
 TASKS = ("caption", "judgement", "description", "analysis")
 SUMMARY_TASKS = TASKS[1:]
+BENCHMARKS = ("ucf-crime", "xd-violence")  # the sources whose classes are known
 SYNTHETIC_SOURCE = "miniature"  # the source of videos that this package rendered
 
 SEGMENT_NAME = {

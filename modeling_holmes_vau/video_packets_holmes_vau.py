@@ -439,9 +439,11 @@ def _chunk(head: bytes, rest: int) -> tuple[bytes, int]:
 def _element(head: bytes, rest: int) -> tuple[bytes, int]:
     """An element of Matroska. One of unknown length, as in live recordings, is looked into."""
     id_bytes = 9 - head[0].bit_length()
-    size_bytes = 9 - head[id_bytes].bit_length() if len(head) > id_bytes else 9
-    if id_bytes > 4 or size_bytes > 8 or len(head) < id_bytes + size_bytes:
+    size_bytes = 9 - head[id_bytes].bit_length() if len(head) > id_bytes else 1
+    if id_bytes > 4 or size_bytes > 8:
         return b"", 0
+    if len(head) < id_bytes + size_bytes:  # it ends within its header
+        return head[:id_bytes], id_bytes + size_bytes
     bits = (1 << 7 * size_bytes) - 1
     length = int.from_bytes(head[id_bytes : id_bytes + size_bytes], "big") & bits
     return head[:id_bytes], id_bytes + size_bytes + (0 if length == bits else length)

@@ -367,9 +367,9 @@ def test_the_threshold_makes_the_events(analyze, clip, tmp_path):
     [
         (["--prompt", ""], "--prompt is empty"),
         (["--prompt", " \n"], "--prompt is empty"),
-        (["--prompt", "a", "--prompt", "b"], "--prompt is there 2 times"),
+        (["--questions", "/nowhere.txt"], "--questions /nowhere.txt: "),
         (["--segment", "0", "1", "--segment", "2", "3"], "--segment is there 2 times"),
-        (["--prompt", "What is in <video>?"], "--prompt holds <video>, which stands for pictures"),
+        (["--prompt", "What is in <video>?"], "a question holds <video>, which stands for pictures"),
         (["--threshold", "1.5"], "--threshold must be a score above 0 and at most 1, got 1.5"),
         (["--threshold", "nan"], "--threshold must be a score"),
         (["--segment", "6", "0:05"], "--segment 0:06.0 0:05.0: the end must lie behind the start"),

@@ -189,8 +189,8 @@ def assert_like(shown, written) -> None:
             else:
                 assert_like(shown[name], written[name])
     elif isinstance(shown, list):
-        if shown and isinstance(shown[-1], str):
-            assert shown[-1] == f"{len(written)} in all"
+        if shown and isinstance(shown[-1], str) and shown[-1].endswith(" in all"):
+            assert shown[-1] == f"{len(written)} in all" and len(shown) <= len(written)
             shown, written = shown[:-1], written[: len(shown) - 1]
         for one, other in zip(shown, written, strict=True):
             assert_like(one, other)

@@ -11,6 +11,7 @@ from modeling_holmes_vau import cli, video_packets_holmes_vau
 from modeling_holmes_vau.frame_rule_holmes_vau import FrameRule
 from modeling_holmes_vau.pipeline_holmes_vau import analyze_video
 from modeling_holmes_vau.session_holmes_vau import VideoSession
+from modeling_holmes_vau.video_packets_holmes_vau import is_cut_short
 from modeling_holmes_vau.video_processing_holmes_vau import FrameStream, read_what_is_there
 from modeling_holmes_vau.video_reader_holmes_vau import VideoReader, VideoReadError, open_video
 from tests.numbered_videos import BACKENDS, numbers_of, streams_running, write
@@ -172,7 +173,10 @@ def test_a_whole_file_is_sound(whole):
 def test_cut_anywhere(whole, tmp_path):
     data, path, analysed = whole.read_bytes(), tmp_path / whole.name, 0
     for tenth in range(10):
-        path.write_bytes(data[: len(data) * (10 * tenth + 7) // 100])
+        end = len(data) * (10 * tenth + 7) // 100
+        path.write_bytes(data[:end])
+        if whole.name == "live.mkv" and not is_cut_short(str(path)):  # between two blocks, where it does not show
+            path.write_bytes(data[: end - 1])
         try:
             video = VideoReader(path, strict=False)
         except VideoReadError as error:
@@ -253,3 +257,13 @@ def test_nothing_decodes(tmp_path):
     path.write_bytes(data)
     with pytest.raises(VideoReadError, match="no frame can be decoded"):
         VideoReader(path, strict=False)
+
+
+def test_a_live_recording_cut_at_any_byte_shows_it_but_between_blocks(tmp_path):
+    data = write(tmp_path / "whole.mkv", container_options={"live": "1"}).read_bytes()
+    path, unseen = tmp_path / "live.mkv", []
+    for end in range(4, len(data)):
+        path.write_bytes(data[:end])
+        if not is_cut_short(str(path)):
+            unseen.append(end)
+    assert 3 < len(unseen) < 30 and all(two - one > 3 for one, two in zip(unseen, unseen[1:]))  # none within a header

@@ -77,6 +77,8 @@ def run_script(main: Callable[[], Any]) -> int:
 
     def run(_: argparse.Namespace) -> int:
         main()
+        if torch.distributed.is_initialized():  # its threads would abort a process that ends with them
+            torch.distributed.destroy_process_group()
         return 0
 
     return run_command(run, argparse.Namespace())

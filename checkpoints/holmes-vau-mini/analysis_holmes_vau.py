@@ -10,7 +10,7 @@ from .events_holmes_vau import Event
 
 
 TIME_DIGITS = 6  # of a second: 0.96, not 0.9600000000000001
-OPTIONAL = ("segment_s", "gaps_s", "damaged_s", "warning", "options")
+OPTIONAL = ("segment_s", "gaps_s", "damaged_s", "warning", "answers", "annotation", "options")
 
 
 @dataclass(eq=False)
@@ -37,6 +37,10 @@ class Analysis(ModelOutput):
         gaps_s (`list`, *optional*): Spans in which the recording stood still.
         damaged_s (`list`, *optional*): Spans of which frames of a damaged file are missing.
         warning (`str`, *optional*): What stands against scores and answer.
+        answers (`list[dict]`, *optional*): `question` and `answer` of all questions that were asked about the whole,
+            where there were several; the first are `prompt` and `answer`.
+        annotation (`dict`, *optional*): What was said at each level that was asked for, in the form of HIVAU-70k, as
+            [`describe_levels`] gives it: a proposal that the dataset tools read.
         options (`dict`, *optional*): What the command line was asked for.
 
     Raises:
@@ -64,6 +68,8 @@ class Analysis(ModelOutput):
     gaps_s: list[list[float]] | None = None
     damaged_s: list[list[float]] | None = None
     warning: str | None = None
+    answers: list[dict[str, str]] | None = None
+    annotation: dict[str, Any] | None = None
     options: dict[str, Any] | None = None
 
     def __post_init__(self):

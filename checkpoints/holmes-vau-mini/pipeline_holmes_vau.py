@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import torch
@@ -11,7 +11,8 @@ from PIL import Image
 from transformers import Pipeline
 
 from .analysis_holmes_vau import Analysis
-from .session_holmes_vau import VideoSession, check_room
+from .levels_holmes_vau import check_levels, describe_levels
+from .session_holmes_vau import VideoChat, VideoSession, check_room
 from .video_reader_holmes_vau import ArrayVideo, VideoReader
 
 
@@ -25,7 +26,7 @@ def analyze_video(
     video,
     model,
     processor,
-    prompt: str | None = None,
+    prompt: str | Sequence[str] | None = None,
     num_frames: int | None = None,
     frame_stride: int | None = None,
     segment_s: tuple[float, float | None] | None = None,
@@ -36,6 +37,8 @@ def analyze_video(
     strict: bool = False,
     question: str | None = None,
     event_threshold: float | None = None,
+    granularity: Sequence[str] = (),
+    on_answer: Callable[[int, int], None] | None = None,
     **generate_kwargs,
 ) -> Analysis:
     """
@@ -44,8 +47,13 @@ def analyze_video(
     Args:
         video (`str` or array): A path, or a video as [`HolmesVAUProcessor`] takes it.
         model (`HolmesVAUForConditionalGeneration`), processor (`HolmesVAUProcessor`): The checkpoint.
-        prompt (`str`, *optional*): The question; by default which anomaly events the video holds.
+        prompt (`str` or `list[str]`, *optional*): The question, or several, each asked by itself; by default which
+            anomaly events the video holds.
         question (`str`, *optional*): Another word for `prompt`.
+        granularity (`list[str]`, *optional*): Levels to describe beside, some of `"video"`, `"event"` and `"clip"`:
+            judgement, description and analysis of the whole and of each event, a caption for each clip of an event, in
+            `annotation` of the result. See [`describe_levels`].
+        on_answer (`Callable[[int, int], None]`, *optional*): Called with answers given and answers in all.
         generate_kwargs: `max_new_tokens` and the like, for `generate`.
 
         The others are those of [`VideoSession`].
@@ -59,9 +67,14 @@ def analyze_video(
     """
     if prompt is not None and question is not None:
         raise ValueError("`question` and `prompt` are two words for one thing: pass one of them.")
-    prompt = next(words for words in (prompt, question, DEFAULT_PROMPT) if words is not None)
+    asked = next(words for words in (prompt, question, DEFAULT_PROMPT) if words is not None)
+    prompts = [asked] if isinstance(asked, str) else list(asked)
+    if not prompts:
+        raise ValueError("`prompt` holds no question: pass one, or leave it out for the usual one.")
+    levels = check_levels(granularity)
     longest = generate_kwargs.get("max_new_tokens", model.generation_config.max_new_tokens)
-    check_room(model, processor, processor.num_frames if num_frames is None else num_frames, prompt, longest or 1)
+    number = processor.num_frames if num_frames is None else num_frames
+    check_room(model, processor, number, max(prompts, key=len), longest or 1)
     session = VideoSession(
         video,
         model,
@@ -76,10 +89,19 @@ def analyze_video(
         strict,
         event_threshold,
     )
-    chat = session.chat()
-    start = time.perf_counter()
-    answer = chat.ask(prompt, **generate_kwargs)
-    return session.analysis(chat.encoded, prompt, answer, time.perf_counter() - start)
+    encoded, start = session.encoded(), time.perf_counter()
+    told = on_answer and (lambda done, total: on_answer(done + len(prompts), total + len(prompts)))
+    answers = [VideoChat(encoded, model, processor).ask(words, **generate_kwargs) for words in prompts]
+    annotation = describe_levels(session, levels, told, **generate_kwargs) if levels else None
+    pairs = [{"question": words, "answer": answer} for words, answer in zip(prompts, answers)]
+    return session.analysis(
+        encoded,
+        prompts[0],
+        answers[0],
+        time.perf_counter() - start,
+        answers=pairs if len(pairs) > 1 else None,
+        annotation=annotation,
+    )
 
 
 class VideoAnomalyUnderstandingPipeline(Pipeline):

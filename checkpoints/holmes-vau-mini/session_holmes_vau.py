@@ -10,7 +10,7 @@ import torch
 from .analysis_holmes_vau import Analysis
 from .encoder_holmes_vau import EncodedVideo, VideoEncoder
 from .events_holmes_vau import Event, EventRule, find_events
-from .frame_rule_holmes_vau import FrameRule, frames_of_span
+from .frame_rule_holmes_vau import FrameRule, frames_of_span, middle_frame_indices
 from .judgement_holmes_vau import compare_verdicts
 from .video_processing_holmes_vau import FrameStream, PictureCheck, read_what_is_there
 from .video_reader_holmes_vau import open_video
@@ -192,12 +192,14 @@ class VideoSession:
         said = (self.model.config.warning, frames, self.reader.warning, self.picture.warning)
         return " | ".join(part for part in said if part)
 
-    def encoded(self, span_s: tuple[float, float | None] | None = None) -> EncodedVideo:
+    def encoded(self, span_s: tuple[float, float | None] | None = None, context: float = 0.0) -> EncodedVideo:
         """
         What the language model is shown of all that was read, or of a span within it, chosen by `rule`.
 
         Args:
             span_s (`tuple[float, float]`, *optional*): Start and end in seconds.
+            context (`float`, *optional*, defaults to 0.0): Share of the frames that are of what is before and behind
+                the span, for as long as it lasts on each side.
 
         Raises:
             `ValueError`: if the span is not within what was read.
@@ -209,13 +211,22 @@ class VideoSession:
                 first, count = frames_of_span(self.reader, span_s)
                 if first < self.plan.first or first + count > self.plan.first + self.plan.count:
                     raise ValueError(f"The span {span_s} is not within what was read, {self.segment_s} (in seconds).")
-            return self.encoder.encoded(self.encoder.chosen(self.rule, count, first))
+            around = self._around(first, count, round(context * self.rule.num_frames))
+            rule = dataclasses.replace(self.rule, num_frames=self.rule.num_frames - len(around))
+            return self.encoder.encoded(sorted(self.encoder.chosen(rule, count, first) + around))
 
         return self._read(encode)
 
-    def chat(self, span_s: tuple[float, float | None] | None = None) -> VideoChat:
+    def _around(self, first: int, count: int, number: int) -> list[int]:
+        """Frames of what is before and behind a span, evenly spread over as many as it has on each side."""
+        begin, end = self.plan.first, self.plan.first + self.plan.count
+        before = range(max(begin, first - count), first)
+        around = [*before, *range(first + count, min(end, first + 2 * count))]
+        return [around[i] for i in middle_frame_indices(len(around), number)] if around and number else []
+
+    def chat(self, span_s: tuple[float, float | None] | None = None, context: float = 0.0) -> VideoChat:
         """A conversation about all that was read, or about a span within it, see `encoded`."""
-        return VideoChat(self.encoded(span_s), self.model, self.processor)
+        return VideoChat(self.encoded(span_s, context), self.model, self.processor)
 
     def events(self) -> list[Event]:
         """Abnormal events by `event_rule`, see [`find_events`]."""
@@ -229,8 +240,11 @@ class VideoSession:
             self.reader.gaps_s,
         )
 
-    def analysis(self, encoded: EncodedVideo, prompt: str, answer: str, generate_s: float) -> Analysis:
-        """All that was found, with the answer to a question about `encoded`, which took `generate_s` seconds."""
+    def analysis(
+        self, encoded: EncodedVideo, prompt: str, answer: str, generate_s: float, **more: list | dict | None
+    ) -> Analysis:
+        """All that was found, with the answer to a question about `encoded`, which took `generate_s` seconds; `more`
+        are further fields of an [`Analysis`]."""
         reader, events = self.reader, self.events()
         return Analysis(
             video=reader.path,
@@ -259,4 +273,5 @@ class VideoSession:
             gaps_s=reader.gaps_s or None,
             damaged_s=reader.damaged_s or None,
             warning=self.warning or None,
+            **more,
         )

@@ -468,6 +468,8 @@ def answer_all(args: argparse.Namespace, alone: ExitStack) -> int:
             raise CommandError(f"out of memory: {first_line(error)}; run again with a smaller --batch-size") from error
         problems |= answers.problems
     problems = dict(gather_object(list(problems.items())))
+    state.wait_for_everyone()
+    state.destroy_process_group()  # its threads would abort a process that ends with them
     return finish(output, job.rows, problems) if state.is_main_process else 0
 
 

@@ -1,4 +1,4 @@
-"""`holmes-vau analyze | convert | init | merge`: parsing and printing only."""
+"""`holmes-vau analyze | chat | convert | init | merge`: parsing and printing only."""
 
 import argparse
 
@@ -6,14 +6,30 @@ from .. import __version__
 from ..base.commands import CommandError, run_command
 from ..base.parser import Parser
 from .analyze import add_analyze, run_analyze
+from .chat import add_chat, run_chat
+
+
+OTHERS = """other programs:
+  python -m hivau70k_dataset --help   check, count, cut, export annotations; tables of your own; the miniature
+and in a clone of the repository:
+  python train_scorer.py --help       train the anomaly scorer on frame labels (docs/scorer.md)
+  python train_sft.py --help          tune the language model on instructions (docs/sft.md)
+  python eval/detection.py --help     measure detection: AUC, AP, events (docs/scorer.md)
+  python eval/reasoning.py --help     measure answers in words (docs/reasoning.md)"""
 
 
 def build_parser() -> Parser:
     """The parser of `holmes-vau`."""
-    parser = Parser(prog="holmes-vau", description="Video anomaly understanding at any granularity.")
+    parser = Parser(
+        prog="holmes-vau",
+        description="Video anomaly understanding at any granularity.",
+        epilog=OTHERS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--version", action="version", version=f"holmes-vau {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
     add_analyze(commands.add_parser("analyze", help="scores, events and an answer for each video"))
+    add_chat(commands.add_parser("chat", help="a conversation about a video, its events or any span, in the terminal"))
     convert = commands.add_parser("convert", help="original Holmes-VAU weights -> a folder for the Auto classes")
     convert.add_argument(
         "--checkpoint", required=True, metavar="DIR", help="folder or Hub name in the layout of InternVL2"
@@ -48,6 +64,8 @@ def _run(args: argparse.Namespace) -> int:
             raise CommandError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
     if args.command == "analyze":
         return run_analyze(args)
+    if args.command == "chat":
+        return run_chat(args)
     if args.command == "convert":
         from ..checkpoint.convert import convert
 

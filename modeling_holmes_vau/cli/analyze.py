@@ -12,20 +12,15 @@ from ..base.clock import clock, parse_clock
 from ..base.commands import CommandError, first_line, output_folder
 from ..base.files import NAMED_PROBLEMS, few_of
 from ..checkpoint.known import MINI
-from ..judgement_holmes_vau import describe_verdict
 from ..levels_holmes_vau import LEVELS
 from .inputs import find_videos
 from .outputs import is_done, report_folders, update_index
+from .terminal import summary
 
 
 def add_analyze(parser: argparse.ArgumentParser) -> None:
     """Arguments of `holmes-vau analyze`."""
     parser.add_argument("videos", nargs="+", metavar="VIDEO", help="video files, folders (searched through) or globs")
-    parser.add_argument(
-        "--model",
-        metavar="DIR",
-        help="checkpoint folder or Hub name; default: holmes-vau-mini, which knows the miniature",
-    )
     parser.add_argument(
         "--prompt", action="append", help="a question, may be repeated; default: which anomaly events there are"
     )
@@ -38,13 +33,33 @@ def add_analyze(parser: argparse.ArgumentParser) -> None:
         metavar="LEVEL",
         help="what is described beside: some of video, event, clip (video event); none: the answer alone",
     )
+    add_video_options(parser)
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="DIR",
+        help="write a page, subtitles, tables and pictures to DIR/NAME, and DIR/index.html about all of them",
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="skip videos that have a report in --output, made with the same options"
+    )
+    parser.add_argument("--json", action="store_true", help="print each analysis as one line of JSON")
+
+
+def add_video_options(parser: argparse.ArgumentParser) -> None:
+    """How a video is read, scored and asked about, and with which model."""
+    parser.add_argument(
+        "--model",
+        metavar="DIR",
+        help="checkpoint folder or Hub name; default: holmes-vau-mini, which knows the miniature",
+    )
     parser.add_argument("--num-frames", type=int, metavar="N", help="frames the language model sees")
     parser.add_argument("--sampler", metavar="NAME", help="how they are chosen: ats, nearest, top_k, uniform")
     parser.add_argument("--stride", type=int, metavar="K", help="score every K-th frame")
     parser.add_argument(
         "--segment",
         action="append",
-        type=_time,
+        type=time_of,
         nargs=2,
         metavar=("START", "END"),
         help="this span only: times in seconds, m:ss.s or h:mm:ss.s",
@@ -61,50 +76,17 @@ def add_analyze(parser: argparse.ArgumentParser) -> None:
         "--dtype", default="auto", choices=("auto", "float32", "bfloat16", "float16"), help="default: the checkpoint's"
     )
     parser.add_argument(
-        "-o",
-        "--output",
-        metavar="DIR",
-        help="write a page, subtitles, tables and pictures to DIR/NAME, and DIR/index.html about all of them",
-    )
-    parser.add_argument(
-        "--resume", action="store_true", help="skip videos that have a report in --output, made with the same options"
-    )
-    parser.add_argument(
         "--strict",
         action="store_true",
         help="refuse videos that are damaged or cut short; default: read the rest",
     )
-    parser.add_argument("--json", action="store_true", help="print each analysis as one line of JSON")
 
 
-def _time(text: str) -> float:
+def time_of(text: str) -> float:
+    """A time on the command line, in seconds."""
     if (time_s := parse_clock(text)) is None:
         raise argparse.ArgumentTypeError(f"got {text!r}, expected a time, as 62.5, 1:02.5 or 0:01:02.5")
     return time_s
-
-
-def summary(analysis, video: str) -> str:
-    """What a person wants to read of one analysis; `video` is what the file is called."""
-    frames = f"{analysis.num_frames} frame{'' if analysis.num_frames == 1 else 's'}"
-    span = ", analysed {} to {}".format(*map(clock, analysis.segment_s)) if analysis.segment_s else ""
-    lines = [
-        video,
-        f"  video    {clock(analysis.duration_s)}, {frames} at {analysis.fps:.2f} fps; "
-        f"{len(analysis.scores)} scored, {len(analysis.sampled_frame_indices)} shown to the language model "
-        f"({analysis.sampler}){span}",
-        f"  question {analysis.prompt}",
-        "  answer   " + analysis.answer.replace("\n", "\n           "),
-    ]
-    events = [
-        f"{clock(event['start_s'])} to {clock(event['end_s'])}, peak score {event['peak_score']:.2f}"
-        for event in analysis.events
-    ]
-    lines += [f"  {'events' if i == 0 else '':8} {event}" for i, event in enumerate(events or ["none"])]
-    lines.append(f"  verdict  {describe_verdict(analysis.verdict)}")
-    if analysis.warning:
-        lines.append("  warning  " + analysis.warning.replace(" | ", "\n           "))
-    seconds = ", ".join(f"{name} {value:.1f}" for name, value in analysis.seconds.items())
-    return "\n".join([*lines, f"  seconds  {seconds}"])
 
 
 def options_of(args: argparse.Namespace) -> dict:
@@ -124,7 +106,7 @@ def analyze_one(reader, video: str, model, processor, args):
 
     def show(done: int, total: int) -> None:
         nonlocal bar
-        bar = bar or Progress(desc=Path(video).name, total=total, unit="frame", leave=False)
+        bar = bar or Progress(desc=Path(video).name, total=total, unit="frame", leave=False, position=1)
         bar.update(done - bar.n)
 
     try:
@@ -151,6 +133,7 @@ def analyze_one(reader, video: str, model, processor, args):
 
 def run_one(video: str, model, processor, args, folder: Path | None) -> str | None:
     """Analyse one video, print it and write its report; one line that says why if that failed."""
+    from ..base.progress import Progress
     from ..report.write import write_report
     from ..video_reader_holmes_vau import open_video
 
@@ -163,7 +146,8 @@ def run_one(video: str, model, processor, args, folder: Path | None) -> str | No
     said = (analysis.warning or "").removeprefix(model.config.warning or "").lstrip(" |")
     if said:
         print(f"warning: {video}: {said}", file=sys.stderr)
-    print(json.dumps(analysis, ensure_ascii=False) if args.json else summary(analysis, video), flush=True)
+    with Progress.external_write_mode():  # above the bars
+        print(json.dumps(analysis, ensure_ascii=False) if args.json else summary(analysis, video), flush=True)
     if folder is None:
         return None
     try:
@@ -193,7 +177,7 @@ def load_for(args: argparse.Namespace):
     from ..checkpoint.load import load_on_device
 
     model, processor = load_on_device(args.model, args.device, args.dtype)
-    check_prompts(args.prompt, processor)
+    check_prompts(getattr(args, "prompt", None), processor)
     if model.config.warning:
         print(f"warning: {model.config.warning}", file=sys.stderr)
     if args.model is None:
@@ -202,13 +186,18 @@ def load_for(args: argparse.Namespace):
 
 
 def run_all(videos: list[str], model, processor, args, folders: dict[str, Path], problems: list[str]) -> None:
-    """Analyse videos one after another; what fails is told and added to the problems."""
-    for number, video in enumerate(videos, start=1):
-        if len(videos) > 1:
-            print(f"{number} of {len(videos)}: {video}", file=sys.stderr)
-        if problem := run_one(video, model, processor, args, folders.get(video)):
-            problems.append(problem)
-            tell(problems)
+    """Analyse videos one after another, with a bar over all; what fails is told and added to the problems."""
+    from ..base.progress import Progress
+
+    many = len(videos) > 1
+    with Progress(videos, "videos", unit="video", position=0, disable=not many) as bar:
+        for number, video in enumerate(bar, start=1):
+            with Progress.external_write_mode():
+                if many:
+                    print(f"{number} of {len(videos)}: {video}", file=sys.stderr)
+            if problem := run_one(video, model, processor, args, folders.get(video)):
+                problems.append(problem)
+                tell(problems)
 
 
 def index_reports(args: argparse.Namespace, problems: list[str]) -> None:
@@ -224,11 +213,15 @@ def index_reports(args: argparse.Namespace, problems: list[str]) -> None:
 
 
 def check_options(args: argparse.Namespace) -> None:
-    """Mistakes in the options of `analyze` that show before anything is read; `prompt` and `segment` become the one
-    question and span."""
+    """Mistakes in the options of `analyze` that show before anything is read; `prompt` becomes all questions."""
     if any(not prompt.strip() for prompt in args.prompt or ()):
         raise CommandError("--prompt is empty: pass a question, or leave it out for the usual one")
     args.prompt = [*(args.prompt or ()), *read_questions(args.questions)] or None
+    check_video_options(args)
+
+
+def check_video_options(args: argparse.Namespace) -> None:
+    """Mistakes in how a video is to be read; `segment` becomes the one span."""
     if args.sampler:
         from ..sampler_holmes_vau import check_sampler
 
