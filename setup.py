@@ -63,7 +63,10 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     packages=find_packages(include=["modeling_holmes_vau*", "hivau70k_dataset*"]),
-    package_data={"hivau70k_dataset": ["README.md", "prompts.json"]},
+    package_data={
+        "hivau70k_dataset": ["README.md", "prompts.json"],
+        "modeling_holmes_vau.report": ["*.css", "*.js"],
+    },
     data_files=[(f"share/holmes-vau/{MINI.name}", [str(file) for file in MINI.glob("*") if file.is_file()])],
     python_requires=">=3.11",
     install_requires=REQUIRED,

@@ -54,7 +54,8 @@ def test_summary_and_report(analyze, clip, tmp_path):
         assert part in out
     folder = tmp_path / "clip"
     assert f"report   {folder / 'report.html'}" in out
-    assert {p.name for p in folder.iterdir()} == {"analysis.json", "timeline.png", "report.html"}
+    assert {p.name for p in folder.iterdir()} == set(outputs.REPORT_FILES)
+    assert not (tmp_path / "index.html").exists()  # of one video
     analysis = json.loads((folder / "analysis.json").read_text(encoding="utf-8"))
     assert analysis["prompt"] == "Why?" and len(analysis["sampled_frame_indices"]) == 8
 
@@ -242,7 +243,7 @@ def test_another_question_or_span_is_kept_beside_the_first(analyze, clip, tmp_pa
     assert {path: path.read_bytes() for path in sorted((tmp_path / "clip").iterdir())} == before
     _, out, err = analyze(clip, "--output", tmp_path, *others[0], *resume)  # the same again goes to its own place
     assert f"{tmp_path / 'clip-2' / 'report.html'}" in (err if resume else out)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["clip", "clip-2", "clip-3"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clip", "clip-2", "clip-3", "index.html"]
 
 
 def test_videos_of_one_name_do_not_share_a_report(analyze, clip, tmp_path):

@@ -1,4 +1,5 @@
 import base64
+import hashlib
 import io
 import json
 import logging
@@ -7,14 +8,17 @@ import sys
 import warnings
 from dataclasses import fields
 from html.parser import HTMLParser
+from urllib.parse import unquote
 
 import matplotlib
 import numpy as np
 import pytest
 from PIL import Image
 
+from modeling_holmes_vau import __version__
 from modeling_holmes_vau.analysis_holmes_vau import Analysis
 from modeling_holmes_vau.base import files
+from modeling_holmes_vau.cli.outputs import REPORT_FILES
 from modeling_holmes_vau.report import layout
 from modeling_holmes_vau.report import picture as drawing
 from modeling_holmes_vau.report.fonts import FONT, drawable
@@ -72,30 +76,34 @@ class Page(HTMLParser):
 
     def __init__(self, source):
         super().__init__()
-        self.tags, self.texts, self.open = [], [], []
+        self.tags, self.texts, self.scripts, self.open = [], [], [], []
         self.feed(source)
         self.close()
 
     def handle_starttag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))
-        if tag not in ("meta", "img"):
+        if tag not in ("meta", "img", "input"):
             self.open.append(tag)
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        if "style" not in self.open:
+        if "script" in self.open:
+            self.scripts.append(data)
+        elif "style" not in self.open:
             self.texts.append(data)
 
 
-def test_three_files_and_nothing_else(tmp_path):
+def test_the_files_and_nothing_else(tmp_path):
     folder = tmp_path / "new" / "folder"
     paths = write_report(make_analysis(), make_frames(), folder)
     names = {"analysis": "analysis.json", "timeline": "timeline.png", "report": "report.html"}
+    names |= {"table": "events.csv", "vtt": "events.vtt", "srt": "events.srt", "thumbnail": "thumbnail.jpg"}
     assert paths == {key: folder / name for key, name in names.items()}
     assert write_report(make_analysis(), make_frames(), str(folder)) == paths  # replaces
-    assert {path.name for path in folder.iterdir()} == set(names.values())
+    assert {path.name for path in folder.iterdir()} == set(names.values()) == set(REPORT_FILES)
+    assert list(paths)[-1] == "report"  # where it is, the others are
 
 
 def test_json_round_trips_in_a_fixed_order(tmp_path):
@@ -121,10 +129,12 @@ def test_page_escapes_every_user_string(tmp_path):
     source = write_report(analysis, make_frames(), tmp_path)["report"].read_text(encoding="utf-8")
     page = Page(source)
     assert page.open == []
-    assert not {"script", "b", "i"} & {tag for tag, _ in page.tags}
+    assert [tag for tag, _ in page.tags].count("script") == 1 and len(page.scripts) == 1 and bad not in page.scripts[0]
+    assert "b" not in {tag for tag, _ in page.tags}
     text = "".join(page.texts)
-    for value in (*strings.values(), analysis["video"]):
+    for value in (*strings.values(), NASTY_NAME):
         assert value in text, value
+    assert "/a/" not in source and "<i>/" not in text  # folders of a full path are nobody's business
     assert NASTY_NAME in next(attrs["alt"] for tag, attrs in page.tags if tag == "img")
 
 
@@ -132,11 +142,34 @@ def test_page_stands_alone(tmp_path):
     paths = write_report(make_analysis(video="http://host/a.mp4"), make_frames(), tmp_path)
     source = paths["report"].read_text(encoding="utf-8")
     page = Page(source)
-    links = [attrs[name] for _, attrs in page.tags for name in ("src", "href", "srcset") if name in attrs]
-    assert len(links) == 1 and links[0].startswith("data:image/png;base64,")
-    assert base64.b64decode(links[0].split(",", 1)[1]) == paths["timeline"].read_bytes()
-    assert not re.search(r"url\(|@import|<link|<script|<iframe", source)
+    links = [attrs[name] for _, attrs in page.tags for name in ("src", "href", "srcset", "poster") if name in attrs]
+    assert len(links) == 4 and all(link.startswith("data:image/jpeg;base64,") for link in links)
+    for link, frame in zip(links, make_frames()):
+        picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(link.split(",", 1)[1]))))
+        assert picture.shape == frame.shape and np.abs(picture.astype(int) - frame).max() <= 4
+    assert not re.search(r"url\(|@import|<link|<iframe|https?:(?!//host/a.mp4)|<video", source)
     assert any(tag == "meta" and attrs.get("name") == "viewport" for tag, attrs in page.tags)
+
+
+def test_the_page_runs_no_script_but_its_own(tmp_path):
+    page = Page(write_report(make_analysis(), make_frames(), tmp_path)["report"].read_text(encoding="utf-8"))
+    (policy,) = (attrs["content"] for _, attrs in page.tags if attrs.get("http-equiv") == "Content-Security-Policy")
+    digest = base64.b64encode(hashlib.sha256(page.scripts[0].encode()).digest()).decode()
+    allowed = ["default-src 'none'", "img-src data:", "media-src 'self' file:", "style-src 'unsafe-inline'"]
+    assert policy.split("; ") == [*allowed, f"script-src 'sha256-{digest}'"]
+    assert not [name for _, attrs in page.tags for name in attrs if name.startswith("on")]
+
+
+@pytest.mark.parametrize("name", ["street.mp4", NASTY_NAME.replace("/", ""), "100%?.mp4", "a:b.mp4"])
+def test_the_video_is_linked_by_a_relative_path(tmp_path, name):
+    folder = tmp_path / "out" / "street"
+    (tmp_path / name).touch()
+    source = write_report(make_analysis(video=str(tmp_path / name)), make_frames(), folder)["report"].read_text(
+        "utf-8"
+    )
+    (link,) = (attrs["src"] for tag, attrs in Page(source).tags if tag == "video")
+    assert link.startswith("./../../") and (folder / unquote(link)).samefile(tmp_path / name)
+    assert not set(link) & set('#?"<>& ') and str(tmp_path) not in source
 
 
 def test_page_tells_what_was_found(tmp_path):
@@ -144,6 +177,9 @@ def test_page_tells_what_was_found(tmp_path):
     text = "|".join(Page(write_report(analysis, make_frames(), tmp_path)["report"].read_text("utf-8")).texts)
     assert "A man runs.\n\nHe falls." in text  # its lines are kept, and shown by `pre-wrap`
     assert "|0:10.0|0:14.5|4.5 s|0.90|" in re.sub(r"\|\s*\|", "|", text)
+    assert text.count("street.mp4") == 3  # window, heading, file
+    assert "threshold 0.5" in text and "Verdict: abnormal by the scores; no verdict is read from the answer." in text
+    assert re.search(rf"\|\d{{4}}-\d\d-\d\d \d\d:\d\d [^|]+, holmes-vau {re.escape(__version__)}\|", text)
     assert "1:01:40.0" in text and "1:02:05.2" in text and "0.46" in text
     for fact in ("1:06:40.0 (4000.00 s)", "25 fps", "100,000", "4 (ats)", "some/model", "Encode", "2.50 s"):
         assert fact in text, fact

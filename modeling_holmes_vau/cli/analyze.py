@@ -14,7 +14,7 @@ from ..base.files import NAMED_PROBLEMS, few_of
 from ..checkpoint.known import MINI
 from ..levels_holmes_vau import LEVELS
 from .inputs import find_videos
-from .outputs import is_done, report_folders
+from .outputs import is_done, report_folders, update_index
 from .terminal import summary
 
 
@@ -35,7 +35,10 @@ def add_analyze(parser: argparse.ArgumentParser) -> None:
     )
     add_video_options(parser)
     parser.add_argument(
-        "-o", "--output", metavar="DIR", help="write analysis.json, timeline.png and report.html to DIR/NAME"
+        "-o",
+        "--output",
+        metavar="DIR",
+        help="write a page, subtitles, tables and pictures to DIR/NAME, and DIR/index.html about all of them",
     )
     parser.add_argument(
         "--resume", action="store_true", help="skip videos that have a report in --output, made with the same options"
@@ -149,7 +152,7 @@ def run_one(video: str, model, processor, args, folder: Path | None) -> str | No
         return None
     try:
         frames = reader.read(analysis.sampled_frame_indices)
-        page = write_report(analysis, frames, folder, video)["report"]
+        page = write_report(analysis, frames, folder, video, reader.frames)["report"]
     except (ValueError, OSError) as error:
         return f"{video}: analysed, but the report could not be written: {first_line(error)}"
     if not args.json:
@@ -195,6 +198,18 @@ def run_all(videos: list[str], model, processor, args, folders: dict[str, Path],
             if problem := run_one(video, model, processor, args, folders.get(video)):
                 problems.append(problem)
                 tell(problems)
+
+
+def index_reports(args: argparse.Namespace, problems: list[str]) -> None:
+    """Bring the page about all reports up to date, and say where it is."""
+    try:
+        index = update_index(Path(args.output))
+    except (ValueError, OSError) as error:
+        problems.append(f"{args.output}: the index of the reports could not be written: {first_line(error)}")
+        tell(problems)
+        return
+    if index is not None and not args.json:
+        print(f"index {index}", flush=True)
 
 
 def check_options(args: argparse.Namespace) -> None:
@@ -267,5 +282,7 @@ def run_analyze(args: argparse.Namespace) -> int:
         if videos:
             run_all(videos, *load_for(args), args, folders, problems)
     finally:  # also of a run that is interrupted
+        if args.output:
+            index_reports(args, problems)
         tell_rest(problems, args.output)
     return 1 if problems else 0

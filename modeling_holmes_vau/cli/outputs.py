@@ -4,10 +4,20 @@ import json
 import os
 from pathlib import Path
 
+from ..base.files import PROBLEMS
 from ..base.names import folded, safe_name
 
 
-REPORT_FILES = ("analysis.json", "timeline.png", "report.html")
+REPORT_FILES = (
+    "analysis.json",
+    "timeline.png",
+    "events.csv",
+    "events.vtt",
+    "events.srt",
+    "thumbnail.jpg",
+    "report.html",
+)
+OWN_FILES = ("index.html", PROBLEMS)  # of all reports together, beside their folders
 
 
 def report_folders(videos: list[str], output: str, options: dict) -> dict[str, Path]:
@@ -18,7 +28,7 @@ def report_folders(videos: list[str], output: str, options: dict) -> dict[str, P
     video with a report of the same options keeps its folder; what is somebody else's is left alone.
     """
     there = {folded(name): name for name in sorted(os.listdir(output))} if os.path.isdir(output) else {}
-    folders, taken = {}, set()
+    folders, taken = {}, {folded(name) for name in OWN_FILES}
     for video in videos:
         stem, number = safe_name(Path(video).stem), 1
         while True:
@@ -54,3 +64,29 @@ def earlier_analysis(folder: Path) -> dict | None:
 def is_done(folder: Path, options: dict) -> bool:
     """Whether a video's report is there, made with the same options; its page is written last."""
     return (folder / "report.html").is_file() and (earlier_analysis(folder) or {}).get("options") == options
+
+
+def update_index(output: Path) -> Path | None:
+    """Write the page about all videos that have a report in `output`; `None` where it is less than two. What is no
+    whole analysis, as of another version, is left out.
+
+    Raises:
+        `ValueError`: if there is something else of that name.
+        `OSError`: if it can't be written.
+    """
+    from ..analysis_holmes_vau import Analysis
+    from ..report.events import list_events
+    from ..report.index import Entry, write_index
+
+    entries = []
+    for folder in sorted(output.iterdir()):
+        if not (folder / "report.html").is_file() or not (analysis := earlier_analysis(folder)):
+            continue
+        try:
+            analysis = Analysis.of(analysis)
+            max(analysis.scores), list_events(analysis)
+        except (ValueError, TypeError, KeyError, AttributeError):
+            continue
+        picture = folder / "thumbnail.jpg"
+        entries.append(Entry(folder.name, analysis, picture.read_bytes() if picture.is_file() else None))
+    return write_index(output, entries) if len(entries) > 1 else None

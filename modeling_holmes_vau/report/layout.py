@@ -2,8 +2,11 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+
+from ..base.clock import clock
 
 
 # Lengths of the picture are in pixels. A power of two as dots per inch keeps pixel -> inch -> pixel exact.
@@ -17,6 +20,30 @@ BADGE_RADIUS, BADGE_GAP = 12, 28
 SHEET_HEIGHT = 640  # the contact sheet takes the number of columns that brings it near this height
 MAX_THUMB_HEIGHT, CELL_GAP, CAPTION_HEIGHT = 420, 12, 34
 MAX_CURVE_POINTS = 1200  # about one per pixel
+TICK_STEPS_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
+
+
+def shown_range(analysis: dict[str, Any]) -> tuple[float, float]:
+    """First and last second of the axis of time: what was analysed, and whatever lies outside."""
+    start_s, end_s = analysis.get("segment_s") or (0.0, analysis["duration_s"])
+    ends_s = [time_s for event in analysis["events"] for time_s in (event["start_s"], event["end_s"])]
+    times_s = [*analysis["dense_times_s"], *analysis["sampled_times_s"], *ends_s]
+    start_s = min(start_s, *times_s)
+    return start_s, max(end_s, start_s + 1 / analysis["fps"], *times_s)
+
+
+def ticks(start_s: float, end_s: float, most: int) -> list[tuple[float, str]]:
+    """Round times of an axis, about `most` at the most, and what they are called.
+
+    >>> ticks(0.0, 42.0, 5)
+    [(0, '0:00'), (10, '0:10'), (20, '0:20'), (30, '0:30'), (40, '0:40')]
+    """
+    step_s = next((step for step in TICK_STEPS_S if (end_s - start_s) / step <= most), None)
+    if step_s is None:  # days long
+        step_s = 86400 * math.ceil((end_s - start_s) / 86400 / most)
+    decimals = 2 if step_s < 0.1 else 1 if step_s < 1 else 0
+    numbers = range(math.ceil(start_s / step_s - 1e-6), math.floor(end_s / step_s + 1e-6) + 1)
+    return [(number * step_s, clock(number * step_s, decimals)) for number in numbers]
 
 
 def grid(num_frames: int, aspect: float) -> tuple[int, int, int]:

@@ -1,143 +1,185 @@
-"""Lays out what was found in one video as an HTML page that stands alone: no script, no link, the picture inside."""
+"""Lays out what was found in one video as a page: the score curve, then the video, its events and their clips."""
 
-import base64
 import html
 from typing import Any
 
+from ..base.clock import clock
 from ..judgement_holmes_vau import describe_verdict
-from .picture import (
+from .curve import build_curve
+from .document import build_document
+from .events import ShownEvent, what_is_said
+from .frames import ShownFrame, data_url
+from .words import (
     choose_decimals,
-    format_clock,
     format_span,
     list_facts,
     list_warnings,
     name_file,
+    threshold_of,
+    without_folders,
 )
 
 
-STYLE = """
-:root { color-scheme: light; }
-* { box-sizing: border-box; }
-body { margin: 0; background: #fff; color: #1f2933; line-height: 1.55; overflow-wrap: anywhere;
-  font-family: system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "PingFang SC", "Microsoft YaHei",
-  "Noto Sans CJK SC", sans-serif; }
-main { max-width: 960px; margin: 0 auto; padding: 28px 20px 48px; }
-h1 { font-size: 1.5rem; line-height: 1.25; margin: 0; }
-h2 { font-size: 1.05rem; margin: 2rem 0 .5rem; }
-p { margin: 0; }
-.facts, .note { color: #6b7785; }
-.warning { margin: 1rem 0 0; padding: .6rem .9rem; background: #fff3d6; border-left: 4px solid #8a5a00;
-  color: #6f4900; font-weight: 600; }
-.warning + .warning { margin-top: .3rem; }
-.answer + .note { margin-top: .6rem; }
-.text { white-space: pre-wrap; }
-.answer { font-size: 1.08rem; padding: .9rem 1.1rem; background: #f5f7f9; border-left: 4px solid #2f5d8a; }
-.question { color: #4a5663; margin: 0 0 .6rem; }
-figure { margin: 0; overflow-x: auto; }
-img { display: block; width: 100%; min-width: 620px; height: auto; border: 1px solid #d9dee4; }
-table { border-collapse: collapse; width: 100%; }
-th, td { text-align: left; vertical-align: top; padding: .35rem .8rem .35rem 0; border-bottom: 1px solid #e6eaee;
-  font-weight: normal; font-variant-numeric: tabular-nums; }
-thead th, tbody th { color: #6b7785; }
-tbody th { white-space: nowrap; }
-.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(260px, 1fr)); gap: 0 2.5rem; }
-@media print {
-  main { max-width: none; padding: 0; }
-  img { min-width: 0; width: auto; max-width: 100%; max-height: 23cm; }
-  figure, tr, .warning { break-inside: avoid; }
-  h2 { break-after: avoid; }
-  * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
-}
-"""
-
-
-def build_page(analysis: dict[str, Any], picture: bytes) -> str:
-    """Lay out answer, picture, events and facts of one analysed video.
+def build_page(
+    analysis: dict[str, Any], events: list[ShownEvent], frames: list[ShownFrame], link: str | None, made: str
+) -> str:
+    """Lay out one analysed video.
 
     Args:
         analysis (`dict[str, Any]`): As for `write_report`.
-        picture (`bytes`): The PNG file of `draw_timeline`.
+        events (`list[ShownEvent]`): As `list_events` gives them.
+        frames (`list[ShownFrame]`): As `shown_frames` gives them.
+        link (`str`, *optional*): Where the video is, seen from the page; quoted as an address.
+        made (`str`): When and by what the page was made.
 
     Returns:
         `str`: HTML, every string of the analysis escaped.
     """
-    name = html.escape(name_file(analysis))
-    facts = html.escape(" \u00b7 ".join(list_facts(analysis)))
-    warnings = [f'<p class="warning" role="alert">{html.escape(line)}</p>\n' for line in list_warnings(analysis)]
-    said = f'<p class="note">Verdict: {describe_verdict(analysis["verdict"])}.</p>\n' if "verdict" in analysis else ""
-    source = "data:image/png;base64," + base64.b64encode(picture).decode("ascii")
-    alternative = f"Anomaly score of {name} over time, and the {len(analysis['sampled_times_s'])} chosen frames"
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<title>{name}</title>
-<style>{STYLE}</style>
-</head>
-<body>
-<main>
-<h1>{name}</h1>
-<p class="facts">{facts}</p>
-{"".join(warnings)}<h2>Answer</h2>
-<p class="question text">{html.escape(analysis["prompt"])}</p>
-<p class="answer text">{html.escape(analysis["answer"])}</p>
-{said}<h2>Timeline</h2>
-<figure><img src="{source}" alt="{alternative}"></figure>
-<h2>Abnormal events</h2>
-{_events_table(analysis)}
-<div class="pair">
-<section><h2>Video</h2>
-{_video_table(analysis)}
+    return build_document(name_file(analysis), _Page(analysis, events, frames).body(link, made), "page")
+
+
+class _Page:
+    """The parts of a page about one video."""
+
+    def __init__(self, analysis: dict[str, Any], events: list[ShownEvent], frames: list[ShownFrame]):
+        self.analysis, self.events, self.frames = analysis, events, frames
+        self.decimals = max(1, choose_decimals(analysis))
+
+    def body(self, link: str | None, made: str) -> str:
+        analysis = self.analysis
+        warnings = [f'<p class="warning" role="alert">{html.escape(line)}</p>\n' for line in list_warnings(analysis)]
+        facts = " \u00b7 ".join([*list_facts(analysis), f"threshold {threshold_of(analysis):.3g}"])
+        verdict = ""
+        if analysis["verdict"]["agree"] is not False:  # else it is among the warnings
+            verdict = f'<p class="verdict">Verdict: {describe_verdict(analysis["verdict"])}.</p>\n'
+        return f"""<main>
+<header>
+<h1>{html.escape(name_file(analysis))}</h1>
+<p class="facts">{html.escape(facts)}</p>
+<p class="facts">{html.escape(made)}</p>
+{verdict}{"".join(warnings)}</header>
+{build_curve(analysis, self.events)}
+<div class="columns">
+{_player(link)}<div class="words">
+<section class="whole"><h2>Video</h2>
+{self._whole()}
 </section>
-<section><h2>Run</h2>
-{_run_table(analysis)}
+<section><h2>Abnormal events</h2>
+{self._events()}
 </section>
+{self._details()}
 </div>
-</main>
-</body>
-</html>
-"""
+</div>
+</main>"""
+
+    def _whole(self) -> str:
+        """Questions and answers, what is said of the whole, and the chosen frames."""
+        analysis = self.analysis
+        asked = analysis.get("answers") or [{"question": analysis["prompt"], "answer": analysis["answer"]}]
+        parts = [
+            f'<p class="question text">{html.escape(turn["question"])}</p>\n'
+            f'<p class="answer text">{html.escape(turn["answer"])}</p>'
+            for turn in asked
+        ]
+        answers = {turn["answer"] for turn in asked}
+        said = what_is_said(analysis.get("annotation") or {})
+        parts.append(_said({part: words for part, words in said.items() if words not in answers}))
+        parts.append(self._pictures([frame for frame in self.frames if frame.number is not None]))
+        return "\n".join(part for part in parts if part)
+
+    def _events(self) -> str:
+        if not self.events:
+            return '<p class="note">None found.</p>'
+        if any(event.said or event.clips for event in self.events):
+            return "\n".join(map(self._event, self.events))
+        return self._table()
+
+    def _event(self, event: ShownEvent) -> str:
+        """An event with its words and clips, or its frames where it has no clips."""
+        within = [frame for frame in self.frames if event.start_s <= frame.time_s < event.end_s]
+        parts = [_said(event.said)]
+        if event.clips:
+            clips = "\n".join(f"<li>{self._clip(clip)}</li>" for clip in event.clips)
+            parts.append(f'<ol class="clips">\n{clips}\n</ol>')
+        else:
+            parts.append(self._pictures(within))
+        inside = "\n".join(part for part in parts if part)
+        title = self._time(event.start_s, event.title)
+        return (
+            f'<article class="event" id="event-{event.number}"><h3>{title}</h3>\n'
+            f'<p class="facts">{self._span(event.start_s, event.end_s)} \u00b7 '
+            f"{event.end_s - event.start_s:.{self.decimals}f} s \u00b7 peak score {event.peak_score:.2f}</p>\n"
+            f"{inside}\n</article>"
+        )
+
+    def _clip(self, clip: dict[str, Any]) -> str:
+        within = [frame for frame in self.frames if clip["start_s"] <= frame.time_s < clip["end_s"]]
+        words = f"<p>{html.escape(clip['caption'])}</p>" if clip.get("caption") else ""
+        span = f'<p class="facts">{self._span(clip["start_s"], clip["end_s"])}</p>'
+        return f"{span}{words}{self._pictures(within)}"
+
+    def _pictures(self, frames: list[ShownFrame]) -> str:
+        """Frames as buttons that play the video from there."""
+        return f'<div class="frames">{"".join(map(self._picture, frames))}</div>' if frames else ""
+
+    def _picture(self, frame: ShownFrame) -> str:
+        time = clock(frame.time_s, self.decimals)
+        inside = any(event.start_s <= frame.time_s < event.end_s for event in self.events)
+        kind = "seek frame in-event" if inside else "seek frame"
+        badge = "" if frame.number is None else f'<span class="badge">{frame.number}</span>'
+        alt = html.escape(f"Frame of {name_file(self.analysis)} at {time}")
+        return (
+            f'<button type="button" class="{kind}" data-s="{round(frame.time_s, 3)}" disabled>'
+            f'<img src="{data_url(frame.jpeg)}" alt="{alt}">{badge}<span class="time">{time}</span></button>'
+        )
+
+    def _time(self, time_s: float, label: str | None = None) -> str:
+        """A button that plays the video from a time, which is what it shows unless something else is given."""
+        label = html.escape(label or clock(time_s, self.decimals))
+        return f'<button type="button" class="seek" data-s="{round(time_s, 3)}" disabled>{label}</button>'
+
+    def _span(self, start_s: float, end_s: float) -> str:
+        return f"{self._time(start_s)}\u2013{self._time(end_s)}"
+
+    def _table(self) -> str:
+        """Events of which nothing is said."""
+        rows = [
+            f"<tr><td>{event.number}</td><td>{self._time(event.start_s)}</td><td>{self._time(event.end_s)}</td>"
+            f"<td>{event.end_s - event.start_s:.{self.decimals}f} s</td><td>{event.peak_score:.2f}</td></tr>"
+            for event in self.events
+        ]
+        head = "<tr><th></th><th>Start</th><th>End</th><th>Length</th><th>Peak score</th></tr>"
+        return "\n".join(["<table>", f"<thead>{head}</thead>", "<tbody>", *rows, "</tbody>", "</table>"])
+
+    def _details(self) -> str:
+        """File and run, which few readers want."""
+        analysis = self.analysis
+        rows = [
+            ("File", without_folders(analysis["video"])),
+            ("Duration", f"{clock(analysis['duration_s'])} ({analysis['duration_s']:.2f} s)"),
+            ("Frames", f"{analysis['num_frames']:,}"),
+            ("Scored frames", f"{len(analysis['scores']):,}"),
+            ("Chosen frames", f"{len(analysis['sampled_times_s'])} ({analysis['sampler']})"),
+        ]
+        if analysis.get("gaps_s"):
+            rows.append(("Gaps", ", ".join(format_span(*span_s) for span_s in analysis["gaps_s"])))
+        rows.append(("Model", without_folders(analysis["model"])))
+        rows += [(name.capitalize(), f"{busy_s:.2f} s") for name, busy_s in analysis["seconds"].items()]
+        lines = [
+            f'<tr><th scope="row">{html.escape(key)}</th><td>{html.escape(value)}</td></tr>' for key, value in rows
+        ]
+        table = "\n".join(["<table>", "<tbody>", *lines, "</tbody>", "</table>"])
+        return f"<details><summary>File and run</summary>\n{table}\n</details>"
 
 
-def _events_table(analysis: dict[str, Any]) -> str:
-    if not analysis["events"]:
-        return '<p class="note">None found.</p>'
-    decimals = max(1, choose_decimals(analysis))
-    rows = [
-        f"<tr><td>{number}</td><td>{format_clock(event['start_s'], decimals)}</td>"
-        f"<td>{format_clock(event['end_s'], decimals)}</td>"
-        f"<td>{event['end_s'] - event['start_s']:.{decimals}f} s</td><td>{event['peak_score']:.2f}</td></tr>"
-        for number, event in enumerate(analysis["events"], start=1)
-    ]
-    head = "<tr><th></th><th>Start</th><th>End</th><th>Length</th><th>Peak score</th></tr>"
-    return "\n".join(["<table>", f"<thead>{head}</thead>", "<tbody>", *rows, "</tbody>", "</table>"])
+def _said(said: dict[str, str]) -> str:
+    """Judgement, description and analysis under their names."""
+    terms = [f'<dt>{part.capitalize()}</dt><dd class="text">{html.escape(words)}</dd>' for part, words in said.items()]
+    return f"<dl>{''.join(terms)}</dl>" if terms else ""
 
 
-def _video_table(analysis: dict[str, Any]) -> str:
-    rows = [
-        ("File", analysis["video"]),
-        ("Duration", f"{format_clock(analysis['duration_s'])} ({analysis['duration_s']:.2f} s)"),
-        ("Frame rate", f"{analysis['fps']:.5g} fps"),
-        ("Frames", f"{analysis['num_frames']:,}"),
-        ("Scored frames", f"{len(analysis['scores']):,}"),
-        ("Chosen frames", f"{len(analysis['sampled_times_s'])} ({analysis['sampler']})"),
-    ]
-    if analysis.get("gaps_s"):
-        rows.append(("Gaps", ", ".join(format_span(*span_s) for span_s in analysis["gaps_s"])))
-    if analysis.get("segment_s"):
-        rows.append(("Analysed part", format_span(*analysis["segment_s"])))
-    return _pairs_table(rows)
-
-
-def _run_table(analysis: dict[str, Any]) -> str:
-    seconds = analysis["seconds"]
-    rows = [("Model", analysis["model"])]
-    rows += [(name.capitalize(), f"{busy_s:.2f} s") for name, busy_s in seconds.items()]
-    return _pairs_table(rows)
-
-
-def _pairs_table(rows: list[tuple[str, str]]) -> str:
-    lines = [f'<tr><th scope="row">{html.escape(key)}</th><td>{html.escape(value)}</td></tr>' for key, value in rows]
-    return "\n".join(["<table>", "<tbody>", *lines, "</tbody>", "</table>"])
+def _player(link: str | None) -> str:
+    """The video beside the words. It shows itself once the browser has read it: without the file there is no box."""
+    if link is None:
+        return ""
+    return f'<div class="player" hidden><video src="{html.escape(link)}" controls preload="metadata"></video></div>\n'

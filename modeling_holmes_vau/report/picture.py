@@ -2,14 +2,12 @@
 
 import io
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from ..base.clock import clock as format_clock
-from ..judgement_holmes_vau import describe_verdict
 from .fonts import drawable
 from .layout import (
     BADGE_GAP,
@@ -26,59 +24,20 @@ from .layout import (
     envelope,
     grid,
     place_labels,
+    shown_range,
     split_at_gaps,
     spread,
+    ticks,
 )
+from .words import choose_decimals, count, format_span, list_facts, list_warnings, name_file, threshold_of
 
 
 MAX_DOTTED_POINTS = 60  # below this each scored frame is shown as a dot
 MAX_TICKS = 11
-TICK_STEPS_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
 
 INK, MUTED, RULE = "#1f2933", "#6b7785", "#d9dee4"
 CURVE, EVENT, WARNING = "#2f5d8a", "#c4472f", "#8a5a00"
 WARNING_GROUND = "#fff3d6"
-
-
-def format_span(start_s: float, end_s: float, decimals: int = 1) -> str:
-    return f"{format_clock(start_s, decimals)}\u2013{format_clock(end_s, decimals)}"
-
-
-def choose_decimals(analysis: dict[str, Any]) -> int:
-    """Digits after the point of a second that the length of the video deserves."""
-    return 2 if analysis["duration_s"] < 10 else 1 if analysis["duration_s"] < 3600 else 0
-
-
-def threshold_of(analysis: dict[str, Any]) -> float:
-    """The score that made an event; analyses that do not tell it are of the default."""
-    return analysis["event_rule"]["threshold"] if "event_rule" in analysis else 0.5
-
-
-def name_file(analysis: dict[str, Any]) -> str:
-    return Path(analysis["video"]).name or str(analysis["video"])
-
-
-def list_facts(analysis: dict[str, Any]) -> list[str]:
-    scored = len(analysis["scores"])
-    facts = [
-        format_clock(analysis["duration_s"], choose_decimals(analysis)),
-        f"{analysis['fps']:.5g} fps",
-        f"{_count(analysis['num_frames'], 'frame')}, {scored:,} scored",
-    ]
-    if analysis.get("segment_s"):
-        facts.append(f"analysed {format_span(*analysis['segment_s'], choose_decimals(analysis))}")
-    return facts
-
-
-def list_warnings(analysis: dict[str, Any]) -> list[str]:
-    """What stands against an analysis: the parts of its `warning`, and an answer that its scores contradict."""
-    verdict = analysis.get("verdict")
-    doubt = [describe_verdict(verdict)] if verdict and verdict["agree"] is False else []
-    return [*(part for part in analysis.get("warning", "").split(" | ") if part), *doubt]
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def draw_timeline(analysis: dict[str, Any], frames: np.ndarray) -> bytes:
@@ -236,10 +195,7 @@ def _draw_plot(canvas: _Canvas, analysis: dict[str, Any], in_event: list[bool], 
     """Draw scores, events and the places of the chosen frames; returns the y of the lower edge."""
     dense_times_s = np.asarray(analysis["dense_times_s"], dtype=np.float64)
     sampled_times_s = np.asarray(analysis["sampled_times_s"], dtype=np.float64)
-    start_s, end_s = analysis.get("segment_s") or (0.0, analysis["duration_s"])
-    ends_s = [time_s for event in analysis["events"] for time_s in (event["start_s"], event["end_s"])]
-    start_s = min(start_s, dense_times_s[0], sampled_times_s.min(), *ends_s)
-    end_s = max(end_s, dense_times_s[-1], sampled_times_s.max(), start_s + 1 / analysis["fps"], *ends_s)
+    start_s, end_s = shown_range(analysis)
 
     def to_x(time_s):
         return PLOT_LEFT + (np.asarray(time_s) - start_s) / (end_s - start_s) * (RIGHT - PLOT_LEFT)
@@ -251,7 +207,7 @@ def _draw_plot(canvas: _Canvas, analysis: dict[str, Any], in_event: list[bool], 
     plot_bottom = plot_top + PLOT_HEIGHT
     axis_y = plot_bottom + 62  # below the badges
     _draw_scale(canvas, threshold_of(analysis), plot_bottom)
-    _drawgrid(canvas, start_s, end_s, to_x, plot_top, plot_bottom, axis_y)
+    _draw_grid(canvas, start_s, end_s, to_x, plot_top, plot_bottom, axis_y)
     _draw_events(canvas, spans, labels, plot_top, plot_bottom)
 
     curve_times_s, curve_scores = envelope(dense_times_s, np.asarray(analysis["scores"], dtype=np.float64))
@@ -313,16 +269,11 @@ def _draw_scale(canvas: _Canvas, threshold: float, bottom: float) -> None:
             canvas.text(PLOT_LEFT - 10, y + 6, f"{score:.3g}", 17, MUTED, ha="right")
 
 
-def _drawgrid(canvas: _Canvas, start_s: float, end_s: float, to_x, top: float, bottom: float, axis_y: float) -> None:
-    step_s = next((step for step in TICK_STEPS_S if (end_s - start_s) / step <= MAX_TICKS), None)
-    if step_s is None:  # days long
-        step_s = 86400 * math.ceil((end_s - start_s) / 86400 / MAX_TICKS)
-    decimals = 2 if step_s < 0.1 else 1 if step_s < 1 else 0
-    for tick in range(math.ceil(start_s / step_s - 1e-6), math.floor(end_s / step_s + 1e-6) + 1):
-        x = float(to_x(tick * step_s))
+def _draw_grid(canvas: _Canvas, start_s: float, end_s: float, to_x, top: float, bottom: float, axis_y: float) -> None:
+    for time_s, label in ticks(start_s, end_s, MAX_TICKS):
+        x = float(to_x(time_s))
         canvas.line((x, x), (top, bottom), RULE, 1, zorder=1.2)
         canvas.line((x, x), (axis_y - 14, axis_y - 6), MUTED, 1.2)
-        label = format_clock(tick * step_s, decimals)
         half = canvas.text_width(label, 17) / 2
         canvas.text(min(x, RIGHT + 8 - half), axis_y + 14, label, 17, MUTED, ha="center")
     canvas.line((PLOT_LEFT, RIGHT), (axis_y - 14, axis_y - 14), RULE, 1.2)
@@ -365,7 +316,7 @@ def _draw_sheet(
     canvas: _Canvas, analysis: dict[str, Any], frames: np.ndarray, in_event: list[bool], top: float
 ) -> float:
     """Draw the chosen frames, numbered and with their times; returns the y of the lower edge."""
-    heading = f"{_count(len(frames), 'chosen frame')}   \u00b7   sampler: {analysis['sampler']}"
+    heading = f"{count(len(frames), 'chosen frame')}   \u00b7   sampler: {analysis['sampler']}"
     canvas.text(LEFT, top + 36, _shorten(canvas, heading, RIGHT - LEFT, 21), 21, weight="bold")
     decimals = choose_decimals(analysis)
     columns, width, height = grid(len(frames), frames.shape[2] / frames.shape[1])

@@ -1,39 +1,67 @@
-"""Writes what was found in one video as three files: `analysis.json`, `timeline.png` and `report.html`."""
+"""Writes what was found in one video as files: numbers, a picture, a page, a table and subtitles."""
 
 import os
+import urllib.parse
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .. import __version__
 from ..analysis_holmes_vau import Analysis
 from ..base.files import write_whole
+from .events import build_table, list_events
+from .frames import shown_frames, thumbnail
 from .page import build_page
 from .picture import draw_timeline
+from .subtitles import build_srt, build_vtt
+
+
+# What `write_report` calls each file.
+FILES = {
+    "analysis": "analysis.json",
+    "timeline": "timeline.png",
+    "table": "events.csv",
+    "vtt": "events.vtt",
+    "srt": "events.srt",
+    "thumbnail": "thumbnail.jpg",
+    "report": "report.html",  # last: where it is, the others are
+}
 
 
 def write_report(
-    analysis: dict[str, Any], frames: np.ndarray, output_dir: str | os.PathLike, shown_path: str | None = None
+    analysis: dict[str, Any],
+    frames: np.ndarray,
+    output_dir: str | os.PathLike,
+    shown_path: str | None = None,
+    read: Callable[[Sequence[int]], Iterable[np.ndarray]] | None = None,
 ) -> dict[str, Path]:
-    """Write `analysis.json`, `timeline.png` and `report.html` for one analysed video.
+    """Write the files of one analysed video: `FILES`.
 
-    Nothing is written unless all three could be made, and each file appears whole: a reader never sees half of one.
+    Nothing is written unless all could be made, and each file appears whole: a reader never sees half of one.
 
     Args:
         analysis (`dict[str, Any]`):
             What `analyze_video` returns. Times are in seconds and frame indices count from the start of the file, also
             when only `segment_s` of it was analysed; `scores` are probabilities in [0, 1], one per entry of
             `dense_frame_indices` (ascending). `warning` (`str`), when there, is shown as a banner in picture and page,
-            and so is a `verdict` in which scores and answer contradict each other.
+            and so is a `verdict` in which scores and answer contradict each other. Where `video` is a file, the page
+            plays it from there, by a path that is relative to the page's.
         frames (`np.ndarray` of shape `(num_sampled, height, width, 3)` and dtype `uint8`):
             The chosen frames in RGB as the camera saw them, one per entry of `sampled_times_s`.
         output_dir (`str` or `os.PathLike`):
             Folder to write into; created when missing. Files of the same names are replaced.
         shown_path (`str`, *optional*):
-            What the page calls the video's file; defaults to `video` of the analysis.
+            What the page calls the video's file; defaults to `video` of the analysis. Of an absolute path it shows the
+            name alone.
+        read (`Callable`, *optional*):
+            Reads frames of the video by their ascending numbers, as `frames` of an opened video does: for a picture of
+            each event and clip in which none was chosen.
 
     Returns:
-        `dict[str, Path]`: The paths of the files, as `analysis`, `timeline` and `report`.
+        `dict[str, Path]`: The paths of the files, by the names in `FILES`.
 
     Raises:
         ImportError: If matplotlib is missing.
@@ -45,16 +73,34 @@ def write_report(
         raise NotADirectoryError(f"`output_dir` must be a folder, but {folder} is a file. Choose another name.")
     analysis = Analysis.of(analysis)
     _check(analysis, frames)
-    picture = draw_timeline(analysis, frames)
+    events = list_events(analysis)
+    spans = [(clip["start_s"], clip["end_s"]) for event in events for clip in event.clips]
+    spans += [(event.start_s, event.end_s) for event in events if event.said and not event.clips]
+    shown = {**analysis, "video": shown_path or analysis["video"]}
     contents = {
-        "analysis.json": _encode(analysis.to_json()),
-        "timeline.png": picture,
-        "report.html": _encode(
-            build_page({**analysis, "video": shown_path or analysis["video"]}, picture)
-        ),  # last: where it is, the others are
+        "analysis": _encode(analysis.to_json()),
+        "timeline": draw_timeline(analysis, frames),
+        "table": _encode(build_table(events)),
+        "vtt": _encode(build_vtt(events)),
+        "srt": _encode(build_srt(events)),
+        "thumbnail": thumbnail(analysis, frames),
     }
+    made = f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}, holmes-vau {__version__}"
+    pictures = shown_frames(analysis, frames, spans, read)
+    contents["report"] = _encode(build_page(shown, events, pictures, link_to(analysis.video, folder), made))
     folder.mkdir(parents=True, exist_ok=True)
-    return {Path(name).stem: write_whole(folder / name, content) for name, content in contents.items()}
+    return {name: write_whole(folder / file, contents[name]) for name, file in FILES.items()}
+
+
+def link_to(video: str, folder: Path) -> str | None:
+    """The address of a video for a page in a folder; `None` if the video is no file, or on another drive."""
+    try:
+        if not os.path.isfile(video):
+            return None
+        path = Path(os.path.relpath(video, folder)).as_posix()
+    except ValueError:  # a name that no file can have; drives of Windows
+        return None
+    return urllib.parse.quote(os.fsencode(f"./{path}"))
 
 
 def _check(analysis: Analysis, frames: np.ndarray) -> None:
