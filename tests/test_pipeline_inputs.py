@@ -1,11 +1,15 @@
 """What users of transformers pass to a pipeline: lists, tuples, generators, columns; one bad file among them."""
 
+import pickle
+from dataclasses import replace
+
 import datasets
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from modeling_holmes_vau import Analysis
 from modeling_holmes_vau.pipeline_holmes_vau import VideoAnomalyUnderstandingPipeline, analyze_video
 from tests.videos import moving_square, write_video
 
@@ -98,3 +102,12 @@ def test_question_and_prompt_are_one(analyze, paths, model56, processor56):
     assert asked(paths[0])["prompt"] == "Who?" and asked(paths[0], prompt="Why?")["prompt"] == "Why?"
     plain = analyze_video(paths[0], model56, processor56, question="Who?", max_new_tokens=2)
     assert plain["prompt"] == "Who?"
+
+
+def test_what_comes_out_is_an_analysis(analyze, paths, model56, processor56):
+    """With its attributes, and of the one type that is written, read and shown; it may be copied, changed and kept."""
+    analysis = analyze(paths[2], granularity=["video"])
+    assert type(analysis) is Analysis and analysis.annotation["video"] == "c" and analysis["video"] == paths[2]
+    assert replace(analysis, warning="dark").warning == "dark" and pickle.loads(pickle.dumps(analysis)) == analysis
+    expected = analyze_video(paths[2], model56, processor56, max_new_tokens=2, num_frames=2, granularity=["video"])
+    assert replace(analysis, seconds={}) == replace(expected, seconds={})

@@ -160,7 +160,7 @@ class VideoAnomalyUnderstandingPipeline(Pipeline):
         return analyze_video(inputs["video"], self.model, self.processor, **kwargs)
 
     def postprocess(self, analysis):
-        return analysis
+        return Analysis.of(analysis)  # between the two, pipelines make a plain output of any
 
 
 def _path_of(video) -> str | None:
