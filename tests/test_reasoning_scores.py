@@ -434,7 +434,7 @@ def test_a_bar_of_an_interval_that_leaves_out_its_figure():
     ]
     axes = Figure().subplots()
     pools = [{"level": "clip", "scores": {"shuffled": {"cider": figure}}} for figure in figures]
-    reasoning_report._draw_panel(axes, "cider", pools)
+    reasoning_report.draw_panel(axes, "cider", pools)
     assert [bar.get_height() for bar in axes.patches] == [0.4, 0.1, 0.2]
     (lines,) = axes.collections
     assert [segment[:, 1].tolist() for segment in lines.get_segments()] == [

@@ -380,7 +380,7 @@ def draw(report: dict[str, Any]) -> bytes:
     figure = Figure(figsize=(max(width, 5.0), 2.9 * rows + 0.6), layout="constrained")
     grid = figure.subplots(rows, min(len(panels), PANELS_A_ROW), squeeze=False).ravel()
     for axes, (column, pools) in zip(grid, panels.items()):
-        _draw_panel(axes, column, pools)
+        draw_panel(axes, column, pools)
     for axes in grid[len(panels) :]:
         axes.set_axis_off()
     handles, names = grid[0].get_legend_handles_labels()
@@ -390,7 +390,7 @@ def draw(report: dict[str, Any]) -> bytes:
     return picture.getvalue()
 
 
-def _draw_panel(axes: Axes, column: str, pools: list[dict[str, Any]]) -> None:
+def draw_panel(axes: Axes, column: str, pools: list[dict[str, Any]]) -> None:
     systems = list(pools[0]["scores"])
     width = 0.8 / len(systems)
     for place, system in enumerate(systems):
