@@ -1,5 +1,6 @@
 """Chromium without a window, spoken to through a pipe: what a page does when somebody uses it."""
 
+import base64
 import json
 import os
 import shutil
@@ -31,11 +32,13 @@ class Browser:
         self.process = subprocess.Popen(
             ["bash", "-c", command, CHROMIUM, self.folder], pass_fds=(theirs, ours), stderr=subprocess.DEVNULL
         )
-        os.close(theirs), os.close(ours)
+        os.close(theirs)
+        os.close(ours)
         self.answers, self.count, self.session, self.events = os.fdopen(back, "rb"), 0, None, []
         (page,) = (info for info in self.call("Target.getTargets")["targetInfos"] if info["type"] == "page")
         self.session = self.call("Target.attachToTarget", targetId=page["targetId"], flatten=True)["sessionId"]
-        self.call("Page.enable"), self.call("Runtime.enable"), self.call("Log.enable")
+        for domain in ("Page", "Runtime", "Log"):
+            self.call(f"{domain}.enable")
         return self
 
     def __exit__(self, *error) -> None:
@@ -107,7 +110,5 @@ class Browser:
 
     def picture(self, path: Path) -> None:
         """A picture of the whole page."""
-        import base64
-
         shot = self.call("Page.captureScreenshot", captureBeyondViewport=True)
         path.write_bytes(base64.b64decode(shot["data"]))
