@@ -18,8 +18,8 @@ from transformers import (
     TextStreamer,
 )
 
-from modeling_holmes_vau.decoding_holmes_vau import PromptFeatures
 from modeling_holmes_vau.modeling_holmes_vau import normalize_pixels
+from tests.passes import passes_of
 from tests.videos import moving_square
 
 
@@ -331,16 +331,11 @@ def test_the_whole_output(model56, native, asked, mode):
 
 
 @pytest.mark.parametrize(("mode", "steps"), [("greedy", 1), ("beams", 1), ("prompt lookup", 1), ("no cache", NEW)])
-def test_the_frames_go_to_the_steps_that_read_the_prompt(model56, asked, mode, steps, monkeypatch):
-    embed, used = PromptFeatures.embed, []
-
-    def counted(self, *args):
-        used.append(self)
-        return embed(self, *args)
-
-    monkeypatch.setattr(PromptFeatures, "embed", counted)
-    model56.generate(**asked.ids, encoded_videos=asked.encoded, max_new_tokens=NEW, **MODES[mode])
-    assert len(used) == steps
+def test_the_frames_go_to_the_steps_that_read_the_prompt(model56, asked, mode, steps):
+    with passes_of(model56) as passes:
+        model56.generate(**asked.ids, encoded_videos=asked.encoded, max_new_tokens=NEW, **MODES[mode])
+    used = [given["prompt_features"] for given in passes if given.get("prompt_features") is not None]
+    assert len(used) == steps <= len(passes)
     assert used[0].features[0] is asked.encoded[0].image_features  # no copy is kept
     assert used[0].index.shape == asked.ids["input_ids"].shape
 

@@ -4,6 +4,7 @@ import torch
 from transformers import TextIteratorStreamer
 
 from modeling_holmes_vau import HolmesVAUConfig, HolmesVAUForConditionalGeneration, sample_frames
+from tests.passes import passes_of
 from tests.videos import moving_square
 
 
@@ -16,17 +17,10 @@ def frames():
 
 
 @pytest.fixture
-def count_passes(model56, monkeypatch):
+def count_passes(model56):
     """Frames that went through the vision tower since the test began."""
-    passes = []
-    forward = model56.model.vision_tower.forward
-
-    def counted(pixel_values, **kwargs):
-        passes.append(len(pixel_values))
-        return forward(pixel_values=pixel_values, **kwargs)
-
-    monkeypatch.setattr(model56.model.vision_tower, "forward", counted)
-    return lambda: sum(passes)
+    with passes_of(model56.model.vision_tower) as passes:
+        yield lambda: sum(len(given["pixel_values"]) for given in passes)
 
 
 def ask(processor, videos, text=QUESTION, **kwargs):

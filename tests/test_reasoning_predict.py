@@ -32,6 +32,7 @@ from modeling_holmes_vau.answering.endpoint import EndpointAnswerer
 from modeling_holmes_vau.answering.local import HolmesVAUAnswerer
 from modeling_holmes_vau.base.runs import sole_run
 from modeling_holmes_vau.spans_holmes_vau import Segment
+from tests.annotations import write_lines
 from tests.chat_server import chat_server, completion
 from tests.rivals import write_holmes_vau, write_llava, write_qwen2_vl
 
@@ -514,7 +515,20 @@ def test_answers_are_written_as_they_come(mini, instructions, tmp_path):
     assert len(there) == 3 and rows_of(whole) == list(range(len(instructions)))
 
 
-def test_a_server_that_refuses_everything(mini, instructions, tmp_path, monkeypatch, capsys):
+@pytest.fixture(scope="module")
+def asked_twice(mini, tmp_path_factory) -> Path:
+    """The miniature with each instruction once more, in other words: 30 rows."""
+    folder = tmp_path_factory.mktemp("twice")
+    shutil.copytree(mini / "raw_annotations", folder / "raw_annotations")
+    (folder / "videos").symlink_to(mini / "videos")
+    (path,) = (mini / "instruction").iterdir()
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    again = [{**row, "question": f"Once more: {row['question']}"} for row in rows]
+    write_lines(folder / "instruction" / path.name, [*rows, *again])
+    return folder
+
+
+def test_a_server_that_refuses_everything(mini, instructions, asked_twice, tmp_path, capsys):
     options = {"num_frames": 1, "concurrency": 1, "retries": 0}
     fine = set()
 
@@ -527,17 +541,16 @@ def test_a_server_that_refuses_everything(mini, instructions, tmp_path, monkeypa
         assert predict(mini, "them", tmp_path / "few.jsonl", status=1, endpoint=url, **options) == b""
         assert f"none of the {len(instructions)} rows could be answered" in capsys.readouterr().err
         asked.clear()
-        monkeypatch.setattr(reasoning_predict, "FIRST_REFUSALS", 4)
-        assert predict(mini, "them", output, status=1, endpoint=url, batch_size=3, **options) == b""
+        assert predict(asked_twice, "them", output, status=1, endpoint=url, batch_size=3, **options) == b""
         said = capsys.readouterr().err
-        assert said.endswith("400 Bad Request: no pictures, please; all of the first 4 requests were refused\n")
+        assert said.endswith("400 Bad Request: no pictures, please; all of the first 16 requests were refused\n")
         assert said.startswith(f"error: {url}") and said.count("\n") == 1
-        assert 4 <= len(asked) <= 6  # and what was under way: the rest of two batches
-        fine.add(max((entry.question for entry in instructions), key=len))
-        some = predict(mini, "them", output, endpoint=url, **options)
-        assert 0 < len(rows_of(some)) < len(instructions)
+        assert 16 <= len(asked) <= 18  # and what was under way: the rest of a batch, and one more
+        fine.add(asked[0].body["messages"][0]["content"][-1]["text"])
+        some = predict(asked_twice, "them", output, endpoint=url, **options)
+        assert 0 < len(rows_of(some)) < 2 * len(instructions)
         fine.clear()
-        assert predict(mini, "them", output, endpoint=url, **options) == some
+        assert predict(asked_twice, "them", output, endpoint=url, **options) == some
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import torch
 
 from modeling_holmes_vau import FrameRule, VideoChat, VideoEncoder, VideoSession, analyze_video
 from modeling_holmes_vau.video_processing_holmes_vau import FrameChunk, FrameStream
+from tests.passes import passes_of
 from tests.videos import write_video
 
 
@@ -52,10 +53,10 @@ def test_a_stream_that_cannot_seek_shows_the_nearest_frames_that_came(session, m
 
 
 @pytest.mark.parametrize("span_s", [(4.0, 20.0), (10.0, 12.0), (10.001, 10.002)])
-def test_a_span_is_asked_about_without_decoding_all_again(session, span_s, model56, processor56, monkeypatch):
-    scored = []
-    monkeypatch.setattr(model56, "score_features", lambda *args: scored.append(args))
-    encoded = session.encoded(span_s)
+def test_a_span_is_asked_about_without_decoding_all_again(session, span_s, model56, processor56):
+    assert len(session.scores) == 44  # all is read and scored
+    with passes_of(model56.anomaly_scorer) as scored:
+        encoded = session.encoded(span_s)
     first, stop = (int(np.ceil(round(25 * time_s, 6))) for time_s in span_s)
     assert len(encoded.frame_indices) == 4 and not scored
     if stop > first:

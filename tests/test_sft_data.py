@@ -17,6 +17,7 @@ from modeling_holmes_vau.checkpoint.small import build_small_tokenizer
 from modeling_holmes_vau.frame_rule_holmes_vau import FrameRule
 from tests.annotations import SPLIT_ABNORMAL, write_json
 from tests.original import REFERENCE
+from tests.passes import passes_of
 from tests.sft_data import LEVELS, TASKS, write_data
 from training.sft_batch import SFTCollator, normalize_pixels
 from training.sft_data import (
@@ -108,19 +109,20 @@ def test_frames_are_those_of_inference(sampler, segments, model56, processor56, 
     torch.testing.assert_close(features, expected, atol=1e-5, rtol=1e-4)
 
 
-def test_frames_and_scores_are_kept(segments, model56, processor56, tmp_path, monkeypatch):
+def test_frames_and_scores_are_kept(segments, model56, processor56, tmp_path):
     rule = FrameRule(2, processor56.frame_stride, "ats", 0.1)
     first = FrameChooser(tmp_path, rule, model56, processor56)
     assert first.choose_all(segments[:7]) == {}
     (broken,) = tmp_path.glob("frames-*/*.jsonl")
     broken.write_bytes(broken.read_bytes()[:-5])  # killed while it wrote
-    monkeypatch.setattr(model56, "score_frames", None)
-    again = FrameChooser(tmp_path, rule, model56, processor56)
-    assert len(again.frames.entries) == len(first.frames.entries) - 1
-    assert again.choose_all(segments[:7]) == {}
-    assert FrameChooser(tmp_path, rule, model56, processor56).frames.entries == first.frames.entries
-    other = FrameChooser(tmp_path, replace(rule, num_frames=3, sampler="top_k"), model56, processor56)
-    assert other.choose_all(segments[:7]) == {}  # other frames, the same scores
+    with passes_of(model56.model.vision_tower) as passes:
+        again = FrameChooser(tmp_path, rule, model56, processor56)
+        assert len(again.frames.entries) == len(first.frames.entries) - 1
+        assert again.choose_all(segments[:7]) == {}
+        assert FrameChooser(tmp_path, rule, model56, processor56).frames.entries == first.frames.entries
+        other = FrameChooser(tmp_path, replace(rule, num_frames=3, sampler="top_k"), model56, processor56)
+        assert other.choose_all(segments[:7]) == {}  # other frames, the same scores
+    assert not passes
 
 
 def test_segments_past_the_end_are_told(segments, model56, processor56, tmp_path):

@@ -16,9 +16,10 @@ from safetensors.torch import load_file
 
 import train_scorer
 from eval import detection
-from hivau70k_dataset import schema
 from hivau70k_dataset.cli import main as run_dataset
-from hivau70k_dataset.reading import read_annotation_files
+from hivau70k_dataset.reading import AnnotationFiles, read_annotation_files
+from hivau70k_dataset.schema import SYNTHETIC_SOURCE
+from hivau70k_dataset.writing import write_annotation_files
 from modeling_holmes_vau import (
     AnomalyScorer,
     AnomalyScorerConfig,
@@ -377,14 +378,17 @@ def test_the_warning_says_what_is_still_untrained(
     assert json.loads((tmp_path / "checkpoint" / "config.json").read_text()).get("warning") == after
 
 
-def test_what_was_trained_on_tells_the_warning(argv, tmp_path, monkeypatch):
-    def warning(output: str) -> str | None:
-        train_scorer.main(argv(output, max_steps=1))
+def test_what_was_trained_on_tells_the_warning(argv, data, tmp_path):
+    def warning(output: str, **changes) -> str | None:
+        train_scorer.main(argv(output, max_steps=1, **changes))
         return json.loads((tmp_path / output / "checkpoint" / "config.json").read_text()).get("warning")
 
     assert warning("out") is None
-    monkeypatch.setattr(schema, "SYNTHETIC_SOURCE", "ucf-crime")
-    assert warning("other") == SYNTHETIC_SCORER_WARNING
+    rendered = [
+        replace(entry, source=SYNTHETIC_SOURCE) for entry in read_annotation_files(data / "annotations").annotations
+    ]
+    write_annotation_files(tmp_path / "rendered", AnnotationFiles(tuple(rendered), ()))
+    assert warning("other", annotations=tmp_path / "rendered") == SYNTHETIC_SCORER_WARNING
 
 
 def test_spans_lie_where_their_seconds_are(argv, data, checkpoint56, tmp_path, caplog):

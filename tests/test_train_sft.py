@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from argparse import Namespace
+from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,7 +29,6 @@ from modeling_holmes_vau.checkpoint.convert import convert_config
 from modeling_holmes_vau.checkpoint.known import config_2b
 from tests.annotations import write_json
 from tests.sft_data import write_data
-from training import sft_batch
 from training.options import SFTArguments
 from training.runs import JsonLinesLog, cpu_has_bfloat16, read_options
 from training.sft_arguments import SFTTrainingArguments, check_arguments
@@ -378,22 +378,37 @@ def test_a_native_base_trains_with_uniform_frames(argv, model56, processor56, tm
     assert type(names["model"].base_model.model) is InternVLForConditionalGeneration
 
 
-def test_random_frames_are_others_in_each_epoch(argv, tmp_path, monkeypatch):
-    seen, read = [], sft_batch.read_pixels
+class Watched:
+    """A collator, with the pictures it gave of each video, a tensor each time."""
 
-    def read_pixels(path, frames, *args):
-        seen.append((path, tuple(frames)))
-        return read(path, frames, *args)
+    epoch = 0
 
-    monkeypatch.setattr(sft_batch, "read_pixels", read_pixels)
-    options = {"levels": ["video"], "tasks": ["judgement"], "num_train_epochs": 2, "learning_rate": 1e-3}
-    train_sft.main(argv(tmp_path / "out", frame_policy="original", **options))
-    of_path = {path: [frames for other, frames in seen if other == path] for path, _ in seen}
-    assert all(len(frames) == 2 for frames in of_path.values())
-    assert sum(first != second for first, second in of_path.values()) > len(of_path) // 2
-    train_sft.main(argv(tmp_path / "sampler", **options))  # those of the sampler are the same in each
-    chosen = {path: {frames for other, frames in seen[len(of_path) * 2 :] if other == path} for path in of_path}
-    assert all(len(frames) == 1 for frames in chosen.values())
+    def __init__(self, collator: SFTCollator):
+        self.collator, self.seen = collator, defaultdict(list)
+
+    def __call__(self, rows: list[dict]) -> dict:
+        self.collator.epoch = self.epoch
+        batch = self.collator(rows)
+        for row, pixels in zip(rows, batch["pixel_values"].split(self.collator.num_frames), strict=True):
+            self.seen[row["path"]].append(pixels)
+        return batch
+
+
+def test_random_frames_are_others_in_each_epoch(argv, tmp_path):
+    def pictures(output: Path, **changes) -> list[list[torch.Tensor]]:
+        options = {"levels": ["video"], "tasks": ["judgement"], "num_train_epochs": 2, "learning_rate": 1e-3}
+        args, training_args = parse(argv(output, save_strategy="no", **options, **changes))
+        model, processor = load_model(args, training_args)
+        rows = build_rows(args, model, processor)
+        trainer = train_sft.build_trainer(args, training_args, model, processor, rows)
+        trainer.data_collator = Watched(trainer.data_collator)
+        trainer.train()
+        return list(trainer.data_collator.seen.values())
+
+    for policy, least, most in (("original", 3, 4), ("sampler", 0, 0)):  # those of the sampler are the same in each
+        of_video = pictures(tmp_path / policy, frame_policy=policy)
+        assert [len(epochs) for epochs in of_video] == [2] * 4
+        assert least <= sum(not torch.equal(first, second) for first, second in of_video) <= most
 
 
 # ---- the plan, and mistakes -----------------------------------------------------------------------------------------

@@ -1,20 +1,25 @@
 """Videos that are damaged or cut short: what decodes is read, what does not is named; `strict` refuses them."""
 
+import base64
+import io
+import json
 import logging
+import re
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
-from modeling_holmes_vau import cli, video_packets_holmes_vau
+from modeling_holmes_vau import cli
 from modeling_holmes_vau.frame_rule_holmes_vau import FrameRule
 from modeling_holmes_vau.pipeline_holmes_vau import analyze_video
 from modeling_holmes_vau.session_holmes_vau import VideoSession
 from modeling_holmes_vau.video_packets_holmes_vau import is_cut_short
 from modeling_holmes_vau.video_processing_holmes_vau import FrameStream, read_what_is_there
 from modeling_holmes_vau.video_reader_holmes_vau import VideoReader, VideoReadError, open_video
-from tests.numbered_videos import BACKENDS, numbers_of, streams_running, write
+from tests.numbered_videos import BACKENDS, number_of, numbers_of, streams_running, write
 
 
 VIDEOS = Path(__file__).parent / "fixtures" / "videos"  # ffmpeg's test pattern, 150 frames at 25 a second
@@ -124,38 +129,51 @@ def test_on_the_command_line(checkpoint56, capsys):
 # Damage that does not show before it is decoded
 
 
-@pytest.fixture
-def hidden_damage(monkeypatch):
-    """No reader of headers, so that damage shows when it is decoded."""
-    monkeypatch.setattr(video_packets_holmes_vau, "HEADER_READERS", {})
-    return VIDEOS / "tail_zero.mp4"
+@pytest.fixture(scope="module")
+def hidden_damage(tmp_path_factory):
+    """Motion JPEG, whose headers nothing reads ahead, with zeros in place of these of its 150 frames."""
+    folder = tmp_path_factory.mktemp("hidden")
+    whole = write(folder / "whole.mp4", 150, "mjpeg", pix_fmt="yuvj420p")
+    with av.open(str(whole)) as container:
+        places = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+
+    def overwrite(name: str, frames: range) -> Path:
+        data = bytearray(whole.read_bytes())
+        for start, size in places[frames.start : frames.stop]:
+            data[start : start + size] = bytes(size)
+        (folder / name).write_bytes(data)
+        return folder / name
+
+    return overwrite
 
 
-def test_a_file_that_fails_later_is_surveyed(hidden_damage, model56, processor56, tmp_path, capsys):
-    video = VideoReader(hidden_damage)  # looks sound
+def test_a_file_that_fails_later_is_surveyed(hidden_damage, model56, processor56):
+    path = hidden_damage("tail.mp4", range(140, 150))
+    video = VideoReader(path)  # looks sound
     assert video.num_frames == 150
     with pytest.raises(VideoReadError, match="damaged"):
         list(FrameStream(video, list(range(150)), 28))
     assert streams_running() == 0
     frames = read_what_is_there(video, lambda: video.read([0, video.num_frames - 1]), strict=False)
-    assert video.warning == TAIL and len(frames) == 2
-    analysis = analyze_video(hidden_damage, model56, processor56, frame_stride=1, max_new_tokens=1)
+    assert video.warning == TAIL and numbers_of(frames) == [0, 139]
+    analysis = analyze_video(path, model56, processor56, frame_stride=1, max_new_tokens=1)
     assert analysis["warning"] == TAIL and len(analysis["scores"]) == 140
     with pytest.raises(VideoReadError, match="damaged"):
-        analyze_video(hidden_damage, model56, processor56, frame_stride=1, strict=True)
+        analyze_video(path, model56, processor56, frame_stride=1, strict=True)
 
 
-def test_a_report_shows_the_frames_that_were_looked_at(checkpoint56, monkeypatch, tmp_path, capsys):
+def test_a_report_shows_the_frames_that_were_looked_at(hidden_damage, checkpoint56, tmp_path, capsys):
     """Frame numbers change with the survey, times do not."""
-    monkeypatch.setattr(video_packets_holmes_vau, "HEADER_READERS", {})
-    read, shown = VideoReader.read, []
-    monkeypatch.setattr(VideoReader, "read", lambda video, i: shown.append(video.timestamps_s[i]) or read(video, i))
-    path, common = VIDEOS / "mid_garbage.mp4", ["--model", str(checkpoint56), "--device", "cpu"]
+    path, common = hidden_damage("middle.mp4", range(61, 70)), ["--model", str(checkpoint56), "--device", "cpu"]
     arguments = ["--max-new-tokens", "1", "--stride", "1", "--sampler", "uniform", "--output", str(tmp_path)]
     assert cli.main(["analyze", str(path), *common, *arguments]) == 0
     assert MIDDLE in capsys.readouterr().err
-    assert shown[-1][-1] == pytest.approx(5.96) and shown[-1][0] == 0
-    assert MIDDLE in (tmp_path / "mid_garbage" / "report.html").read_text(encoding="utf-8")
+    page = (tmp_path / "middle" / "report.html").read_text(encoding="utf-8")
+    assert MIDDLE in page
+    times_s = json.loads((tmp_path / "middle" / "analysis.json").read_text(encoding="utf-8"))["sampled_times_s"]
+    jpegs = re.findall(r'src="data:image/jpeg;base64,([^"]+)"', page)
+    shown = [number_of(np.asarray(Image.open(io.BytesIO(base64.b64decode(jpeg))))) for jpeg in jpegs]
+    assert shown == [round(25 * time_s) for time_s in times_s] and (shown[0], shown[-1]) == (0, 149)
 
 
 # Files that are cut short
