@@ -82,6 +82,7 @@ def build_trainer(
         frame_labels=args.supervision == "frame",
         noise_size=scorer.config.hidden_size,
         seed=training_args.seed,
+        cut_share=args.cut_share,
     )
     callbacks = [JsonLinesLog(Path(training_args.output_dir) / "log.jsonl"), SettingsInCheckpoints()]
     return ScorerTrainer(

@@ -28,6 +28,7 @@ from .schema import SPLITS, AnnotationError, Instruction, Remark, SplitError, Vi
 logger = logging.getLogger(__name__)
 
 FOLDERS = ("raw_annotations", "instruction")
+BESIDE = ("general", "regions")  # what other readers read
 OUR_REPORTS = ("report.json", "changes.json", "stats.json")  # written by commands, perhaps into the same folder
 SOURCES = {"ucf": "ucf-crime", "xd": "xd-violence"}  # as the released file names begin -> as the released paths do
 _FILE_NAME = re.compile(r"(?:(?P<source>.+?)_)?(?:database_)?(?P<split>train|validation|val|test)(?:_.*)?")
@@ -199,9 +200,10 @@ def _check_new(annotation: VideoAnnotation, path: Path, seen: dict[tuple, str]) 
 
 
 def digest(folder: str | os.PathLike) -> str:
-    """A digest of the content of a folder's annotation files, as a cache key."""
+    """A digest of the content of a folder's annotation files, as a cache key; of what lies beside them too."""
     total = hashlib.sha256()
-    for path in find_annotation_files(folder):
+    beside = [path for name in BESIDE for path in sorted(Path(folder, name).glob("*.jsonl"))]
+    for path in [*find_annotation_files(folder), *beside]:
         total.update(path.name.encode() + b"\0" + path.read_bytes())
     return total.hexdigest()[:16]
 

@@ -61,6 +61,12 @@ class ScorerArguments:
         default="frame", metadata={"help": "frame: labels of frames; video: labels of whole videos alone"}
     )
     max_snippets: int = field(default=200, metadata={"help": "longest training segment, in snippets (UR-DMU: 200)"})
+    cut_share: float = field(
+        default=0.0,
+        metadata={
+            "help": "share of the training videos of which a random stretch is cut out; for events at both ends"
+        },
+    )
     validation_share: float = field(
         default=0.1, metadata={"help": "share of the training videos to validate on where there is no such split"}
     )
@@ -108,6 +114,10 @@ class SFTArguments:
     tasks: list[str] = field(
         default_factory=lambda: ["caption", "judgement", "description", "analysis"],
         metadata={"help": "some of caption, judgement, description, analysis (all)"},
+    )
+    general: list[str] = field(
+        default_factory=list,
+        metadata={"help": "general questions that are learned too, of some of moment, clip, video (none)"},
     )
     conversations: bool = field(
         default=False, metadata={"help": "ask all about a segment in one conversation, not each question on its own"}

@@ -18,8 +18,10 @@ if __name__ == "__main__":  # the imports below take long
 import logging
 from pathlib import Path
 
+from hivau70k_dataset.general import read_general
 from hivau70k_dataset.instructions import build_instructions
 from hivau70k_dataset.reading import read_annotation_files
+from hivau70k_dataset.regions import VideoRegions, read_regions, regions_file
 from hivau70k_dataset.schema import VideoAnnotation
 from hivau70k_dataset.videos import VideoFolder
 from modeling_holmes_vau.checkpoint.build import (
@@ -32,6 +34,7 @@ from modeling_holmes_vau.checkpoint.small import build_small_tokenizer
 from modeling_holmes_vau.configuration_holmes_vau import HolmesVAUConfig
 from modeling_holmes_vau.modeling_holmes_vau import HolmesVAUForConditionalGeneration
 from modeling_holmes_vau.processing_holmes_vau import CHAT_TEMPLATE, SYSTEM_MESSAGE
+from training.region_targets import MIN_REGIONS, region_words
 from training.runs import (
     JsonLinesLog,
     SettingsInCheckpoints,
@@ -106,10 +109,17 @@ def build_model(corpus: str, vision: dict = VISION) -> tuple[HolmesVAUForConditi
     return model, tokenizer
 
 
-def read_corpus(videos: list[VideoAnnotation]) -> str:
+def read_all_regions(annotations: str, videos: list[VideoAnnotation]) -> dict[str, VideoRegions]:
+    """What shows where in frames of the videos, by their paths; empty where nobody has looked."""
+    files = {regions_file(annotations, video.source, video.split) for video in videos}
+    found = [read_regions(file) for file in sorted(files) if file.is_file()]
+    return {path: regions for videos in found for path, regions in videos.items()}
+
+
+def read_corpus(videos: list[VideoAnnotation], annotations: str) -> str:
     """Questions and answers about the videos, each with the words around them in a prompt."""
     frames = [f"Frame{i + 1}: " for i in range(NUM_FRAMES)]
-    rows = build_instructions(videos)
+    rows = [*build_instructions(videos), *read_general(annotations, "train")]
     return "\n".join(
         text for row in rows for text in ("system", SYSTEM, "user", *frames, row.question, "assistant", row.answer)
     )
@@ -134,6 +144,7 @@ def pretrain(
     training_args: VisionTrainingArguments,
     vision: dict = VISION,
     min_clips: int = MIN_CLIPS,
+    min_regions: int = MIN_REGIONS,
 ) -> dict[str, float]:
     """
     Read the frames, train, write the checkpoint; returns the average precision on held-out videos.
@@ -142,27 +153,32 @@ def pretrain(
         args ([`VisionArguments`]), training_args ([`VisionTrainingArguments`]): The options.
         vision (`dict`, *optional*, defaults to `VISION`): Sizes of the tower.
         min_clips (`int`, *optional*, defaults to 20): Clips that a word must be in to be learned.
+        min_regions (`int`, *optional*, defaults to 50): Regions that a word of theirs must be in.
     """
     output = Path(training_args.output_dir)
     videos = [entry for entry in read_annotation_files(args.annotations).annotations if entry.split == "train"]
-    model, tokenizer = build_model(read_corpus(videos), vision)
+    image_size, regions = vision["image_size"][0], read_all_regions(args.annotations, videos)
+    model, tokenizer = build_model(read_corpus(videos, args.annotations), vision)
     vocabulary, targets, is_abnormal = build_targets(videos, min_clips)
     if not vocabulary:
         raise ValueError(f"No word is in {min_clips} captions of {args.annotations}: there is nothing to learn.")
     logger.info(f"{len(videos)} videos, {len(targets)} clips, {len(vocabulary)} words, {is_abnormal.sum()} abnormal")
-    words = WordModel(model.model.vision_tower, vision["hidden_size"], len(vocabulary))
+    shown = region_words(regions.values(), min_regions)
+    logger.info(f"{len(shown)} words of regions: {', '.join(shown)}")
+    words = WordModel(model.model.vision_tower, vision["hidden_size"], len(vocabulary), len(shown))
     settings = settings_of(args, training_args, words)
     last = find_checkpoint(output, settings, training_args.process_index == 0)
-    frames = read_frames(
-        videos, VideoFolder(args.videos), args.clip_stride, args.other_stride, vision["image_size"][0]
-    )
+    strides = args.clip_stride, args.other_stride
+    frames = read_frames(videos, VideoFolder(args.videos), *strides, image_size, regions=regions)
     logger.info(f"{len(frames.pixels)} frames, {int((frames.clips >= 0).sum())} of them in clips")
     batch_size = training_args.train_batch_size * training_args.world_size
     batch_size *= training_args.gradient_accumulation_steps
+    side = image_size // vision["patch_size"][0]
+    dataset = WordFrames(frames, targets, is_abnormal, batch_size, training_args.seed, shown, side)
     trainer = WordTrainer(
         words,
         training_args,
-        WordFrames(frames, targets, is_abnormal, batch_size, training_args.seed),
+        dataset,
         callbacks=[JsonLinesLog(output / "log.jsonl"), SettingsInCheckpoints()],
     )
     trainer.train(resume_from_checkpoint=training_args.resume_from_checkpoint or last)

@@ -34,6 +34,8 @@ def check_arguments(args: ScorerArguments, training_args: ScorerTrainingArgument
             f"--max-snippets {args.max_snippets} --patience {args.patience} --validation-share "
             f"{args.validation_share}: expected at least 1, at least 0, and a share between 0 and 1."
         )
+    if not 0 <= args.cut_share <= 1:
+        raise ValueError(f"--cut-share must be a share between 0 and 1, got {args.cut_share}.")
     if args.patience and training_args.eval_strategy == "no":
         raise ValueError("--patience stops by the validations: pass --patience 0, or leave evaluation on.")
     return choose_weights(args.preset, args.loss_weights, args.supervision)

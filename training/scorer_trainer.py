@@ -14,6 +14,9 @@ from modeling_holmes_vau.scorer_holmes_vau import AnomalyScorer
 from training.scorer_loss import LossWeights, scorer_loss
 
 
+SHORTEST_CUT = 4  # snippets of a stretch that is cut out
+
+
 # ---- pairs of videos ------------------------------------------------------------------------------------------------
 
 
@@ -51,7 +54,9 @@ class PairedSegments(Dataset):
     so that a resumed run and several processes see what one run sees.
 
     Every normal and every abnormal video comes once before any comes again. A video of more than `max_snippets` gives
-    a segment of that length: where frames are labelled, one of an abnormal video holds abnormal snippets.
+    a segment of that length: where frames are labelled, one of an abnormal video holds abnormal snippets. Of a share
+    of the videos a stretch of random length is cut out, which may begin and end in the middle of an event: else a
+    scorer learns of videos whose events lie well within them that nothing happens at an end.
 
     Args:
         normal, abnormal (`Sequence[LabelledVideo]`): The training videos.
@@ -60,6 +65,7 @@ class PairedSegments(Dataset):
         frame_labels (`bool`, *optional*, defaults to `True`): Whether the labels of frames may be looked at.
         noise_size (`int`, *optional*, defaults to 512): Width of the noise of each normal snippet.
         seed (`int`, *optional*, defaults to 0): Of the order, the borders and the noise.
+        cut_share (`float`, *optional*, defaults to 0.0): The share of the videos of which a stretch is cut out.
     """
 
     def __init__(
@@ -71,6 +77,7 @@ class PairedSegments(Dataset):
         frame_labels: bool = True,
         noise_size: int = 512,
         seed: int = 0,
+        cut_share: float = 0.0,
     ):
         for kind, videos in (("normal", normal), ("abnormal", abnormal)):
             if not videos:
@@ -78,7 +85,7 @@ class PairedSegments(Dataset):
         self.halves = (list(normal), list(abnormal))
         self.labels = [[video.snippet_labels() for video in videos] for videos in self.halves]
         self.num_pairs, self.max_snippets, self.frame_labels = num_pairs, max_snippets, frame_labels
-        self.noise_size, self.seed = noise_size, seed
+        self.noise_size, self.seed, self.cut_share = noise_size, seed, cut_share
 
     def __len__(self) -> int:
         return self.num_pairs
@@ -99,6 +106,8 @@ class PairedSegments(Dataset):
 
     def _segment(self, labels: torch.Tensor, abnormal: bool, rng: np.random.Generator) -> tuple[int, int]:
         length = min(len(labels), self.max_snippets)
+        if self.cut_share and length > SHORTEST_CUT and rng.random() < self.cut_share:
+            length = int(rng.integers(SHORTEST_CUT, length))
         low, high = 0, len(labels) - length
         positive = labels.nonzero()[:, 0].tolist()
         if abnormal and self.frame_labels and positive:

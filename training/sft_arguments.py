@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from trl import SFTConfig
 
+from hivau70k_dataset.general import GENERAL_LEVELS
 from hivau70k_dataset.schema import LEVELS, TASKS
 from modeling_holmes_vau.sampler_holmes_vau import check_sampler
 from training.options import SFTArguments, SFTTrainerDefaults
@@ -46,7 +47,7 @@ def check_arguments(args: SFTArguments, training_args: SFTTrainingArguments) -> 
     """Mistakes that show before anything is read; sets the accumulation."""
     if not args.dry_run:
         check_devices(training_args)
-    for name, known in (("levels", LEVELS), ("tasks", TASKS)):
+    for name, known in (("levels", LEVELS), ("tasks", TASKS), ("general", GENERAL_LEVELS)):
         if unknown := [value for value in getattr(args, name) if value not in known]:
             raise ValueError(f"--{name} has {unknown[0]!r}, expected some of {', '.join(known)}.")
     if args.sampler is not None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from hivau70k_dataset.general import GeneralQuestion, read_general
 from hivau70k_dataset.instructions import instructions_of_split
 from hivau70k_dataset.reading import read_annotation_files
 from hivau70k_dataset.schema import TASKS, AnnotationError, Instruction, VideoAnnotation
@@ -83,6 +84,7 @@ def read_conversations(
     split: str = "train",
     multi_turn: bool = False,
     placeholders: Sequence[str] = (),
+    general: Sequence[str] = (),
 ) -> tuple[list[Conversation], dict[str, str]]:
     """
     The conversations to train on; made from the annotations where there are no instruction rows.
@@ -93,6 +95,8 @@ def read_conversations(
         split (`str`, *optional*, defaults to `"train"`): Of the annotations.
         multi_turn (`bool`, *optional*, defaults to `False`): Whether the rows of a segment make one conversation.
         placeholders (`Sequence[str]`, *optional*): Words that stand for pictures, and must not occur in a text.
+        general (`Sequence[str]`, *optional*): Of which levels general questions are learned too; those about one span
+            make one conversation.
 
     Returns:
         `tuple[list[Conversation], dict[str, str]]`: The conversations; and why rows are left out, by segment.
@@ -100,7 +104,8 @@ def read_conversations(
     files = read_annotation_files(annotations)
     of_video = {(entry.source, entry.split, entry.video): entry for entry in files.annotations}
     rows = [row for row in instructions_of_split(files, split) if row.level in levels and row.task in tasks]
-    if not rows:
+    questions = [row for row in read_general(annotations, split) if row.level in general] if general else []
+    if not rows and not questions:
         raise AnnotationError(
             f"{annotations}: no instructions of the split {split!r} are of the levels {' '.join(levels)} and the "
             f"tasks {' '.join(tasks)}; the splits there are {', '.join(files.splits)}."
@@ -114,7 +119,31 @@ def read_conversations(
             found.append(_conversation(group, annotation, folder, placeholders))
         except ValueError as error:
             problems[group[0].video] = first_line(error)
+    for name, asked in group_spans(questions).items():
+        try:
+            found.append(_general_conversation(name, asked, folder, placeholders))
+        except ValueError as error:
+            problems[name] = first_line(error)
     return found, problems
+
+
+def group_spans(questions: Iterable[GeneralQuestion]) -> dict[str, list[GeneralQuestion]]:
+    """General questions by the span they ask about, under its name, in their order."""
+    groups: dict[str, list[GeneralQuestion]] = defaultdict(list)
+    for row in questions:
+        groups[row.span].append(row)
+    return groups
+
+
+def _general_conversation(
+    name: str, asked: list[GeneralQuestion], folder: VideoFolder, placeholders: Sequence[str]
+) -> Conversation:
+    """The questions about one span; `ValueError` if its video is not there, or a text cannot be learned."""
+    turns = tuple((row.question, row.answer) for row in asked)
+    _check_texts(turns, placeholders)
+    if (place := folder.find_whole(asked[0])) is None:
+        raise ValueError(f"no such video under {folder.root}")
+    return Conversation(NamedSegment(place.path, (asked[0].start_s, asked[0].end_s), name), turns)
 
 
 def _conversation(

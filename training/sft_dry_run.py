@@ -47,7 +47,7 @@ def count_rows(args: SFTArguments) -> int:
     if not args.annotations:
         return DRY_RUN_ROWS if args.num_rows is None else args.num_rows
     found, problems = read_conversations(
-        args.annotations, args.videos, args.levels, args.tasks, args.split, args.conversations
+        args.annotations, args.videos, args.levels, args.tasks, args.split, args.conversations, (), args.general
     )
     if problems:
         logger.warning(f"{len(problems)} segments are left out; {len(found)} conversations remain")

@@ -84,7 +84,14 @@ def find_conversations(args: SFTArguments, processor) -> tuple[list[Conversation
     """The conversations to train on, and why segments are left out."""
     placeholders = (processor.video_token, processor.image_token)
     return read_conversations(
-        args.annotations, args.videos, args.levels, args.tasks, args.split, args.conversations, placeholders
+        args.annotations,
+        args.videos,
+        args.levels,
+        args.tasks,
+        args.split,
+        args.conversations,
+        placeholders,
+        args.general,
     )
 
 

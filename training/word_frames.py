@@ -1,8 +1,10 @@
 """Pretraining, what is learned from: single frames of annotated videos, the words of their clips, augmentation."""
 
+import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,12 +12,14 @@ import torch
 from torch.nn import functional as F
 from torch.utils.data import Dataset, Sampler
 
+from hivau70k_dataset.regions import Region, VideoRegions
 from hivau70k_dataset.schema import Clip, VideoAnnotation
 from hivau70k_dataset.videos import VideoFolder
 from modeling_holmes_vau.base.progress import Progress
 from modeling_holmes_vau.spans_holmes_vau import check_segment, segment_frame_range
 from modeling_holmes_vau.video_processing_holmes_vau import resize_frames
 from modeling_holmes_vau.video_reader_holmes_vau import VideoReader, open_video
+from training.region_targets import RegionTargets
 
 
 MIN_CLIPS = 20  # a word of fewer clips is not learned
@@ -70,11 +74,13 @@ class Frames:
         pixels (`np.ndarray` of shape `(N, 3, S, S)`): uint8.
         clips (`np.ndarray` of shape `(N,)`): Which clip each frame belongs to; -1 for none.
         held_out (`np.ndarray` of shape `(N,)`): Whether the frame is of a video that is only measured with.
+        regions (`Sequence[tuple[Region, ...] | None]`, *optional*): What shows where in each frame, if it is known.
     """
 
     pixels: np.ndarray
     clips: np.ndarray
     held_out: np.ndarray
+    regions: Sequence[tuple[Region, ...] | None] = ()
 
 
 def read_frames(
@@ -84,28 +90,46 @@ def read_frames(
     other_stride: int,
     image_size: int,
     held_out_every: int = 10,
+    regions: Mapping[str, VideoRegions] | None = None,
 ) -> Frames:
-    """Read every few frames of each video, with the clip each belongs to; every tenth video is held out."""
+    """Read every few frames of each video, with the clip each belongs to and the `regions` of its path, if there are
+    any; every tenth video is held out."""
     if len(videos) < 2:
         raise ValueError(
             f"One video to learn from and one to measure with are needed, got {len(videos)} train videos."
         )
-    pixels, clips, held_out, number = [], [], [], 0
+    pixels, clips, held_out, shown, number = [], [], [], [], 0
     held_out_every = min(held_out_every, len(videos))
-    for place, entry in enumerate(Progress(videos, "reading", unit="video")):
-        found = folder.find(entry)
-        spans = [clip for event in entry.events for clip in event.clips]
-        if found is None:
-            raise ValueError(f"{entry.whole_path} is not under {folder.root}: every annotated video is needed.")
-        with open_video(found.path) as reader:
-            of_frame = clips_of_frames(reader, spans, found.path)
-            index = np.arange(reader.num_frames)
-            kept = index[np.where(of_frame >= 0, index % clip_stride == 0, index % other_stride == 0)]
-            pixels.append(resize_frames(reader.read(kept.tolist()), image_size).contiguous().numpy())
-        clips.append(np.where(of_frame[kept] >= 0, of_frame[kept] + number, -1))
-        held_out.append(np.full(len(kept), place % held_out_every == held_out_every - 1))
-        number += len(spans)
-    return Frames(np.concatenate(pixels), np.concatenate(clips), np.concatenate(held_out))
+
+    def read(entry: VideoAnnotation) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return read_video(entry, folder, clip_stride, other_stride, image_size)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding leaves Python's lock
+        parts = Progress(pool.map(read, videos), "reading", len(videos), unit="video")
+        for place, (entry, (frames, kept, of_frame)) in enumerate(zip(videos, parts)):
+            pixels.append(frames)
+            clips.append(np.where(of_frame >= 0, of_frame + number, -1))
+            held_out.append(np.full(len(kept), place % held_out_every == held_out_every - 1))
+            looks = regions[entry.whole_path].frames if regions and entry.whole_path in regions else {}
+            shown += [looks.get(int(frame)) for frame in kept]
+            number += sum(len(event.clips) for event in entry.events)
+    return Frames(np.concatenate(pixels), np.concatenate(clips), np.concatenate(held_out), shown)
+
+
+def read_video(
+    entry: VideoAnnotation, folder: VideoFolder, clip_stride: int, other_stride: int, image_size: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Every few frames of a video `(N, 3, S, S)`, uint8; their numbers; and which of its clips each is of, or -1."""
+    found = folder.find(entry)
+    if found is None:
+        raise ValueError(f"{entry.whole_path} is not under {folder.root}: every annotated video is needed.")
+    spans = [clip for event in entry.events for clip in event.clips]
+    with open_video(found.path) as reader:
+        of_frame = clips_of_frames(reader, spans, found.path)
+        index = np.arange(reader.num_frames)
+        kept = index[np.where(of_frame >= 0, index % clip_stride == 0, index % other_stride == 0)]
+        frames = resize_frames(reader.read(kept.tolist()), image_size).contiguous().numpy()
+    return frames, kept, of_frame[kept]
 
 
 def clips_of_frames(reader: VideoReader, spans: list[Clip], path: str) -> np.ndarray:
@@ -145,7 +169,7 @@ def augment(pixels: torch.Tensor, changes: torch.Tensor) -> torch.Tensor:
     """Mirror, scale, move, light and tint frames `(B, 3, S, S)`, floats in [0, 1], each by its row of
     [`draw_changes`]."""
     mirrored, width, height, shift, contrast, light, colour = changes.split([1, 1, 1, 2, 1, 1, 3], dim=1)
-    affine = torch.zeros(len(pixels), 2, 3)
+    affine = torch.zeros(len(pixels), 2, 3, device=pixels.device)
     affine[:, 0, 0], affine[:, 1, 1] = (width * mirrored)[:, 0], height[:, 0]
     affine[:, :, 2] = shift
     grid = F.affine_grid(affine, list(pixels.shape), align_corners=False)
@@ -170,14 +194,27 @@ class WordFrames(Dataset):
         batch_size (`int`): Frames of a step of all processes; what is left of an epoch behind the last whole step is
             not shown in it.
         seed (`int`): Of the order and the augmentation.
+        region_words (`Sequence[str]`, *optional*): The words of regions that are learned.
+        side (`int`, *optional*, defaults to 8): Patches along a side of the frame.
 
     Raises:
         `ValueError`: if there are fewer frames than one step takes.
     """
 
-    def __init__(self, frames: Frames, targets: np.ndarray, is_abnormal: np.ndarray, batch_size: int, seed: int):
+    def __init__(
+        self,
+        frames: Frames,
+        targets: np.ndarray,
+        is_abnormal: np.ndarray,
+        batch_size: int,
+        seed: int,
+        region_words: Sequence[str] = (),
+        side: int = 8,
+    ):
         self.frames, self.targets, self.is_abnormal = frames, targets, is_abnormal
         self.batch_size, self.seed, self.epoch = batch_size, seed, None
+        self.regions = RegionTargets(frames.regions or [None] * len(frames.clips), region_words)
+        self.side = side
         self.rows = np.flatnonzero(~frames.held_out)
         if len(self.rows) < batch_size:
             raise ValueError(
@@ -198,8 +235,9 @@ class WordFrames(Dataset):
         self.epoch = epoch
 
     def __getitems__(self, places: list[int]) -> dict[str, torch.Tensor]:
-        """A batch of one epoch: `pixels` `(B, 3, S, S)` in [0, 1], `labels` and `known` `(B, words)`: of a frame
-        without a clip only abnormal words are known."""
+        """A batch of one epoch: `pixels` `(B, 3, S, S)`, uint8, and how to change them, `changes` `(B, 10)`; `labels`
+        and `known` `(B, words)`: of a frame without a clip only abnormal words are known; `region_labels`
+        `(B, patches, words of regions)` and `region_known` `(B, patches)`."""
         epoch, places = places[0] // len(self), np.array(places) % len(self)
         if epoch != self.epoch:
             self.plan(epoch)
@@ -207,8 +245,16 @@ class WordFrames(Dataset):
         clips = self.frames.clips[chosen]
         labels = np.where(clips[:, None] >= 0, self.targets[clips], 0).astype(np.float32)
         known = ((clips[:, None] >= 0) | self.is_abnormal).astype(np.float32)
-        pixels = augment(torch.from_numpy(self.frames.pixels[chosen]).float() / 255, self.changes[places])
-        return {"pixels": pixels, "labels": torch.from_numpy(labels), "known": torch.from_numpy(known)}
+        changes = self.changes[places]
+        region_labels, region_known = self.regions.paint(chosen, changes, self.side)
+        return {
+            "pixels": torch.from_numpy(self.frames.pixels[chosen]),
+            "changes": changes,
+            "labels": torch.from_numpy(labels),
+            "known": torch.from_numpy(known),
+            "region_labels": region_labels,
+            "region_known": region_known,
+        }
 
     def held_out(self) -> tuple[torch.Tensor, np.ndarray]:
         """Frames of clips of the held-out videos `(N, 3, S, S)`, uint8, and which words each has `(N, words)`."""

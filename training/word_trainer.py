@@ -12,11 +12,12 @@ from transformers import Trainer, TrainingArguments
 from modeling_holmes_vau.modeling_holmes_vau import IMAGE_MEAN, IMAGE_STD
 from training.options import VisionTrainerDefaults
 from training.runs import TrainerBars, cpu_has_bfloat16
-from training.word_frames import EpochOrder, WordFrames
+from training.word_frames import EpochOrder, WordFrames, augment
 
 
 MAX_WORD_WEIGHT = 4.0
 POOLING = 4.0  # how close the pooling over patches is to the maximum
+REGION_WORD_WEIGHT = 3.0  # how much more a word of a patch counts where it is than where it is not
 HELD_OUT_BATCH = 256  # frames measured together
 
 
@@ -36,14 +37,17 @@ class VisionTrainingArguments(TrainerBars, VisionTrainerDefaults, TrainingArgume
 
 class WordModel(nn.Module):
     """The vision tower, a linear layer from its class token to words, and one from each of its patch tokens: a word is
-    there if some patch shows it, which teaches the patches what the class token then gathers."""
+    there if some patch shows it, which teaches the patches what the class token then gathers. A third layer tells the
+    words of what shows in each patch."""
 
-    def __init__(self, tower: nn.Module, width: int, num_words: int):
+    def __init__(self, tower: nn.Module, width: int, num_words: int, num_region_words: int = 0):
         super().__init__()
         self.tower = tower.to(memory_format=torch.channels_last)
         self.head, self.patch_head = nn.Linear(width, num_words), nn.Linear(width, num_words)
+        self.region_head = nn.Linear(width, num_region_words)
         for head in (self.head, self.patch_head):
             nn.init.constant_(head.bias, -2.0)  # most words are absent
+        nn.init.constant_(self.region_head.bias, -4.0)
         self.register_buffer("mean", torch.tensor(IMAGE_MEAN)[:, None, None])
         self.register_buffer("std", torch.tensor(IMAGE_STD)[:, None, None])
         self.register_state_dict_post_hook(contiguous)
@@ -55,14 +59,15 @@ class WordModel(nn.Module):
             part.train(mode)
         return self
 
-    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Frames `(B, 3, S, S)` in [0, 1] -> logits `(B, words)` of the class token, and of the patches together."""
+    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Frames `(B, 3, S, S)` in [0, 1] -> logits `(B, words)` of the class token, and of the patches together; and
+        of each patch, `(B, patches, words of regions)`."""
         normalized = ((pixels - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
         tokens = self.tower(pixel_values=normalized).last_hidden_state
-        of_patches = self.patch_head(tokens[:, 1:]).float()
+        of_patches, of_regions = self.patch_head(tokens[:, 1:]).float(), self.region_head(tokens[:, 1:]).float()
         with torch.autocast(pixels.device.type, enabled=False):  # what is left is little, and loses by half precision
             highest = torch.logsumexp(POOLING * of_patches, dim=1) - math.log(of_patches.shape[1])
-            return self.head(tokens[:, 0].float()), highest / POOLING
+            return self.head(tokens[:, 0].float()), highest / POOLING, of_regions
 
 
 def contiguous(module: nn.Module, state: dict[str, torch.Tensor], *_) -> None:
@@ -91,6 +96,15 @@ def word_loss(
     """Cross-entropy of both `logits` with the words that are known of each frame, all `(B, words)`."""
     both = [F.binary_cross_entropy_with_logits(part, labels, pos_weight=weight, reduction="none") for part in logits]
     return ((both[0] + both[1]) * known).sum() / known.sum()
+
+
+def region_loss(logits: torch.Tensor, labels: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of each patch with the words of what it shows, all `(B, patches, words)`, summed over words; mean
+    over the patches that are `known`."""
+    labels = labels.to(logits.dtype)
+    weight = torch.tensor(REGION_WORD_WEIGHT, device=logits.device)
+    loss = F.binary_cross_entropy_with_logits(logits, labels, pos_weight=weight, reduction="none").sum(-1)
+    return (loss * known).sum() / known.sum().clamp(min=1)
 
 
 def cosine(step: int, steps: int, warmup: int) -> float:
@@ -127,9 +141,10 @@ class WordTrainer(Trainer):
         return self.lr_scheduler
 
     def compute_loss(self, model, inputs, return_outputs: bool = False, num_items_in_batch=None):
-        """[`word_loss`] of a batch."""
-        logits = model(inputs["pixels"])
+        """[`word_loss`] and [`region_loss`] of a batch."""
+        *logits, of_regions = model(augment(inputs["pixels"].float() / 255, inputs["changes"]))
         loss = word_loss(logits, inputs["labels"], inputs["known"], self.weight)
+        loss = loss + region_loss(of_regions, inputs["region_labels"], inputs["region_known"])
         return (loss, {"logits": logits}) if return_outputs else loss
 
     @torch.no_grad()

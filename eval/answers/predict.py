@@ -280,12 +280,22 @@ class Answers:
         part (`Journal`): Where to append lines.
         done (`set[int]`): Rows that have a line.
         batch_size (`int`): Questions answered together.
+        to_line (`Callable`, *optional*, defaults to [`make_line`]): Number of a row, its question and the answer -> a
+            line.
 
     `problems` has the reason for each row without an answer.
     """
 
-    def __init__(self, answerer, part: Journal, done: set[int], batch_size: int):
+    def __init__(
+        self,
+        answerer,
+        part: Journal,
+        done: set[int],
+        batch_size: int,
+        to_line: Callable[[int, Any, str], dict] = make_line,
+    ):
         self.answerer, self.part, self.done, self.batch_size = answerer, part, done, batch_size
+        self.to_line = to_line
         self.problems: dict[int, str] = {}
         self._refused: set[tuple] | None = None if done else set()  # requests, while nothing has been answered
         self._seen: dict[Segment, object] = {}  # of the present chunk; an error where a video could not be read
@@ -315,7 +325,7 @@ class Answers:
             if isinstance(reply, Exception):
                 self.problems[row.row] = first_line(reply)
             elif row.row not in self.done:
-                yield make_line(row.row, row.entry, reply)
+                yield self.to_line(row.row, row.entry, reply)
             if not isinstance(reply, RefusedRequest):
                 self._refused = None
             elif self._refused is not None:

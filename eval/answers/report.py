@@ -47,6 +47,15 @@ JUDGEMENT_COLUMNS = {
     "class_accuracy_strict": "class, strict",
     "unparsable": "unparsable",
 }
+ATTRIBUTE_COLUMNS = {
+    "colour_f1": "colours, F1",
+    "clothes_f1": "clothes, F1",
+    "person_precision": "persons, precision",
+    "person_recall": "persons, recall",
+    "person_f1": "persons, F1",
+    "number_accuracy": "as many persons",
+}
+DESCRIBED = ("caption", "description")  # the tasks whose answers name persons and colours
 COUNTS = {"bleu": "statistics", "meteor": "statistics", "rouge": "scores"}  # of a row, whatever the pool
 PANELS = ("bleu_sum", "cider", "meteor", "rouge_l", "f1", "class_accuracy")  # of the picture
 COLOURS = {MODEL: "#b5484f", RIVAL: "#f2a541", FREQUENT: "#4c78a8", SHUFFLED: "#72b7b2"}
@@ -93,6 +102,23 @@ def judgement_values(sums: np.ndarray) -> Values:
         "class_accuracy": met / with_class,
         "class_accuracy_strict": equal / with_class,
         "unparsable": unparsable / counted,
+    }
+
+
+def attribute_values(sums: np.ndarray) -> Values:
+    """Figures of sums of the fields of the metric `attributes`, in their order."""
+    colours, clothes, persons = (sums[..., 3 * i : 3 * i + 3] for i in range(3))
+
+    def f1(part: np.ndarray) -> np.ndarray:
+        return 2 * part[..., 0] / (part[..., 1] + part[..., 2])
+
+    return {
+        "colour_f1": f1(colours),
+        "clothes_f1": f1(clothes),
+        "person_precision": persons[..., 0] / persons[..., 1],
+        "person_recall": persons[..., 0] / persons[..., 2],
+        "person_f1": f1(persons),
+        "number_accuracy": sums[..., 9] / sums[..., 10],
     }
 
 
@@ -236,11 +262,11 @@ def from_sums(metric: evaluate.Metric) -> Callable[[np.ndarray], Values]:
     return value
 
 
-def judgement_statistic(metric: evaluate.Metric, pairs: Pairs) -> list[Statistic]:
-    """Of judgements."""
+def row_statistic(metric: evaluate.Metric, pairs: Pairs, value: Callable[[np.ndarray], Values]) -> list[Statistic]:
+    """Of a metric whose rows add up, with the figures of sums of their fields."""
     predictions, references = zip(*pairs)
     rows = metric.compute(predictions=predictions, references=references, per_row=True)["rows"]
-    return [Statistic(np.array([list(row.values()) for row in rows], dtype=float), judgement_values)]
+    return [Statistic(np.array([list(row.values()) for row in rows], dtype=float), value)]
 
 
 # ---- the report -----------------------------------------------------------------------------------------------------
@@ -259,18 +285,20 @@ def build_report(
         missing (`int`): How many of the answers are empty because there was none.
 
     Returns:
-        `dict`: `options`, `rows`, `videos`, `missing`, `pools` (text metrics) and `judgements`, each a list of what
-        `compare` returns with `level`, `task` and `duplicates`.
+        `dict`: `options`, `rows`, `videos`, `missing`, `pools` (text metrics), `judgements` and `attributes`, each a
+        list of what `compare` returns with `level`, `task` and `duplicates`.
     """
     pools = pools_and_pairs(instructions, answered, options["seed"])
-    texts = judgement = None
-    if set(options["metrics"]) - {"judgement"}:
+    texts = judgement = attributes = None
+    if set(options["metrics"]) - {"judgement", "attributes"}:
         every_pair = (pair for _, pairs in pools for system in pairs.values() for pair in system)
         texts = TextMetrics(options["metrics"], options["tokenizer"], every_pair)
     if "judgement" in options["metrics"]:
         judgement = load_metric("judgement")
+    if "attributes" in options["metrics"]:
+        attributes = load_metric("attributes")
     report = {"options": options, "rows": len(instructions), "videos": len({row.whole_path for row in instructions})}
-    report |= {"missing": missing, "pools": [], "judgements": []}
+    report |= {"missing": missing, "pools": [], "judgements": [], "attributes": []}
     for pool, pairs in pools:
         rows = [instructions[place] for place in pool.rows]
         head = {"level": pool.level, "task": pool.task, "duplicates": pool.duplicates}
@@ -279,11 +307,16 @@ def build_report(
             report["pools"].append(head | compare(statistics, rows, options["bootstrap"], options["seed"]))
         if judgement is not None and pool.duplicates and {row.task for row in rows} == {"judgement"}:
             try:
-                statistics = {name: judgement_statistic(judgement, system) for name, system in pairs.items()}
+                statistics = {name: row_statistic(judgement, pair, judgement_values) for name, pair in pairs.items()}
             except ValueError as error:  # references in other words than the dataset's
                 said = first_line(error)
                 raise CommandError(f"{said} Leave `judgement` out of --metrics to score the words alone.") from error
             report["judgements"].append(head | compare(statistics, rows, options["bootstrap"], options["seed"]))
+        if attributes is not None and pool.duplicates and len(tasks := {row.task for row in rows}) == 1:
+            if tasks <= set(DESCRIBED):
+                head["task"] = tasks.pop()
+                statistics = {name: row_statistic(attributes, pair, attribute_values) for name, pair in pairs.items()}
+                report["attributes"].append(head | compare(statistics, rows, options["bootstrap"], options["seed"]))
     return report
 
 
@@ -320,6 +353,7 @@ def markdown(report: dict[str, Any]) -> str:
     for level in LEVELS:
         lines += _table(level, COLUMNS, [pool for pool in report["pools"] if pool["level"] == level])
     lines += _table("judgements", JUDGEMENT_COLUMNS, report["judgements"])
+    lines += _table("colours and persons", ATTRIBUTE_COLUMNS, report["attributes"])
     lines += ["", "Answers that see no video, made from the references of the same rows:", ""]
     lines += [f"- {name}: {meaning}" for name, meaning in MEANING.items()]
     if report["options"]["bootstrap"]:
@@ -353,6 +387,8 @@ def pool_name(pool: dict[str, Any]) -> str:
     name = pool["task"] or "all"
     if name == "judgement" and "f1" in pool["scores"][FREQUENT]:
         name = pool["level"]
+    if "colour_f1" in pool["scores"][FREQUENT]:
+        name = f"{pool['level']} {name}"
     return f"{name}{'' if pool['duplicates'] else ' without repeats'}, {pool['rows']:,}"
 
 

@@ -16,7 +16,8 @@ from hivau70k_dataset.schema import SPLITS, Instruction
 from modeling_holmes_vau.base.commands import CommandError, check_output_folder, first_line, output_folder
 
 
-METRICS = ("bleu", "cider", "meteor", "rouge", "judgement")
+METRICS = ("bleu", "cider", "meteor", "rouge", "judgement", "attributes")
+WITHOUT_TOKENS = ("judgement", "attributes")
 TOKENIZERS = ("ptb", "whitespace")
 NEED_JAVA = ("meteor",)  # and the tokeniser `ptb`
 
@@ -108,7 +109,7 @@ def rival_answers(path: str, answers: list[Answer]) -> tuple[dict[int, str], lis
 
 def check_java(metrics: list[str], tokenizer: str) -> None:
     """Refuses what needs Java where there is none."""
-    texts = [name for name in metrics if name != "judgement"]
+    texts = [name for name in metrics if name not in WITHOUT_TOKENS]
     needing = [name for name in texts if name in NEED_JAVA] + (["--tokenizer ptb"] if tokenizer == "ptb" else [])
     if not texts or not needing or shutil.which("java"):
         return

@@ -6,7 +6,7 @@ from .damage import lane_facing
 from .figures import make_look
 from .layouts import Layout
 from .script import Act
-from .stage import CAR, Actor, Camera, Prop, Puppet, Vehicle
+from .stage import ALWAYS, CAR, Actor, Camera, Prop, Puppet, Vehicle
 from .things import PAINTS
 
 
@@ -66,25 +66,25 @@ def furniture(layout: Layout, acts: list[Act], rng: np.random.Generator) -> list
         if rng.random() < 0.06:
             key = (*key[:3], "wreck")
         if f"parked {place}" not in claims and rng.random() < 0.75:
-            things.append(Prop(x, y, [(-1.0, key)], CAR, flip=bool(rng.random() < 0.5)))
+            things.append(Prop(x, y, [(ALWAYS, key)], CAR, flip=bool(rng.random() < 0.5)))
     for place, x in enumerate(layout.shelf_xs):
         if f"shelf {place}" not in claims:
             things.append(
-                Prop(x, layout.wall_y, [(-1.0, ("shelf", layout.seed + place, int(rng.choice([0, 0, 1, 2, 3]))))])
+                Prop(x, layout.wall_y, [(ALWAYS, ("shelf", layout.seed + place, int(rng.choice([0, 0, 1, 2, 3]))))])
             )
     if layout.kind == "shop":
-        things.append(Prop(layout.counter_x, layout.floor_y + 0.2, [(-1.0, ("counter", ""))]))
+        things.append(Prop(layout.counter_x, layout.floor_y + 0.2, [(ALWAYS, ("counter", ""))]))
     elif "wall" not in claims:
         colour = str(rng.choice(["red", "blue", "green", "yellow", "purple"]))
         old = [("window", "ok"), ("window", "broken"), ("graffiti", colour, 6), ("poster", colour, 3), None, None]
         key = old[int(rng.choice(6, p=[0.4, 0.03, 0.05, 0.17, 0.15, 0.2]))]
         if key:
-            things.append(Prop(layout.wall_x, layout.wall_y, [(-1.0, key)]))
+            things.append(Prop(layout.wall_x, layout.wall_y, [(ALWAYS, key)]))
     if layout.kind != "shop" and rng.random() < 0.5:
-        things.append(Prop(layout.bench_x, layout.floor_y + 0.05, [(-1.0, ("bench", ""))]))
+        things.append(Prop(layout.bench_x, layout.floor_y + 0.05, [(ALWAYS, ("bench", ""))]))
     if layout.kind != "shop" and rng.random() < 0.5:
         key = ("bin", str(rng.choice(list(PAINTS)))) if rng.random() < 0.9 else ("burnt", "")
-        things.append(Prop(0.04 if layout.wall_x < 0.5 else 0.96, layout.floor_y + 0.08, [(-1.0, key)]))
+        things.append(Prop(0.04 if layout.wall_x < 0.5 else 0.96, layout.floor_y + 0.08, [(ALWAYS, key)]))
     return things
 
 
@@ -139,4 +139,4 @@ def make_clerk(layout: Layout, rng: np.random.Generator) -> Puppet | None:
     if layout.kind != "shop":
         return None
     inner = 1 if layout.counter_x < 0.5 else -1
-    return Puppet(layout, make_look(rng), layout.counter_x - 0.02 * inner, layout.floor_y + 0.12, -30.0, inner)
+    return Puppet(layout, make_look(rng), layout.counter_x - 0.02 * inner, layout.floor_y + 0.12, -90.0, inner)

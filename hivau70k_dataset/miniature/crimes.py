@@ -2,7 +2,7 @@
 
 from .figures import Look
 from .script import Act, Scene, leave_off
-from .stage import Flicker, Prop, Puppet
+from .stage import ALWAYS, Flicker, Prop, Puppet
 
 
 def _two_meet(scene: Scene, gap: float, who: str = "") -> tuple[Puppet, Puppet]:
@@ -209,7 +209,7 @@ def shoplifting(scene: Scene) -> Act:
     facing = scene.side
     thief.go(shelf_x - 0.2 * facing * scene.unit(y)).do("stand", scene.seconds(0.5, 2), facing=facing)
     colour, gaps, begin_s = str(scene.rng.choice(["red", "yellow", "blue", "green"])), 0, thief.clock
-    states = [(-1.0, ("shelf", layout.seed + place, 0))]
+    states = [(ALWAYS, ("shelf", layout.seed + place, 0))]
     who = {"a": thief.look, "goods": colour, "place": "shelf"}
     for _ in range(int(scene.rng.integers(2, 4))):
         thief.hold("").do("reach", scene.seconds(1.5, 2.5))

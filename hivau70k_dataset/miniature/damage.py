@@ -2,7 +2,7 @@
 
 from .layouts import Layout
 from .script import Act, Scene, leave_off
-from .stage import CAR, Blast, Fire, Prop, Puppet, Vehicle
+from .stage import ALWAYS, CAR, Blast, Fire, Prop, Puppet, Vehicle
 
 
 def vandalism(scene: Scene) -> Act:
@@ -59,7 +59,7 @@ def _smash(scene: Scene, act: Act, way: str) -> Act:
     half = vandal.clock
     vandal.do("swing", half_s, dx=0.1 * facing * scene.unit(y))
     act.phase(half, vandal.clock, "break", **who)
-    states = [(-1.0, intact), (half - 0.6 * half_s, first), (half + 0.3 * half_s, last)]
+    states = [(ALWAYS, intact), (half - 0.6 * half_s, first), (half + 0.3 * half_s, last)]
     begin_s = vandal.clock
     leave_off(act, vandal, int(scene.rng.choice([-1, 1])), "run")
     act.phase(begin_s, max(begin_s + 0.5, vandal.clock - 0.4), "broken", **who)
@@ -112,7 +112,7 @@ def arson(scene: Scene) -> Act:
     before, after = (("car", "sedan", paint, "ok"), ("car", "sedan", paint, "wreck"))
     if not at_car:
         before, after = ("bin", paint), ("burnt", "")
-    act.actors.append(Prop(x, y, [(-1.0, before), (lit_s + grow_s + 1.5, after)], CAR if at_car else 1.0))
+    act.actors.append(Prop(x, y, [(ALWAYS, before), (lit_s + grow_s + 1.5, after)], CAR if at_car else 1.0))
     if at_car:
         act.claims.add(f"parked {place}")
     if scene.chance(0.7):
@@ -148,7 +148,7 @@ def explosion(scene: Scene) -> Act:
     act.actors.append(Fire(x, y, course, 1.5 if at_car else 0.6, smoke_size=1.4, lift=0.15 * scene.unit(y)))
     before = ("car", style, paint, "ok") if at_car else ("bin", paint)
     after = ("car", style, paint, "wreck") if at_car else ("burnt", "")
-    act.actors.append(Prop(x, y, [(-1.0, before), (blast_s + 0.1, after)], CAR if at_car else 1.0))
+    act.actors.append(Prop(x, y, [(ALWAYS, before), (blast_s + 0.1, after)], CAR if at_car else 1.0))
     act.phase(blast_s, burning_s, "blast", **who)
     middle_s = 0.5 * (burning_s + out_s)
     act.phase(burning_s, middle_s, "flee", **who)
@@ -202,7 +202,7 @@ def _hit_person(scene: Scene, act: Act) -> Act:
     away_s = hit_s + lie_s + 3
     knots = [(hit_s - abs(x - far) / 0.62, far), (hit_s, x - facing * unit * 0.8), (hit_s + 0.7, stop_x)]
     knots += [(away_s, stop_x), (away_s + 4, 0.5 + facing * 0.9)]
-    states = [(-1.0, "ok"), (hit_s, "crumpled")]
+    states = [(ALWAYS, "ok"), (hit_s, "crumpled")]
     act.actors.append(Vehicle(y, knots, style, paint, facing, scene.night, states))
     who = {"a": victim.look, "car": f"{paint} {'van' if style == 'van' else 'car'}", "place": scene.road}
     act.phase(hit_s - 1.0, hit_s + 1.5, "hit", **who)
@@ -245,9 +245,9 @@ def _hit_car(scene: Scene, act: Act) -> Act:
     touch_x = halt_x - facing * (reach - 0.22 * unit)
     back = [(hit_s - abs(touch_x - far) / 0.6, far), (hit_s, touch_x), (hit_s + 0.6, touch_x + 0.4 * push)]
     back += [(away_s + 0.8, touch_x + 0.4 * push), (away_s + 5.5, 0.5 + facing * 0.9)]
-    act.actors.append(Vehicle(y, front, "sedan", first, facing, scene.night, [(-1.0, "ok"), (hit_s, "dented")]))
+    act.actors.append(Vehicle(y, front, "sedan", first, facing, scene.night, [(ALWAYS, "ok"), (hit_s, "dented")]))
     act.actors.append(
-        Vehicle(y + 0.002, back, "sedan", second, facing, scene.night, [(-1.0, "ok"), (hit_s, "crumpled")])
+        Vehicle(y + 0.002, back, "sedan", second, facing, scene.night, [(ALWAYS, "ok"), (hit_s, "crumpled")])
     )
     smoke = [(hit_s + 0.2, 0.0), (hit_s + 0.5, 0.07), (away_s - 1.5, 0.07), (away_s, 0.0)]
     smoke = [(time_s, 2.4 * height) for time_s, height in smoke]  # too low to flame, high enough to smoke

@@ -4,7 +4,7 @@ from .crimes import _two_meet
 from .damage import Steamer, lane_facing
 from .figures import make_look
 from .script import Act, Scene, leave_off
-from .stage import Fire, Flicker, Lamp, Prop, Puppet, Vehicle
+from .stage import ALWAYS, Fire, Flicker, Lamp, Prop, Puppet, Vehicle
 
 
 def hug(scene: Scene) -> Act:
@@ -140,7 +140,7 @@ def purchase(scene: Scene) -> Act:
     buyer = scene.enter(inner, scene.look("", clerk.look), scene.start_s, y)
     buyer.go(shelf_x - 0.2 * scene.side * scene.unit(y))
     who = {"a": buyer.look, "bag": colour, "place": "shelf"}
-    begin_s, states = buyer.clock, [(-1.0, ("shelf", layout.seed + place, 0))]
+    begin_s, states = buyer.clock, [(ALWAYS, ("shelf", layout.seed + place, 0))]
     buyer.do("reach", scene.seconds(1.5, 3), facing=scene.side).hold("basket").do("stand", scene.seconds(0.6, 1.5))
     states.append((buyer.clock - 0.6, ("shelf", layout.seed + place, 1)))
     act.phase(begin_s, buyer.clock, "pick", **who)
@@ -184,7 +184,9 @@ def browse(scene: Scene) -> Act:
     act.phase(begin_s, person.clock, "put back", **who)
     leave_off(act, person, int(scene.rng.choice([-1, 1])))
     shelf = ("shelf", layout.seed + place)
-    act.actors.append(Prop(shelf_x, layout.wall_y, [(-1.0, (*shelf, 0)), (out_s, (*shelf, 1)), (back_s, (*shelf, 0))]))
+    act.actors.append(
+        Prop(shelf_x, layout.wall_y, [(ALWAYS, (*shelf, 0)), (out_s, (*shelf, 1)), (back_s, (*shelf, 0))])
+    )
     act.claims.add(f"shelf {place}")
     return act.close()
 
@@ -259,7 +261,7 @@ def _at_wall(scene: Scene, act: Act) -> Act:
     person.do(action, half_s, dx=0.15 * facing * scene.unit(y) * wipes)
     act.phase(middle_s, person.clock, "go on", **who)
     leave_off(act, person.hold("cloth" if wipes else ""), int(scene.rng.choice([-1, 1])))
-    states = [(-1.0, ("window", "ok"))]
+    states = [(ALWAYS, ("window", "ok"))]
     if not wipes:
         states = [(begin_s + half_s * (0.3 + 0.5 * k), ("poster", colour, k + 1)) for k in range(3)]
     act.actors.append(Prop(layout.wall_x, layout.wall_y, states))
@@ -291,7 +293,7 @@ def barbecue(scene: Scene) -> Act:
         (cook.clock, 0.0),
     ]
     act.actors.append(Fire(x, scene.y, course, 0.2, "grey", 0.6, 0.42 * unit))
-    act.actors.append(Prop(x, scene.y, [(-1.0, ("grill", ""))]))
+    act.actors.append(Prop(x, scene.y, [(ALWAYS, ("grill", ""))]))
     leave_off(act, cook, scene.side)
     leave_off(act, guest, -scene.side)
     return act.close()
@@ -311,7 +313,7 @@ def trash(scene: Scene) -> Act:
     person.do("crouch", scene.seconds(2.5, 5))
     act.phase(begin_s, person.clock, "shoe", **who)
     leave_off(act, person, int(scene.rng.choice([-1, 1])))
-    act.actors.append(Prop(scene.x, scene.y, [(-1.0, ("bin", paint))]))
+    act.actors.append(Prop(scene.x, scene.y, [(ALWAYS, ("bin", paint))]))
     return act.close()
 
 
@@ -351,7 +353,7 @@ def steam(scene: Scene) -> Act:
     begin_s, long_s = scene.start_s + 1.0, scene.seconds(8, 14)
     course = [(begin_s, 0.0), (begin_s + 2, 1.0), (begin_s + long_s - 2, 0.9), (begin_s + long_s, 0.0)]
     act.actors.append(Steamer(scene.x, y, course, 0.3, "white", 1.2))
-    act.actors.append(Prop(scene.x, y, [(-1.0, ("drain", ""))], nearer=-0.02))
+    act.actors.append(Prop(scene.x, y, [(ALWAYS, ("drain", ""))], nearer=-0.02))
     person = scene.enter(scene.side, scene.look(), begin_s + 1, y + 0.02)
     person.go(scene.x + 0.28 * scene.side).do("stand", scene.seconds(1, 2)).go(scene.x, y + 0.07)
     leave_off(act, person, -scene.side)

@@ -24,6 +24,16 @@ COLOURS: dict[str, RGB] = {
     "pink": (224, 130, 158),
     "brown": (120, 82, 52),
 }
+COATS = (
+    "red",
+    "blue",
+    "green",
+    "yellow",
+    "white",
+    "black",
+    "orange",
+    "purple",
+)  # told apart in 128 pixels, at night too
 TROUSERS: dict[str, RGB] = {
     "dark": (44, 46, 60),
     "blue": (56, 76, 118),
@@ -46,12 +56,23 @@ class Look:
     hair: int
     hat: str  # "", "cap" or "hood"
 
+    @property
+    def noun(self) -> str:
+        """What the eye can tell: whether a hood is on a man or on a woman, it cannot."""
+        if self.who in ("man", "woman") and self.hat == "hood":
+            return "hooded person"
+        return "police officer" if self.who == "officer" else self.who
+
+    @property
+    def dressed(self) -> bool:
+        """Whether words tell the colour of the coat: officers and workers are told by what they are."""
+        return self.who in ("man", "woman")
+
 
 def make_look(rng: np.random.Generator, who: str = "", coat: str = "", hat: str | None = None) -> Look:
     """A passer-by; a hood or a cap says nothing about anybody's intentions, so anybody may wear one."""
     drawn = str(rng.choice(["man", "man", "woman"]))
-    coats = list(COLOURS)
-    drawn_coat, drawn_hat = str(rng.choice(coats)), str(rng.choice(["", "", "", "cap", "hood"]))
+    drawn_coat, drawn_hat = str(rng.choice(COATS)), str(rng.choice(["", "", "", "cap", "hood"]))
     trousers, skin, hair = str(rng.choice(list(TROUSERS))), int(rng.integers(len(SKINS))), int(rng.integers(4))
     return Look(who or drawn, coat or drawn_coat, trousers, skin, hair, drawn_hat if hat is None else hat)
 
@@ -323,14 +344,23 @@ def _draw_head(draw: ImageDraw.ImageDraw, look: Look, head: np.ndarray, tilt: fl
         draw.ellipse((x - 0.05 * radius, y - 0.7 * radius, x + 1.0 * radius, y + 0.7 * radius), fill=shade(face, 0.75))
         return
     draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=face)
-    long = 1.5 if look.who == "woman" else 0.2
     draw.pieslice((x - 1.1 * radius, y - 1.15 * radius, x + radius, y + radius), 150, 330, fill=hair)
-    if look.who == "woman":
-        draw.ellipse((x - 1.25 * radius, y - 0.8 * radius, x - 0.1 * radius, y + long * radius), fill=hair)
+    if look.who == "woman":  # hair down to the shoulders, larger than life, to be seen at 112 pixels
+        draw.ellipse((x - 1.5 * radius, y - 1.1 * radius, x - 0.05 * radius, y + 2.3 * radius), fill=hair)
     top = {"officer": NAVY, "worker": (240, 200, 40)}.get(look.who, shade(COLOURS[look.coat], 0.7))
     if look.hat == "cap" or look.who in ("officer", "worker"):
         draw.pieslice((x - 1.1 * radius, y - 1.25 * radius, x + 1.1 * radius, y + 0.6 * radius), 180, 360, fill=top)
         draw.rectangle((x, y - 0.5 * radius, x + 1.6 * radius, y - 0.2 * radius), fill=top)
+
+
+def _skirt(draw: ImageDraw.ImageDraw, joints: dict[str, np.ndarray], colour: RGB, unit: float) -> None:
+    """The lower half of a long coat, from the hip to above the knees."""
+    hip, down = joints["hip"], 0.5 * (joints["near_knee"] + joints["far_knee"]) - joints["hip"]
+    length = max(1e-6, float(np.hypot(*down)))
+    across = np.array([-down[1], down[0]]) / length * unit
+    hem = hip + down * 0.9
+    corners = (hip - 0.1 * across, hip + 0.1 * across, hem + 0.19 * across, hem - 0.19 * across)
+    draw.polygon([tuple(corner) for corner in corners], fill=shade(colour, 0.9))
 
 
 def draw_figure(look: Look, action: str, phase: float, item: str, height_px: float) -> tuple[Image.Image, int, int]:
@@ -364,6 +394,8 @@ def draw_figure(look: Look, action: str, phase: float, item: str, height_px: flo
         limb(("hip", f"{side}_knee", f"{side}_ankle"), 0.1, shade(trousers, tone))
         limb((f"{side}_ankle", f"{side}_toe"), 0.055, (30, 26, 26))
     limb(("hip", "neck"), 0.22, coat)
+    if look.who == "woman" and look.hat != "hood":
+        _skirt(draw, joints, coat, unit)
     if look.who == "worker":  # a vest one can see from afar
         limb(("hip", "neck"), 0.22, (240, 150, 30))
         limb(("near_shoulder", "hip"), 0.05, (240, 240, 170))

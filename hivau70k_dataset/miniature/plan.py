@@ -48,7 +48,10 @@ MIN_DURATION_S, MAX_DURATION_S = 20.0, 180.0
 CAST_ATTEMPTS = 12
 SECONDS_FOR_AN_ACT = 14.0  # a video gets as many acts as it has room for
 PAUSE_S = 1.0  # between two acts
-EDGE_S = 0.4  # between the ends of the video and the nearest phase
+EDGE_S = 0.4  # between the ends of the video and the nearest phase, unless an act is cut there
+CUT_SHARE = 0.3  # of the beginnings and of the ends of videos: an act is under way there
+SHORTEST_S = 0.6  # a phase of which the video shows less has no clip of its own
+LEFT_S = 3.0  # at least so much of an act that is cut can be seen
 
 
 @dataclass(frozen=True)
@@ -139,21 +142,51 @@ def _play(
 ) -> tuple[list[Act], float, Puppet | None]:
     """Put the acts on one after the other, with the spare time spread unevenly between them; longer if need be.
 
-    The first may have begun before the video does, and the last may go on after it, but for what is annotated.
+    The first may have begun before the video does, and the last may go on after it; what is annotated then begins or
+    ends with the video.
     """
     rng = _rng(seed, 3)
     first, last = casts[0].draft, casts[-1].draft
-    lead_s = first.phases[0].start_s - first.start_s
-    needs_s = sum(cast.draft.end_s + PAUSE_S for cast in casts) - PAUSE_S + 2 * EDGE_S
-    needs_s -= lead_s + last.end_s - last.phases[-1].end_s
-    duration_s = max(duration_s, min(MAX_DURATION_S, needs_s + float(rng.uniform(2, 12))))
-    spare = rng.dirichlet([0.7] * (len(casts) + 1)) * (duration_s - needs_s)
-    clock, clerk = EDGE_S - lead_s, make_clerk(layout, _rng(seed, 4))
+    lead_s, tail_s = first.phases[0].start_s - first.start_s, last.end_s - last.phases[-1].end_s
+    early_s, late_s = _cuts(first, last, _rng(seed, 11))
+    edges_s = [EDGE_S if cut_s == 0 else -cut_s for cut_s in (early_s, late_s)]
+    needs_s = sum(cast.draft.end_s + PAUSE_S for cast in casts) - PAUSE_S - lead_s - tail_s + sum(edges_s)
+    free = np.ones(len(casts) + 1)  # gaps that may be long
+    free[[0, -1]] = [early_s == 0, late_s == 0]
+    spare = np.zeros(len(free))
+    if free.any():
+        duration_s = max(duration_s, min(MAX_DURATION_S, needs_s + float(rng.uniform(2, 12))))
+        spare[free > 0] = rng.dirichlet([0.7] * int(free.sum())) * (duration_s - needs_s)
+    else:
+        duration_s = needs_s
+    clock, clerk = edges_s[0] - lead_s, make_clerk(layout, _rng(seed, 4))
     acts: list[Act] = []
     for gap_s, cast in zip(spare, casts):
         acts.append(cast.script(Scene(layout, _rng(seed, 5, *cast.stream), clock + float(gap_s), clerk, dark)))
         clock = acts[-1].end_s + PAUSE_S
     return acts, duration_s, clerk
+
+
+def _cuts(first: Act, last: Act, rng: np.random.Generator) -> tuple[float, float]:
+    """Seconds of the first act that pass before the video, and of the last that pass after it; mostly none."""
+    cuts_s = []
+    for act in (first, last):
+        room_s = act.phases[-1].end_s - act.phases[0].start_s - LEFT_S
+        drawn, share = rng.random() < CUT_SHARE, rng.uniform(0.15, 1.0)
+        cuts_s.append(float(share * room_s) if drawn and room_s > 1 else 0.0)
+    return (0.0, cuts_s[1]) if first is last and all(cuts_s) else (cuts_s[0], cuts_s[1])
+
+
+def _seen(act: Act, duration_s: float) -> Act:
+    """The act with what passes within the video alone; a rest too short to show its phase goes to the next one."""
+    start_s, end_s = max(0.0, act.phases[0].start_s), min(duration_s, act.phases[-1].end_s)
+    if (start_s, end_s) == (act.phases[0].start_s, act.phases[-1].end_s):
+        return act
+    inside = [p for p in act.phases if min(end_s, p.end_s) - max(start_s, p.start_s) > SHORTEST_S]
+    phases = [replace(phase, start_s=max(start_s, phase.start_s), end_s=min(end_s, phase.end_s)) for phase in inside]
+    phases[0] = replace(phases[0], start_s=start_s)
+    phases[-1] = replace(phases[-1], end_s=end_s)
+    return replace(act, phases=phases, is_cut=True)
 
 
 def _draw_duration(rng: np.random.Generator) -> tuple[float, float]:
@@ -189,6 +222,7 @@ def build_plan(seed: int, split: str, index: int) -> VideoPlan:
     acts, duration_s, clerk = _play(casts, layout, dark, wanted_s, key)
     n_frames = int(duration_s * fps)
     duration_s = n_frames / fps
+    acts = [_seen(act, duration_s) for act in acts]
     camera = make_camera(layout, duration_s, _rng(key, 2))
     labels = [act.label for act in acts if act.label]
     name = f"{labels[0] if labels else 'Normal_'}{index:03d}_mini"

@@ -4,7 +4,7 @@ import argparse
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
@@ -13,19 +13,22 @@ import av
 from modeling_holmes_vau.base.progress import Progress
 from modeling_holmes_vau.base.runs import check_settings, sole_run, write_settings
 
+from ..general import general_file, write_general
 from ..instructions import build_instructions
+from ..regions import regions_file, write_regions
 from ..schema import SYNTHETIC_SOURCE, VideoAnnotation
 from ..writing import write_annotations, write_instructions
 from .plan import SPLITS, VideoPlan, build_plan, build_stage
+from .questions import Sight, see
 from .text import annotate
 from .video_writing import write_video
 
 
-DEFAULT_RECIPE = {"train": 600, "test": 120}  # videos of each split; seed 0, 112 pixels
-DEFAULT_SIZE = 112
+DEFAULT_RECIPE = {"train": 600, "test": 120}  # videos of each split; seed 0, 128 pixels
+DEFAULT_SIZE = 128
 MIN_SIZE, MAX_SIZE = 64, 1024
 SETTINGS_FILE = ".miniature.json"
-DRAWING_VERSION = 2  # counts up when the same seed no longer gives the same videos
+DRAWING_VERSION = 3  # counts up when the same seed no longer gives the same videos
 
 
 def render_miniature(
@@ -47,7 +50,7 @@ def render_miniature(
         split (`str`, *optional*, defaults to `"train"`): "train" or "test"; their places have different layouts.
         videos (`int`, *optional*, defaults to 24): How many.
         seed (`int`, *optional*, defaults to 0): Another seed, another set.
-        size (`int`, *optional*, defaults to 112): Side of the square picture in pixels, even, 64 to 1024.
+        size (`int`, *optional*, defaults to 128): Side of the square picture in pixels, even, 64 to 1024.
         workers (`int`, *optional*): Processes; one a core by default.
         progress (`bool`, *optional*, defaults to `True`): Show a progress bar.
 
@@ -68,7 +71,7 @@ def render_miniature(
     plans = [build_plan(seed, split, index) for index in range(videos)]
     with sole_run(output):
         _render_missing(output / "videos" / SYNTHETIC_SOURCE / "videos" / split, plans, seed, size, workers, progress)
-        return _write_annotations(output, split, plans, seed)
+        return _write_annotations(output, split, plans, seed, size, workers, progress)
 
 
 def _render_missing(
@@ -78,22 +81,27 @@ def _render_missing(
     folder.mkdir(parents=True, exist_ok=True)
     missing = [plan for plan in plans if not _finished(folder, plan, size)]
     jobs = [(str(folder), seed, plan.split, plan.index, size) for plan in missing]
-    bar = Progress(_rendered(jobs, workers), f"rendering {folder.name}", len(jobs), unit="video", disable=not progress)
-    for _ in bar:
-        pass
+    _shared(_render, jobs, workers, f"rendering {folder.name}", progress)
     for left in folder.glob(".*.partial.mp4"):  # of a run that was killed; all videos are there by now
         left.unlink(missing_ok=True)
 
 
-def _write_annotations(output: Path, split: str, plans: list[VideoPlan], seed: int) -> list[VideoAnnotation]:
-    """Write the annotations and the instruction rows of a split whose videos are there."""
+def _write_annotations(
+    output: Path, split: str, plans: list[VideoPlan], seed: int, size: int, workers: int | None, progress: bool
+) -> list[VideoAnnotation]:
+    """Write annotations, instruction rows, regions and general questions of a split whose videos are there."""
     annotations = [annotate(plan) for plan in plans]
-    for name in ("instruction", "raw_annotations"):
-        (output / name).mkdir(exist_ok=True)
-    # The annotations come last: where they are, the split is complete.
-    write_instructions(
-        output / "instruction" / f"{SYNTHETIC_SOURCE}_{split}.jsonl", build_instructions(annotations, seed)
+    sights = _shared(
+        _see, [(seed, split, plan.index, size) for plan in plans], workers, f"looking at {split}", progress
     )
+    for name in ("instruction", "raw_annotations", "general", "regions"):
+        (output / name).mkdir(exist_ok=True)
+    rows = build_instructions(annotations, seed)
+    write_instructions(output / "instruction" / f"{SYNTHETIC_SOURCE}_{split}.jsonl", rows)
+    asked = [row for sight in sights for row in sight.questions]
+    write_general(general_file(output, SYNTHETIC_SOURCE, split), asked)
+    write_regions(regions_file(output, SYNTHETIC_SOURCE, split), [sight.regions for sight in sights])
+    # The annotations come last: where they are, the split is complete.
     write_annotations(_annotation_file(output, split), annotations)
     return annotations
 
@@ -112,7 +120,7 @@ def _check_arguments(split: str, videos: int, seed: int, size: int, workers: int
     if not MIN_SIZE <= size <= MAX_SIZE or size % 2:
         raise ValueError(
             f"`size` must be an even number of pixels from {MIN_SIZE} to {MAX_SIZE}, got {size}. "
-            "112 is what the small models read."
+            "128 is what the small model reads."
         )
     if workers is not None and workers < 1:
         raise ValueError(f"`workers` must be 1 or more, got {workers}. Leave it out for one process a core.")
@@ -153,20 +161,20 @@ def _finished(folder: Path, plan: VideoPlan, size: int) -> bool:
         return False
 
 
-def _rendered(jobs: list[tuple[str, int, str, int, int]], workers: int | None) -> Iterator[None]:
-    """Do the jobs in as many processes; one item for each that is done."""
+def _shared(work: Callable, jobs: list[tuple], workers: int | None, what: str, progress: bool) -> list:
+    """What `work` returns for each of the jobs, in their order, done in as many processes."""
     workers = min(workers or _cores(), len(jobs))
     if workers <= 1:
-        yield from map(_render, jobs)
-        return
+        return list(Progress(map(work, jobs), what, len(jobs), unit="video", disable=not progress))
     # Spawned, not forked: a fork of a process with threads (decoding, torch) can hang.
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _finish_on_interrupt) as pool:
-        futures = [pool.submit(_render, job) for job in jobs]
+        futures = [pool.submit(work, job) for job in jobs]
         try:
-            for future in as_completed(futures):
-                yield future.result()
+            for future in Progress(as_completed(futures), what, len(jobs), unit="video", disable=not progress):
+                future.result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+        return [future.result() for future in futures]
 
 
 def _finish_on_interrupt() -> None:
@@ -184,6 +192,11 @@ def _render(job: tuple[str, int, str, int, int]) -> None:
     stage = build_stage(plan, size)
     frames = (stage.frame(number, number / plan.fps) for number in range(plan.n_frames))
     write_video(Path(folder) / f"{plan.name}.mp4", frames, plan.fps, size, size)
+
+
+def _see(job: tuple[int, str, int, int]) -> Sight:
+    seed, split, index, size = job
+    return see(build_plan(seed, split, index), size)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 
 from .figures import Look, make_look
 from .layouts import Layout
-from .stage import Actor, Prop, Puppet
+from .stage import ALWAYS, Actor, Prop, Puppet
 from .things import PAINTS
 
 
@@ -32,6 +32,7 @@ class Act:
     actors: list[Actor] = field(default_factory=list)
     claims: set[str] = field(default_factory=set)  # fixed places nobody else may use: "wall", "parked 0", "shelf 1"
     lanes: set[int] = field(default_factory=set)  # lanes of the road no other car may use meanwhile
+    is_cut: bool = False  # the video begins or ends in the middle of it
 
     def phase(self, start_s: float, end_s: float, fact: str, **slots: Look | str) -> None:
         self.phases.append(Phase(start_s, end_s, f"{self.kind}/{fact}", slots))
@@ -45,7 +46,8 @@ class Act:
 
     def undone(self) -> list[Actor]:
         """What is left on the stage if nothing of this happens: its things, as they were at first."""
-        return [replace(a, states=a.states[:1]) for a in self.actors if isinstance(a, Prop) and a.states[0][0] < 0]
+        things = [actor for actor in self.actors if isinstance(actor, Prop)]
+        return [replace(thing, states=thing.states[:1]) for thing in things if thing.states[0][0] == ALWAYS]
 
 
 class Scene:

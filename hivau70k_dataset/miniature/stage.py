@@ -7,6 +7,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ from .things import EMISSIVE, Key, Sprite, draw_thing
 
 WALK, RUN = 0.62, 1.75  # body heights a second
 CAR = 0.78  # vehicles are drawn a little small, so that more of the place is seen
+ALWAYS = -math.inf  # when a state begins that was there before everything
 GRAINS = 12  # pictures of noise, used in turn
 
 
@@ -154,7 +156,7 @@ class Vehicle:
     colour: str
     facing: int
     lamps: bool
-    states: list[tuple[float, str]] = field(default_factory=lambda: [(-1.0, "ok")])
+    states: list[tuple[float, str]] = field(default_factory=lambda: [(ALWAYS, "ok")])
 
     def place(self, time_s: float) -> float:
         times, places = zip(*self.knots)
@@ -337,13 +339,22 @@ class Stage:
     def __init__(self, layout: Layout, camera: Camera, actors: list[Actor], size: int):
         self.layout, self.camera, self.actors, self.size = layout, camera, actors, size
         light = np.array(camera.light)
-        self.background = paint(layout, size, light, camera.lamps, np.array(camera.tint))
         dim = np.minimum(1.0, 0.3 + 0.35 * light + 0.35 * light.mean())  # less than the place: people stay visible
         self.night = None if light.min() > 0.95 else tuple(dim.tolist())
         self.sprites: dict[tuple, Sprite] = {}
         self.halos: dict[int, np.ndarray] = {}
-        rng = np.random.default_rng(round(1e6 * camera.phase))
-        self.grains = [self._grain(rng) for _ in range(GRAINS)]
+
+    @cached_property
+    def background(self) -> Image.Image:
+        """The empty place."""
+        camera = self.camera
+        return paint(self.layout, self.size, np.array(camera.light), camera.lamps, np.array(camera.tint))
+
+    @cached_property
+    def grains(self) -> list[Image.Image]:
+        """Pictures of the camera's noise."""
+        rng = np.random.default_rng(round(1e6 * self.camera.phase))
+        return [self._grain(rng) for _ in range(GRAINS)]
 
     def _grain(self, rng: np.random.Generator) -> Image.Image:
         """One picture of noise around 128, more of it in brightness than in colour."""
@@ -369,13 +380,22 @@ class Stage:
             return picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT), picture.width - 1 - column, row
         return picture, column, row
 
-    def frame(self, index: int, time_s: float) -> np.ndarray:
-        """The picture (size, size, 3), uint8, number `index`, taken at `time_s`."""
-        canvas = self.background.copy()
+    def placed(self, time_s: float) -> Iterator[tuple[Shot, Image.Image, tuple[int, int]]]:
+        """What is put on the background, the farthest first: each with its picture and the pixel of its upper left
+        corner, on a board that is larger than the frame by the margin."""
         shots = [shot for actor in self.actors for shot in actor.shots(time_s)]
         for shot in sorted(shots, key=lambda shot: shot.depth):
             picture, column, row = self._sprite(shot)
-            spot = (round((shot.x + MARGIN) * self.size) - column, round((shot.y + MARGIN) * self.size) - row)
+            yield (
+                shot,
+                picture,
+                (round((shot.x + MARGIN) * self.size) - column, round((shot.y + MARGIN) * self.size) - row),
+            )
+
+    def frame(self, index: int, time_s: float) -> np.ndarray:
+        """The picture (size, size, 3), uint8, number `index`, taken at `time_s`."""
+        canvas = self.background.copy()
+        for _, picture, spot in self.placed(time_s):
             canvas.paste(picture, spot, picture)
         gain = float(np.interp(time_s, *zip(*self.camera.exposure)))
         glows = [glow for actor in self.actors if not isinstance(actor, Puppet | Prop) for glow in actor.glows(time_s)]
@@ -383,7 +403,8 @@ class Stage:
             canvas = self._expose(canvas, glows, gain)
         grain = self.grains[(index * 5 + index // GRAINS) % GRAINS]
         picture = ImageChops.add(canvas, grain, 1, -128)
-        return np.asarray(self._shaken(picture, time_s))
+        left, top = self.corner(time_s)
+        return np.asarray(picture.crop((left, top, left + self.size, top + self.size)))
 
     def _expose(self, canvas: Image.Image, glows: list[Glow], gain: float) -> Image.Image:
         if not glows:
@@ -407,7 +428,8 @@ class Stage:
             halo = self.halos[reach][top - row : bottom - row, left - column : right - column]
             pixels[top:bottom, left:right] += halo * np.array(glow.colour, np.float32)
 
-    def _shaken(self, picture: Image.Image, time_s: float) -> Image.Image:
+    def corner(self, time_s: float) -> tuple[int, int]:
+        """The pixel of the board at which the frame begins: where the shaking camera looks."""
         amplitude = self.camera.shake
         for start_s, length_s, strength in self.camera.gusts:
             age = (time_s - start_s) / length_s
@@ -418,4 +440,4 @@ class Stage:
         dy = amplitude * (math.sin(7.3 * beat + 1) + 0.6 * math.sin(19.9 * beat))
         most = MARGIN * self.size - 1
         left, top = (round(MARGIN * self.size + min(most, max(-most, d * self.size))) for d in (dx, dy))
-        return picture.crop((left, top, left + self.size, top + self.size))
+        return left, top

@@ -14,15 +14,16 @@ from .plan import VideoPlan
 from .script import Act, Phase
 from .words import (
     BASES,
+    BEGUN,
     CLOSINGS,
     DENIALS,
     GISTS,
     JUDGEMENTS,
-    NOUNS,
     OPENINGS,
     PLACES,
     ROLES,
     STEPS,
+    UNFINISHED,
 )
 
 
@@ -31,7 +32,7 @@ _ARTICLE = re.compile(r"\b([Aa]) (?=[aeiou])", re.IGNORECASE)
 _CLASS_ARTICLE = re.compile(r"\ba (?=Ar|Ex)")
 
 
-def _draw(template: str, rng: np.random.Generator) -> str:
+def draw(template: str, rng: np.random.Generator) -> str:
     """Choose among the alternatives in brackets, innermost first."""
     while (match := _CHOICE.search(template)) is not None:
         options = match[1].split("|")
@@ -39,37 +40,37 @@ def _draw(template: str, rng: np.random.Generator) -> str:
     return template
 
 
-def _pick(options: tuple[str, ...], rng: np.random.Generator) -> str:
+def pick(options: tuple[str, ...], rng: np.random.Generator) -> str:
     return options[int(rng.integers(len(options)))]
 
 
 def describe_person(look: Look, rng: np.random.Generator) -> str:
-    """Somebody seen for the first time: "a hooded man in a red jacket"."""
-    noun = NOUNS[look.who]
+    """Somebody seen for the first time: "a hooded person in a red jacket"."""
     if look.who == "worker":
-        return _draw("a worker in [a hi-vis vest|an orange vest]", rng)
+        return draw("a worker in [a hi-vis vest|an orange vest]", rng)
     if look.who == "officer":
-        return _draw("a [police officer|policeman]", rng)
-    hat = {"hood": "hooded ", "cap": "", "": ""}[look.hat] if rng.random() < 0.5 else ""
-    cap = " and a cap" if look.hat == "cap" and rng.random() < 0.35 else ""
-    clothes = f"a {look.coat} [jacket|coat|top]{cap}" if cap or rng.random() < 0.6 else f"{look.coat}"
-    return _draw(f"a {hat}{noun} [in|in|wearing] {clothes}", rng)
+        return draw("a [police officer|policeman]", rng)
+    clothes = f"a {look.coat} [jacket|coat|top]" if rng.random() < 0.6 else look.coat
+    return draw(f"a {look.noun} [in|in|wearing] {clothes}", rng)
 
 
-def _slots(phase: Phase, rng: np.random.Generator) -> dict[str, str]:
+def _slots(phase: Phase, rng: np.random.Generator, known: set[Look] | None = None) -> dict[str, str]:
+    """The words for who, what and where. People among the `known` come back as "the man in red"; others are added."""
     words: dict[str, str] = {}
     for name, value in phase.slots.items():
         if isinstance(value, Look):
-            words[name] = describe_person(value, rng)
-            words[f"{name}."] = f"the {NOUNS[value.who]} in {value.coat}"
+            words[f"{name}."] = f"the {value.noun} in {value.coat}" if value.dressed else f"the {value.noun}"
+            words[name] = words[f"{name}."] if known and value in known else describe_person(value, rng)
         elif name == "place":
-            words[name] = _draw(PLACES[value], rng)
+            words[name] = draw(PLACES[value], rng)
         elif name == "n":
-            words[name] = _draw(ROLES[value], rng)
+            words[name] = draw(ROLES[value], rng)
         elif name == "bag":
             words[name] = f"{value} bag"
         else:
             words[name] = value
+    if known is not None:
+        known.update(value for value in phase.slots.values() if isinstance(value, Look))
     return words
 
 
@@ -80,46 +81,56 @@ def _fill(template: str, words: dict[str, str]) -> str:
     return text[:1].upper() + text[1:]
 
 
-def caption(phase: Phase, rng: np.random.Generator) -> str:
-    """One sentence on what is seen in a phase."""
-    return _fill(_draw(_pick(CAPTIONS[phase.fact], rng), rng), _slots(phase, rng))
+def caption(phase: Phase, rng: np.random.Generator, known: set[Look] | None = None) -> str:
+    """One sentence on what is seen in a phase; `known`: who has been named before, see [`_slots`]."""
+    return _fill(draw(pick(CAPTIONS[phase.fact], rng), rng), _slots(phase, rng, known))
 
 
 def judgement(labels: tuple[str, ...], rng: np.random.Generator) -> str:
     """Whether there is an anomaly, and which classes."""
     if not labels:
-        return _draw(_pick(DENIALS, rng), rng)
+        return draw(pick(DENIALS, rng), rng)
     classes = " and ".join([", ".join(labels[:-1]), labels[-1]] if len(labels) > 1 else labels)
-    text = _draw(_pick(JUDGEMENTS, rng), rng).replace("{classes}", classes)
+    text = draw(pick(JUDGEMENTS, rng), rng).replace("{classes}", classes)
     return _CLASS_ARTICLE.sub("an ", text)
 
 
-def _gist(act: Act, subject: str, rng: np.random.Generator) -> str:
+def _gist(act: Act, subject: str, rng: np.random.Generator, known: set[Look]) -> str:
     first = act.phases[0]
-    return _fill(f"{subject} {_draw(_pick(GISTS[first.fact], rng), rng)}.", _slots(first, rng))
+    return _fill(f"{subject} {draw(pick(GISTS[first.fact], rng), rng)}.", _slots(first, rng, known))
 
 
-def _story(phases: list[Phase], rng: np.random.Generator) -> str:
+def _whole(act: Act, subject: str, duration_s: float, rng: np.random.Generator, known: set[Look]) -> str:
+    """What the act is; of one that the video cuts, what can be seen of it."""
+    if not act.is_cut:
+        return _gist(act, subject, rng, known)
+    late = act.phases[-1].end_s >= duration_s
+    cut = draw(pick(UNFINISHED if late else BEGUN, rng), rng).replace("{subject}", subject)
+    return f"{cut[:1].upper()}{cut[1:]} {_story(act.phases, rng, known)}"
+
+
+def _story(phases: list[Phase], rng: np.random.Generator, known: set[Look]) -> str:
     """The phases in order, each in a sentence: "First, ... Then, ... Finally, ..."."""
     sentences = []
     for place, phase in enumerate(phases):
-        step = _draw(STEPS[0 if place == 0 else 2 if place == len(phases) - 1 else 1], rng)
-        said = caption(phase, rng)
+        step = draw(STEPS[0 if place == 0 else 2 if place == len(phases) - 1 else 1], rng)
+        said = caption(phase, rng, known)
         sentences.append(f"{step}, {said[:1].lower()}{said[1:]}")
     return " ".join(sentences)
 
 
 def _everyday(phases: list[Phase], kind: str, rng: np.random.Generator) -> str:
     """The description of a normal stretch."""
-    where = _draw(PLACES[kind], rng)
-    opening = _draw(_pick(OPENINGS, rng), rng).replace("{where}", where)
-    said = dict.fromkeys(caption(phase, rng) for phase in phases)
-    return " ".join([opening, *said, _draw(_pick(CLOSINGS, rng), rng)])
+    where = draw(PLACES[kind], rng)
+    opening = draw(pick(OPENINGS, rng), rng).replace("{where}", where)
+    known: set[Look] = set()
+    said = dict.fromkeys(caption(phase, rng, known) for phase in phases)
+    return " ".join([opening, *said, draw(pick(CLOSINGS, rng), rng)])
 
 
 def basis(labels: tuple[str, ...], rng: np.random.Generator) -> str:
     """Why it is an anomaly, as the end of a sentence."""
-    return ", and ".join(_draw(_pick(BASES[label], rng), rng) for label in labels)
+    return ", and ".join(draw(pick(BASES[label], rng), rng) for label in labels)
 
 
 def _summary(parts: SummaryParts, analysis: str | None) -> str:
@@ -168,12 +179,13 @@ def annotate(plan: VideoPlan, draw: int = 0) -> VideoAnnotation:
 def _abnormal(plan: VideoPlan, rng: np.random.Generator) -> tuple[list[Event], str]:
     events, told = [], []
     for place, act in enumerate(plan.events):
-        description = _gist(act, "the anomaly event", rng)
+        description = _whole(act, "the anomaly event", plan.duration_s, rng, set())
         events.append(_event(plan, act.label, act.phases, description, rng))
-        told.append(_gist(act, "the anomaly event" if place == 0 else "[another|a further] anomaly event", rng))
-        told[-1] = _draw(told[-1], rng)
-        if len(plan.events) == 1:
-            told.append(_story(act.phases, rng))
+        subject = "the anomaly event" if place == 0 else draw("[another|a further] anomaly event", rng)
+        known: set[Look] = set()
+        told.append(_whole(act, subject, plan.duration_s, rng, known))
+        if len(plan.events) == 1 and not act.is_cut:
+            told.append(_story(act.phases, rng, known))
     return events, " ".join(told)
 
 

@@ -155,6 +155,14 @@ CLOSINGS = (
     "There are no [unusual|suspicious] [activities|events].",
     "[People behave as usual|The behavior is normal] throughout.",
 )
+BEGUN = (
+    "{subject} is under way when the video [begins|starts].",
+    "the video [begins|starts] in the middle of {subject}.",
+)
+UNFINISHED = (
+    "{subject} [goes on|is not over] when the video ends.",
+    "the video ends in the middle of {subject}.",
+)
 STEPS = ("[First|At first]", "[Then|After that|Next]", "[Finally|In the end|At last]")
 
 PLACES: dict[str, str] = {
@@ -168,5 +176,4 @@ PLACES: dict[str, str] = {
     "lane": "[on the lane|in front of the parking bays|in the parking lot]",
     "street": "[in the street|along the street|on a street]",
 }
-NOUNS = {"man": "man", "woman": "woman", "officer": "police officer", "worker": "worker"}
 ROLES = {"one": "the police", "two": "[two police officers|two officers|policemen]"}
