@@ -168,6 +168,11 @@ class Actions:
         """The conversation so far about a part."""
         return messages(viewing, part) if viewing else []
 
+    def begin_anew(self, viewing: Viewing | None, part: str) -> None:
+        """Forget the conversation about a part."""
+        if viewing is not None and part in viewing.parts:
+            viewing.chat(part).turns.clear()
+
 
 def messages(viewing: Viewing, part: str) -> list[dict]:
     """The conversation about a part, as the page shows it."""
@@ -290,6 +295,7 @@ def build_app(page: Page) -> gr.Blocks:
             start.then(list, None, chat, **private)
         buttons["describe"].click(actions.describe, [viewing, levels], outputs, **shows)
         part.change(actions.talk_about, [viewing, part], chat, **private)
+        chat.clear(actions.begin_anew, [viewing, part], **private)
         said = [question, chat]
         question.submit(actions.ask, [viewing, question, part], said, api_name="say", **MODEL, **private)
         add_calls(page)
@@ -311,7 +317,7 @@ def _left(page: Page) -> tuple[tuple, list, dict, list]:
         num_frames = gr.Number(
             page.processor.num_frames, precision=0, minimum=1, label="Frames that the language model sees", elem_id="n"
         )
-        describe = gr.Button("Describe with these", size="sm", elem_id="describe")
+        describe = gr.Button("Describe with these settings", size="sm", elem_id="describe")
         stride = gr.Number(
             page.processor.frame_stride,
             precision=0,
