@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 # The stamp is newer than what it installs from, so a second call does nothing.
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo mini mini-code test test-datasets3 lint format clean
+.PHONY: setup demo demo-videos web space mini mini-code test test-datasets3 lint format clean
 
 $(STAMP): setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -14,9 +14,23 @@ $(STAMP): setup.py constraints.txt
 setup: $(STAMP)
 
 # Two videos that no training has seen: one with an anomaly, one with its ordinary look-alike.
-demo: $(STAMP)
+demo-videos: $(STAMP)
 	$(BIN)/python -m hivau70k_dataset miniature --split test --videos 2 --seed 231 --size 336 --output demo
+
+demo: demo-videos
 	$(BIN)/holmes-vau analyze demo/videos --output demo/analysis
+
+# A page in the browser, which offers the two.
+web: demo-videos
+	$(BIN)/holmes-vau web --videos demo/videos
+
+# All that a Hugging Face Space of the page needs, in one folder.
+space:
+	rm -rf build/space
+	mkdir -p build/space/checkpoints
+	cp space/README.md space/app.py space/requirements.txt build/space/
+	cp -r modeling_holmes_vau hivau70k_dataset build/space/
+	cp -r checkpoints/holmes-vau-mini build/space/checkpoints/
 
 test: $(STAMP)
 	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q -rs --durations=15 -n auto --maxprocesses 4 --dist loadfile

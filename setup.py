@@ -39,6 +39,8 @@ EVAL = [
     "matplotlib>=3.8",
 ]
 DEMO = ["matplotlib>=3.8"]
+# gradio 6 wants a pillow below 13.
+WEB = [*DEMO, "gradio>=6.30,<7", "pillow>=10,<13"]
 # A test asks a model through `transformers serve`.
 SERVE = [*ASK, "fastapi>=0.110", "uvicorn>=0.30"]
 DEV = [
@@ -46,6 +48,7 @@ DEV = [
     *DATA,
     *TRAIN,
     *SERVE,
+    *WEB,
     "evaluate>=0.4.6",
     "pycocoevalcap>=1.2",
     "scikit-learn>=1.4",
@@ -66,10 +69,11 @@ setup(
     package_data={
         "hivau70k_dataset": ["README.md", "prompts.json"],
         "modeling_holmes_vau.report": ["*.css", "*.js"],
+        "modeling_holmes_vau.apps": ["*.css", "*.js"],
     },
     data_files=[(f"share/holmes-vau/{MINI.name}", [str(file) for file in MINI.glob("*") if file.is_file()])],
     python_requires=">=3.11",
     install_requires=REQUIRED,
-    extras_require={"data": DATA, "train": TRAIN, "eval": EVAL, "demo": DEMO, "dev": DEV},
+    extras_require={"data": DATA, "train": TRAIN, "eval": EVAL, "demo": DEMO, "web": WEB, "dev": DEV},
     entry_points={"console_scripts": ["holmes-vau = modeling_holmes_vau.cli:main"]},
 )

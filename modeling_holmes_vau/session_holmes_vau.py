@@ -175,6 +175,27 @@ class VideoSession:
             if self._on_progress is not None:
                 self._on_progress(done, len(frames))
 
+    def choose_again(
+        self,
+        num_frames: int | None = None,
+        sampler: str | None = None,
+        sampler_tau: float | None = None,
+        event_threshold: float | None = None,
+    ) -> None:
+        """
+        Other frames and other events from the scores that are there: `rule`, `plan` and `event_rule` become those of
+        a session with these arguments and the stride of this one. No frame is scored again.
+
+        Raises:
+            `ValueError`: as for the session; it then stays as it was.
+        """
+        rule = FrameRule.of(
+            self.model.config, self.processor, num_frames, self.rule.frame_stride, sampler, sampler_tau
+        )
+        event_rule = EventRule.of(self.model.config, event_threshold)
+        check_room(self.model, self.processor, rule.num_frames, "", 1)
+        self.rule, self.event_rule, self.plan = rule, event_rule, rule.plan(self.reader, self.segment_s)
+
     @property
     def scores(self) -> torch.Tensor:
         """Anomaly probability of each dense frame, `(num_dense,)`."""

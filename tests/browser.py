@@ -97,7 +97,7 @@ class Browser:
 
     def press(self, key: str, text: str = "") -> None:
         """Press a key."""
-        codes = {"Enter": 13, "Tab": 9, "ArrowRight": 39, "End": 35}
+        codes = {"Enter": 13, "Tab": 9, "ArrowRight": 39, "ArrowDown": 40, "End": 35}
         values = {"key": key, "code": key, "windowsVirtualKeyCode": codes[key], "text": text}
         self.call("Input.dispatchKeyEvent", type="keyDown", **values)
         self.call("Input.dispatchKeyEvent", type="keyUp", **values)

@@ -89,9 +89,32 @@ def analyze_video(
         strict,
         event_threshold,
     )
+    return analyze_session(session, prompts, levels, on_answer, **generate_kwargs)
+
+
+def analyze_session(
+    session: VideoSession,
+    prompts: Sequence[str] = (DEFAULT_PROMPT,),
+    levels: Sequence[str] = (),
+    on_answer: Callable[[int, int], None] | None = None,
+    **generate_kwargs,
+) -> Analysis:
+    """
+    Ask about a video that is encoded.
+
+    Args:
+        session ([`VideoSession`]): The video.
+        prompts (`list[str]`): Questions, each asked by itself.
+        levels (`list[str]`), on_answer (`Callable`), generate_kwargs: As `granularity` and the others of
+            [`analyze_video`].
+    """
     encoded, start = session.encoded(), time.perf_counter()
     told = on_answer and (lambda done, total: on_answer(done + len(prompts), total + len(prompts)))
-    answers = [VideoChat(encoded, model, processor).ask(words, **generate_kwargs) for words in prompts]
+    chat = VideoChat(encoded, session.model, session.processor)
+    answers = []
+    for words in prompts:
+        chat.turns.clear()
+        answers.append(chat.ask(words, **generate_kwargs))
     annotation = describe_levels(session, levels, told, **generate_kwargs) if levels else None
     pairs = [{"question": words, "answer": answer} for words, answer in zip(prompts, answers)]
     return session.analysis(

@@ -1,4 +1,4 @@
-"""`holmes-vau analyze | chat | convert | init | merge`: parsing and printing only."""
+"""`holmes-vau analyze | chat | web | convert | init | merge`: parsing and printing only."""
 
 import argparse
 
@@ -7,6 +7,7 @@ from ..base.commands import CommandError, run_command
 from ..base.parser import Parser
 from .analyze import add_analyze, run_analyze
 from .chat import add_chat, run_chat
+from .web import add_web, run_web
 
 
 OTHERS = """other programs:
@@ -30,6 +31,7 @@ def build_parser() -> Parser:
     commands = parser.add_subparsers(dest="command", required=True)
     add_analyze(commands.add_parser("analyze", help="scores, events and an answer for each video"))
     add_chat(commands.add_parser("chat", help="a conversation about a video, its events or any span, in the terminal"))
+    add_web(commands.add_parser("web", help="a page in the browser: drop a video in, see, ask, try settings"))
     convert = commands.add_parser("convert", help="original Holmes-VAU weights -> a folder for the Auto classes")
     convert.add_argument(
         "--checkpoint", required=True, metavar="DIR", help="folder or Hub name in the layout of InternVL2"
@@ -66,6 +68,8 @@ def _run(args: argparse.Namespace) -> int:
         return run_analyze(args)
     if args.command == "chat":
         return run_chat(args)
+    if args.command == "web":
+        return run_web(args)
     if args.command == "convert":
         from ..checkpoint.convert import convert
 

@@ -6,6 +6,9 @@ import html
 from importlib import resources
 
 
+SCRIPTS = {"page": ("curve", "page"), "index": ("index",)}  # of each kind of page, in order
+
+
 def build_document(title: str, body: str, name: str) -> str:
     """A whole page around a body of HTML.
 
@@ -18,7 +21,7 @@ def build_document(title: str, body: str, name: str) -> str:
     """
     folder = resources.files(__package__)
     style = "".join((folder / f"{part}.css").read_text(encoding="utf-8") for part in ("common", name))
-    script = (folder / f"{name}.js").read_text(encoding="utf-8")
+    script = "".join((folder / f"{part}.js").read_text(encoding="utf-8") for part in SCRIPTS[name])
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     policy = (
         "default-src 'none'; img-src data:; media-src 'self' file:; style-src 'unsafe-inline'; "

@@ -38,6 +38,12 @@ def build_page(
     return build_document(name_file(analysis), _Page(analysis, events, frames).body(link, made), "page")
 
 
+def build_view(analysis: dict[str, Any], events: list[ShownEvent], frames: list[ShownFrame]) -> tuple[str, str]:
+    """What was found in one video, as parts of another page: HTML of facts and score curve, and of words and frames.
+    Arguments as for [`build_page`]; the answer may be empty, where nothing was asked yet."""
+    return _Page(analysis, events, frames).view()
+
+
 class _Page:
     """The parts of a page about one video."""
 
@@ -46,31 +52,46 @@ class _Page:
         self.decimals = max(1, choose_decimals(analysis))
 
     def body(self, link: str | None, made: str) -> str:
-        analysis = self.analysis
-        warnings = [f'<p class="warning" role="alert">{html.escape(line)}</p>\n' for line in list_warnings(analysis)]
-        facts = " \u00b7 ".join([*list_facts(analysis), f"threshold {threshold_of(analysis):.3g}"])
-        verdict = ""
-        if analysis["verdict"]["agree"] is not False:  # else it is among the warnings
-            verdict = f'<p class="verdict">Verdict: {describe_verdict(analysis["verdict"])}.</p>\n'
         return f"""<main>
 <header>
-<h1>{html.escape(name_file(analysis))}</h1>
-<p class="facts">{html.escape(facts)}</p>
+<h1>{html.escape(name_file(self.analysis))}</h1>
+<p class="facts">{html.escape(self._facts())}</p>
 <p class="facts">{html.escape(made)}</p>
-{verdict}{"".join(warnings)}</header>
-{build_curve(analysis, self.events)}
+{self._verdict()}{self._warnings()}</header>
+{build_curve(self.analysis, self.events)}
 <div class="columns">
 {_player(link)}<div class="words">
-<section class="whole"><h2>Video</h2>
-{self._whole()}
-</section>
-<section><h2>Abnormal events</h2>
-{self._events()}
-</section>
+{self._sections()}
 {self._details()}
 </div>
 </div>
 </main>"""
+
+    def view(self) -> tuple[str, str]:
+        """Facts and curve; words and frames."""
+        verdict = self._verdict() if self.analysis["answer"] else ""
+        top = f'<p class="facts">{html.escape(self._facts())}</p>\n{build_curve(self.analysis, self.events)}\n'
+        return f"{top}{verdict}{self._warnings()}", f'<div class="words">\n{self._sections()}\n</div>'
+
+    def _facts(self) -> str:
+        return " \u00b7 ".join([*list_facts(self.analysis), f"threshold {threshold_of(self.analysis):.3g}"])
+
+    def _verdict(self) -> str:
+        if self.analysis["verdict"]["agree"] is False:  # then it is among the warnings
+            return ""
+        return f'<p class="verdict">Verdict: {describe_verdict(self.analysis["verdict"])}.</p>\n'
+
+    def _warnings(self) -> str:
+        lines = list_warnings(self.analysis)
+        return "".join(f'<p class="warning" role="alert">{html.escape(line)}</p>\n' for line in lines)
+
+    def _sections(self) -> str:
+        return f"""<section class="whole"><h2>Video</h2>
+{self._whole()}
+</section>
+<section><h2>Abnormal events</h2>
+{self._events()}
+</section>"""
 
     def _whole(self) -> str:
         """Questions and answers, what is said of the whole, and the chosen frames."""
@@ -80,6 +101,7 @@ class _Page:
             f'<p class="question text">{html.escape(turn["question"])}</p>\n'
             f'<p class="answer text">{html.escape(turn["answer"])}</p>'
             for turn in asked
+            if turn["answer"]
         ]
         answers = {turn["answer"] for turn in asked}
         said = what_is_said(analysis.get("annotation") or {})
