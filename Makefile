@@ -37,8 +37,8 @@ test: $(STAMP)
 
 # checkpoints/holmes-vau-mini, from nothing. Every step goes on where it was stopped.
 MINI := runs/mini
-# bfloat16 where the CPU computes in it: elsewhere it is many times slower than float32.
-BF16 = $(shell $(BIN)/python -c "from training.runs import cpu_has_bfloat16 as f; print(f())")
+# bfloat16 where the machine computes fast in it: on most CPUs it is many times slower.
+BF16 = $(shell $(BIN)/python -c "from training.runs import has_fast_bfloat16 as f; print(f())")
 DATA := --annotations $(MINI)/data --videos $(MINI)/data/videos
 
 $(MINI)/data/raw_annotations/miniature_test.jsonl: | $(STAMP)
@@ -49,14 +49,17 @@ $(MINI)/data/raw_annotations/miniature_test.jsonl: | $(STAMP)
 $(MINI)/vision/checkpoint/README.md: | $(MINI)/data/raw_annotations/miniature_test.jsonl
 	$(BIN)/python -m training.pretrain_vision --config configs/mini/vision.yaml $(DATA) --output-dir $(MINI)/vision
 
-$(MINI)/scorer/checkpoint/processor_config.json: | $(MINI)/vision/checkpoint/README.md
-	$(BIN)/python train_scorer.py --config configs/mini/scorer.yaml --model $(MINI)/vision/checkpoint $(DATA) --features-dir $(MINI)/features --output-dir $(MINI)/scorer
+$(MINI)/align/checkpoint/README.md: | $(MINI)/vision/checkpoint/README.md
+	$(BIN)/python train_sft.py --config configs/mini/align.yaml --bf16 $(BF16) --model $(MINI)/vision/checkpoint $(DATA) --feature-cache $(MINI)/tower --output-dir $(MINI)/align
 
-$(MINI)/captions/checkpoint/README.md: | $(MINI)/scorer/checkpoint/processor_config.json
-	$(BIN)/python train_sft.py --config configs/mini/captions.yaml --bf16 $(BF16) --model $(MINI)/scorer/checkpoint $(DATA) --output-dir $(MINI)/captions
+$(MINI)/captions/checkpoint/README.md: | $(MINI)/align/checkpoint/README.md
+	$(BIN)/python train_sft.py --config configs/mini/captions.yaml --bf16 $(BF16) --model $(MINI)/align/checkpoint $(DATA) --output-dir $(MINI)/captions
 
-$(MINI)/sft/adapter/training.json: | $(MINI)/captions/checkpoint/README.md
-	$(BIN)/python train_sft.py --config configs/mini/sft.yaml --bf16 $(BF16) --model $(MINI)/captions/checkpoint $(DATA) --feature-cache $(MINI)/tower --output-dir $(MINI)/sft
+$(MINI)/scorer/checkpoint/processor_config.json: | $(MINI)/captions/checkpoint/README.md
+	$(BIN)/python train_scorer.py --config configs/mini/scorer.yaml --model $(MINI)/captions/checkpoint $(DATA) --features-dir $(MINI)/features --output-dir $(MINI)/scorer
+
+$(MINI)/sft/adapter/training.json: | $(MINI)/scorer/checkpoint/processor_config.json
+	$(BIN)/python train_sft.py --config configs/mini/sft.yaml --bf16 $(BF16) --model $(MINI)/scorer/checkpoint $(DATA) --feature-cache $(MINI)/tower --output-dir $(MINI)/sft
 
 $(MINI)/merged/config.json: | $(MINI)/sft/adapter/training.json
 	$(BIN)/holmes-vau merge --half --adapter $(MINI)/sft/adapter --output $(MINI)/merged
@@ -65,6 +68,8 @@ mini: $(MINI)/merged/config.json
 	$(BIN)/python eval/detection.py --model $(MINI)/merged $(DATA) --output $(MINI)/detection
 	$(BIN)/python eval/reasoning.py predict --model $(MINI)/merged $(DATA) --batch-size 16 --output $(MINI)/predictions.jsonl
 	$(BIN)/python eval/reasoning.py score --predictions $(MINI)/predictions.jsonl --annotations $(MINI)/data --output $(MINI)/scores
+	$(BIN)/python eval/general.py predict --model $(MINI)/merged $(DATA) --batch-size 16 --output $(MINI)/general.jsonl
+	$(BIN)/python eval/general.py score --predictions $(MINI)/general.jsonl --output $(MINI)/general
 	$(BIN)/python benchmarks/mini_card.py --run $(MINI) --output checkpoints/holmes-vau-mini
 
 # A checkpoint carries a copy of the code that runs it; a test says when this is due.

@@ -2,8 +2,9 @@
 
     python benchmarks/mini_card.py --run runs/mini --output checkpoints/holmes-vau-mini
 
-`--run` holds what the steps before it wrote: `merged`, the reports `detection` and `scores` on the test split, and the
-logs of `vision`, `scorer`, `captions` and `sft`.
+`--run` holds what the steps before it wrote: `merged`, the reports `detection`, `scores` and `general` on the test
+split, `machine.txt` with a sentence on where that ran, if it is to be told, and the
+logs of `vision`, `align`, `captions`, `scorer` and `sft`.
 """
 
 import json
@@ -22,6 +23,8 @@ from modeling_holmes_vau.checkpoint.build import SYNTHETIC_WARNING  # noqa: E402
 LIMIT_MB = 15
 LOGS = {  # name in the checkpoint -> in the run
     "vision": "vision/log.jsonl",
+    "align": "align/log.jsonl",
+    "align_samples": "align/samples.jsonl",
     "scorer": "scorer/log.jsonl",
     "captions": "captions/log.jsonl",
     "captions_samples": "captions/samples.jsonl",
@@ -33,6 +36,7 @@ JUDGED = {
     "class_accuracy": "a class of the abnormal ones named",
     "class_accuracy_strict": "all classes of the abnormal ones named, and no other",
 }
+ATTRIBUTES = {"colour_f1": "colours, F1", "person_f1": "persons, F1"}
 TEXTS = (
     ("clip", None),
     ("event", "description"),
@@ -51,7 +55,7 @@ tags:
 # holmes-vau-mini
 
 A Holmes-VAU of {millions:.1f} million weights, all of them trained from scratch on synthetic videos (the miniature of
-this project), on two CPU cores. It shows every part of the method at work in seconds, and is a small base for tests
+this project). It shows every part of the method at work in seconds, and is a small base for tests
 and experiments.
 
 **It knows the miniature and nothing else.** Streets, car parks, shops and corridors drawn by a program, ten classes of
@@ -74,24 +78,25 @@ print(processor.decode(ids[0, inputs["input_ids"].shape[1] :], skip_special_toke
 ## Parts
 
 - Vision tower: a ResNet of three stages, {image_size} x {image_size} pixels, {patches} patch tokens and a class token
-  that is the maximum over them; trained on the words of clip captions.
+  that is the maximum over them; trained on the words of clip captions and on what shows where in single frames.
 - Anomaly scorer: UR-DMU, on every {stride}th frame.
 - Language model: Llama of {layers} layers and width {width}, vocabulary of {vocabulary} tokens made from the training
-  text; trained on clip captions, then with LoRA on the instructions of all levels, and merged. It sees {num_frames}
-  frames.
+  text; trained on single frames (short captions, general questions), then on clips (captions, general questions), then
+  with LoRA on the instructions of all levels, and merged. It sees {num_frames} frames.
 - The weights are stored in 16 bits and loaded in 32.
 
 ## Training
 
 `make mini` does all of it, and resumes: {train_videos:,} train videos of the miniature (seed 0; the first 600 are
-those of its default recipe), then the vision tower, the scorer (stage 1), captions, LoRA (stage 2), merging, and the
-measurements below. The settings are in `configs/mini/`, the logs of this very run in [`logs/`](logs).
+those of its default recipe), then the vision tower, the language model on frames and on clips, the scorer (stage 1),
+LoRA (stage 2), merging, and the measurements below. The settings are in `configs/mini/`, the logs of this very run in
+[`logs/`](logs). {where}
 
 ## Measured
 
 On the {videos} test videos of the miniature's default recipe, whose places have layouts that no train video has
-(`make mini` writes both reports to `runs/mini/detection` and `runs/mini/scores`; the commands alone are in
-`docs/scorer.md` and `docs/reasoning.md`; intervals hold 95 % of resamples of videos):
+(`make mini` writes the reports to `runs/mini/detection`, `runs/mini/scores` and `runs/mini/general`; the commands
+alone are in `docs/scorer.md` and `docs/reasoning.md`; intervals hold 95 % of resamples of videos):
 
 | | this model | best blind answer |
 |---|---|---|
@@ -102,10 +107,16 @@ the distance to the middle of the video.
 
 ## Limits
 
-It knows the questions of the dataset (caption, judgement, description, analysis); whatever else is asked gets one of
-their answers. Descriptions get the kind of event right, who took part mostly not: people and colours of clothes are
-wrong more often than right, and of several events in one video some are left out.
+It knows the questions of the dataset (caption, judgement, description, analysis) and general ones: how many people,
+who, in what colour, doing what, where, by day or night, vehicles, what comes first. Whatever else is asked gets an
+answer to one of these. Of several events in one video descriptions leave some out.
 """
+
+
+def where_trained(run: Path) -> str:
+    """What the run says of the machines it was made on, in a file `machine.txt` beside its steps; or nothing."""
+    note = run / "machine.txt"
+    return note.read_text(encoding="utf-8").strip() if note.is_file() else ""
 
 
 def interval(cell: dict) -> str:
@@ -120,7 +131,7 @@ def best_blind(scores: dict, metric: str) -> str:
     )
 
 
-def rows_of(detection: dict, reasoning: dict) -> list[str]:
+def rows_of(detection: dict, reasoning: dict, general: dict) -> list[str]:
     """The table of figures, in Markdown."""
     scorer, centre = detection["rows"]["scores"], detection["rows"]["centre"]
     lines = [
@@ -138,6 +149,13 @@ def rows_of(detection: dict, reasoning: dict) -> list[str]:
         scores = pools[level, task]
         model, blind = interval(scores["model"]["cider"]), best_blind(scores, "cider")
         lines.append(f"| {level} {task or 'caption'}, CIDEr | {model} | {blind} |")
+    for entry in reasoning["attributes"]:
+        for metric, name in ATTRIBUTES.items():
+            model, blind = interval(entry["scores"]["model"][metric]), best_blind(entry["scores"], metric)
+            lines.append(f"| {entry['level']} {entry['task']}, {name} | {model} | {blind} |")
+    scores = general["pools"][0]["scores"]
+    model, blind = interval(scores["model"]["accuracy"]), best_blind(scores, "accuracy")
+    lines.append(f"| general questions answered rightly | {model} | {blind} |")
     return lines
 
 
@@ -147,8 +165,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--run", required=True, type=Path, help="folder of the steps before")
     parser.add_argument("--output", required=True, type=Path, help="checkpoint to write or replace")
     args = parser.parse_args(argv)
-    detection, reasoning = (
-        json.loads((args.run / name / "report.json").read_text()) for name in ("detection", "scores")
+    detection, reasoning, general = (
+        json.loads((args.run / name / "report.json").read_text()) for name in ("detection", "scores", "general")
     )
     merged = args.run / "merged"
     config = json.loads((merged / "config.json").read_text(encoding="utf-8"))
@@ -167,7 +185,8 @@ def main(argv: list[str] | None = None) -> None:
         vocabulary=config["text_config"]["vocab_size"],
         train_videos=len(annotations.read_text(encoding="utf-8").splitlines()),
         videos=detection["videos"]["counted"],
-        rows="\n".join(rows_of(detection, reasoning)),
+        rows="\n".join(rows_of(detection, reasoning, general)),
+        where=where_trained(args.run),
         warning=SYNTHETIC_WARNING,
     )
     fresh = args.output.with_name(f".{args.output.name}.new")

@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -17,6 +18,7 @@ from modeling_holmes_vau.checkpoint.build import SYNTHETIC_WARNING
 from modeling_holmes_vau.checkpoint.known import default_checkpoint
 from modeling_holmes_vau.checkpoint.load import load_on_device
 from modeling_holmes_vau.pipeline_holmes_vau import analyze_video
+from modeling_holmes_vau.session_holmes_vau import VideoSession
 from tests.annotations import write_json
 
 
@@ -70,7 +72,7 @@ def test_the_card_is_made_of_the_run(tmp_path, capsys):
 
     def cells(model: float, *blind: float) -> dict:
         names = ("model", "most frequent", "shuffled")
-        metrics = ("cider", *mini_card.JUDGED)
+        metrics = ("cider", "accuracy", *mini_card.JUDGED, *mini_card.ATTRIBUTES)
         return {
             name: {metric: {"value": value, "low": value - 0.1, "high": value + 0.1} for metric in metrics}
             for name, value in zip(names, (model, *blind))
@@ -84,7 +86,10 @@ def test_the_card_is_made_of_the_run(tmp_path, capsys):
     texts = cells(1.5, 0.25, 0.2)
     pools = [{"level": level, "task": task, "duplicates": True, "scores": texts} for level, task in mini_card.TEXTS]
     write_json(run / "detection" / "report.json", detection)
-    write_json(run / "scores" / "report.json", {"judgements": judgements, "pools": pools})
+    attributes = [{"level": "clip", "task": "caption", "scores": cells(0.85, 0.2, 0.1)}]
+    write_json(run / "scores" / "report.json", {"judgements": judgements, "pools": pools, "attributes": attributes})
+    write_json(run / "general" / "report.json", {"pools": [{"scores": cells(0.9, 0.5, 0.4)}]})
+    (run / "machine.txt").write_text("Trained on a toaster.\n")
     output.mkdir(parents=True)
     (output / "old.txt").write_text("of an earlier checkpoint")
     mini_card.main(["--run", str(run), "--output", str(output)])
@@ -93,6 +98,9 @@ def test_the_card_is_made_of_the_run(tmp_path, capsys):
     assert "| scorer, frame AUC | 0.987 | 0.612 |" in card and "0.111" not in card
     assert "| videos, judged rightly | 0.800 [0.700, 0.900] | 0.400 [0.300, 0.500] |" in card
     assert "| event analysis, CIDEr | 1.500 [1.400, 1.600] | 0.250 [0.150, 0.350] |" in card
+    assert "| clip caption, colours, F1 | 0.850 [0.750, 0.950] | 0.200 [0.100, 0.300] |" in card
+    assert "| general questions answered rightly | 0.900 [0.800, 1.000] | 0.500 [0.400, 0.600] |" in card
+    assert "Trained on a toaster." in card
     assert "0.5 million weights" in card and "7 train videos" in card and "On the 5 test videos" in card
     assert {path.stem for path in (output / "logs").iterdir()} == set(mini_card.LOGS)
     assert f'"{SYNTHETIC_WARNING}"' in card
@@ -116,3 +124,17 @@ def test_the_demo_is_judged_rightly(demo):
     assert shared / (max(event["end_s"], truth.end_s) - min(event["start_s"], truth.start_s)) > 0.5
     analysis = analyze_video(calm_path, model, processor, prompt=JUDGEMENT)
     assert parse_judgement(analysis["answer"]).abnormal is False and not analysis["events"]
+
+
+def test_an_event_that_is_cut_keeps_its_score_to_the_end(demo):
+    """A segment that ends, or begins, in the middle of the event; and a video in which nothing happens at all."""
+    model, processor = load_on_device(None, "cpu", "auto")
+    (abnormal, path), _ = demo
+    event = abnormal.events[0]
+    middle_s = 0.5 * (event.start_s + event.end_s)
+    until = VideoSession(path, model, processor, segment_s=(0.0, middle_s))
+    since = VideoSession(path, model, processor, segment_s=(middle_s, abnormal.duration_s))
+    assert until.scores[-1] > 0.6 and since.scores[0] > 0.6
+    assert until.events()[-1]["end_s"] > middle_s - 0.2 and since.events()[0]["start_s"] < middle_s + 0.2
+    black = VideoSession(np.zeros((400, 128, 128, 3), np.uint8), model, processor, fps=10.0).scores
+    assert black.max() - black.min() < 0.5

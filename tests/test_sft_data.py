@@ -10,6 +10,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
+from hivau70k_dataset.general import GeneralQuestion, general_file, write_general
 from modeling_holmes_vau import VideoSession
 from modeling_holmes_vau.answering.local import HolmesVAUAnswerer
 from modeling_holmes_vau.base.journal import JournalDict
@@ -52,6 +53,34 @@ def test_rows_are_one_question_each_or_conversations(data):
     assert sorted(talk.turns[0][1] for talk in clips)[0] == "It burns." and len(clips) == 4
     with pytest.raises(ValueError, match="no instructions of the split 'test'"):
         read_conversations(data / "annotations", data / "videos", LEVELS, TASKS, split="test")
+
+
+def test_general_questions_about_one_span_are_one_conversation(data, tmp_path):
+    annotations = tmp_path / "annotations"
+    shutil.copytree(data / "annotations", annotations)
+    video = "ucf-crime/videos/train/Arson0_x264.mp4"
+    fields = {
+        "kind": "light",
+        "question": "Is it day?",
+        "answer": "By day.",
+        "key": "day",
+        "options": ("day", "night"),
+    }
+    rows = [
+        GeneralQuestion("a", "moment", video, 1.0, 1.5, **fields),
+        GeneralQuestion("b", "moment", video, 1.0, 1.5, **{**fields, "question": "Dark?", "answer": "No."}),
+        GeneralQuestion("c", "clip", video, 2.0, 4.0, **fields),
+        GeneralQuestion("d", "moment", video.replace("Arson0", "gone"), 1.0, 1.5, **fields),
+    ]
+    file = general_file(annotations, "ucf-crime", "train")
+    file.parent.mkdir()
+    write_general(file, rows)
+    found, problems = read_conversations(annotations, data / "videos", [], TASKS, general=["moment"])
+    assert [talk.turns for talk in found] == [(("Is it day?", "By day."), ("Dark?", "No."))]
+    assert found[0].segment.span_s == (1.0, 1.5) and found[0].segment.path.endswith("Arson0_x264.mp4")
+    assert list(problems) == [rows[3].span] and "no such video" in problems[rows[3].span]
+    both, _ = read_conversations(annotations, data / "videos", ["clip"], TASKS, general=["clip"])
+    assert [talk.turns[0][0] for talk in both].count("Is it day?") == 1 and len(both) > 1
 
 
 def test_instruction_rows_of_one_split_do_not_hide_annotations_of_another(data, tmp_path):

@@ -84,6 +84,21 @@ def test_segments_of_abnormal_videos_hold_the_event(pairs):
     assert sum(blind[i]["abnormal_labels"].sum() == 0 for i in range(40)) > 20
 
 
+def test_stretches_are_cut_out_of_some_videos(pairs):
+    cut = PairedSegments(*pairs.halves, num_pairs=60, max_snippets=20, noise_size=6, seed=1, cut_share=0.5)
+    items = [cut[i] for i in range(60)]
+    lengths = [len(item["abnormal_labels"]) for item in items]
+    assert 15 < sum(length < 20 for length in lengths) < 45 and min(lengths) >= 4
+    assert all(item["abnormal_labels"].sum() > 0 for item in items)
+    ends = [(item["abnormal_labels"][0].item(), item["abnormal_labels"][-1].item()) for item in items]
+    assert any(first == 1 for first, _ in ends) and any(last == 1 for _, last in ends)  # in the middle of the event
+    for item in items:  # labels belong to their features: snippets count up
+        places = item["abnormal_features"][:, 0] - item["abnormal_features"][0, 0]
+        assert places.tolist() == [float(i) for i in range(len(places))]
+    again = PairedSegments(*pairs.halves, num_pairs=60, max_snippets=20, noise_size=6, seed=1, cut_share=0.5)
+    assert all(torch.equal(again[i][name], items[i][name]) for i in (59, 7) for name in items[i])
+
+
 def test_a_batch_is_padded_normal_first(pairs):
     batch = collate_pairs([pairs[0], pairs[1]])
     assert batch["features"].shape == (4, 20, 4) and batch["noise"].shape == (2, 20, 6)

@@ -114,6 +114,13 @@ def cpu_has_bfloat16() -> bool:
     return torch.backends.cpu.get_cpu_capability().startswith("AVX512")
 
 
+def has_fast_bfloat16(use_cpu: bool = False) -> bool:
+    """Whether bfloat16 pays where a training computes: on the GPU if there is one, else on the CPU."""
+    if not use_cpu and torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported()
+    return cpu_has_bfloat16()
+
+
 def _checkpoints(output: Path) -> list[Path]:
     """The finished checkpoints of a run, in order."""
     # `Trainer` writes the state last: a checkpoint without it is what a kill left.

@@ -11,7 +11,7 @@ from transformers import Trainer, TrainingArguments
 
 from modeling_holmes_vau.modeling_holmes_vau import IMAGE_MEAN, IMAGE_STD
 from training.options import VisionTrainerDefaults
-from training.runs import TrainerBars, cpu_has_bfloat16
+from training.runs import TrainerBars, has_fast_bfloat16
 from training.word_frames import EpochOrder, WordFrames, augment
 
 
@@ -30,8 +30,7 @@ class VisionTrainingArguments(TrainerBars, VisionTrainerDefaults, TrainingArgume
 
     def __post_init__(self):
         if self.bf16 is None:
-            on_gpu = not self.use_cpu and torch.cuda.is_available()
-            self.bf16 = not self.fp16 and (torch.cuda.is_bf16_supported() if on_gpu else cpu_has_bfloat16())
+            self.bf16 = not self.fp16 and has_fast_bfloat16(self.use_cpu)
         super().__post_init__()
 
 
