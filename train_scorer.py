@@ -22,6 +22,7 @@ from safetensors.torch import save_file
 from hivau70k_dataset.schema import is_synthetic
 from modeling_holmes_vau.checkpoint import load
 from modeling_holmes_vau.checkpoint.build import warning_after_scorer
+from training.looks import learn_looks
 from training.runs import (
     JsonLinesLog,
     SettingsInCheckpoints,
@@ -120,6 +121,8 @@ def train(args: ScorerArguments, training_args: ScorerTrainingArguments, weights
     metrics = measure(model.anomaly_scorer, held_out, args.supervision)
     if trainer.is_world_process_zero():
         logger.info(f"validation: {metrics}")
+        if args.familiarity_videos:
+            learn_looks(model, processor, [video.name for video in videos], args)
         save(model, processor, output, is_synthetic(video.name for video in videos), args.scratch)
     return metrics
 

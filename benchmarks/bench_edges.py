@@ -4,8 +4,9 @@
 
 Of each abnormal test event of at least six scored frames a segment is cut that ends in the middle of the event, and
 one that begins there. Told are the mean score of the last (first) scored frame of these segments, of all those within
-the event, and the share of the segments in which a found event reaches the end (begins with the segment). A video that is
-black from beginning to end tells what the edges alone do: nothing happens in it, so its scores should be low and even.
+the event, and the share of the segments in which a found event reaches the end (begins with the segment). A video
+that is black from beginning to end tells what the edges alone do: nothing happens in it, so its scores should be low
+and even.
 """
 
 import argparse

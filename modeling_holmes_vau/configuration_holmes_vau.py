@@ -83,6 +83,9 @@ class HolmesVAUConfig(InternVLConfig):
             An event lasts as long as scores stay at or above this (hysteresis).
         event_min_length_s (`float`, *optional*, defaults to 1.0):
             Shorter events are dropped, in seconds.
+        familiarity_rank (`int`, *optional*, defaults to 0):
+            Directions in which the checkpoint keeps how its training videos looked, see [`Familiarity`]; 0: not at
+            all, so that nothing is said of videos that look otherwise.
         warning (`str`, *optional*):
             What every analysis made with this checkpoint must say: set where a part of it is untrained, or has learned
             from synthetic videos alone. Training hands on what is left of it.
@@ -107,6 +110,7 @@ class HolmesVAUConfig(InternVLConfig):
     event_threshold: float | int = 0.5
     event_low_threshold: float | int = 0.3
     event_min_length_s: float | int = 1.0
+    familiarity_rank: int = 0
     warning: str | None = None
 
     def __post_init__(self, **kwargs):
@@ -128,7 +132,7 @@ class HolmesVAUConfig(InternVLConfig):
     def validate_positive_numbers(self):
         if self.encode_batch_size < 1:
             raise ValueError(f"`encode_batch_size` must be at least 1, got {self.encode_batch_size}.")
-        for name in ("sampler_tau", "max_cached_frames", "event_min_length_s"):
+        for name in ("sampler_tau", "max_cached_frames", "event_min_length_s", "familiarity_rank"):
             if getattr(self, name) < 0:
                 raise ValueError(f"`{name}` must not be negative, got {getattr(self, name)}.")
 

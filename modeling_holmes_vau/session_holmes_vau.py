@@ -210,7 +210,7 @@ class VideoSession:
     def warning(self) -> str:
         """What stands against scores and answers: of the checkpoint, the number of frames, the file, the picture."""
         frames = self.processor.frames_warning(self.rule.num_frames)
-        said = (self.model.config.warning, frames, self.reader.warning, self.picture.warning)
+        said = (self.model.config.warning, frames, self.reader.warning, self.picture.warning, self.encoder.warning)
         return " | ".join(part for part in said if part)
 
     def encoded(self, span_s: tuple[float, float | None] | None = None, context: float = 0.0) -> EncodedVideo:

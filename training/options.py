@@ -73,6 +73,10 @@ class ScorerArguments:
     patience: int = field(
         default=10, metadata={"help": "evaluations without a better validation AUC before training stops; 0: never"}
     )
+    familiarity_videos: int = field(
+        default=0,
+        metadata={"help": "training videos that the checkpoint is to know the looks of, to tell others; 0: none"},
+    )
     scratch: bool = field(default=True, metadata={"help": "start from a fresh scorer, not from the checkpoint's"})
     scorer_dropout: float | None = field(default=None, metadata={"help": "dropout of the scorer (checkpoint's: 0.5)"})
 

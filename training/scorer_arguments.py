@@ -36,6 +36,8 @@ def check_arguments(args: ScorerArguments, training_args: ScorerTrainingArgument
         )
     if not 0 <= args.cut_share <= 1:
         raise ValueError(f"--cut-share must be a share between 0 and 1, got {args.cut_share}.")
+    if args.familiarity_videos < 0 or args.familiarity_videos == 1:
+        raise ValueError(f"--familiarity-videos must be 0, or 2 and more, got {args.familiarity_videos}.")
     if args.patience and training_args.eval_strategy == "no":
         raise ValueError("--patience stops by the validations: pass --patience 0, or leave evaluation on.")
     return choose_weights(args.preset, args.loss_weights, args.supervision)

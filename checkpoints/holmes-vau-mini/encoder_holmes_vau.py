@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from .familiarity_holmes_vau import Familiarity, Pictures
+
 
 @dataclass
 class EncodedVideo:
@@ -78,6 +80,13 @@ class VideoEncoder:
         self._dense: list[int] = []  # positions among them
         self._times_s: list[float] = []  # of the dense frames
         self._scores: torch.Tensor | None = None
+        self._pictures = Pictures()
+
+    @property
+    def warning(self) -> str:
+        """What is to be said of how the video looks; nothing where the checkpoint does not know what is familiar."""
+        familiarity = self.model.familiarity
+        return "" if familiarity is None else familiarity.warning(self._pictures.statistics)
 
     @property
     def dense_frame_indices(self) -> list[int]:
@@ -112,6 +121,8 @@ class VideoEncoder:
             numbers = indices[: len(frames)]
             indices = indices[len(frames) :]
             self._keep_class_tokens(tokens[:, 0])
+            if self.model.familiarity is not None:
+                self._pictures.add(Familiarity.statistics(tokens[:, 1:]))
             self._frames += numbers
             self._keep_patch_tokens(numbers, tokens[:, 1:])
             wait_for(tokens)

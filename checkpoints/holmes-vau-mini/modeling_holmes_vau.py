@@ -8,6 +8,7 @@ from transformers import GenerationMixin, InternVLForConditionalGeneration
 from .configuration_holmes_vau import HolmesVAUConfig
 from .decoding_holmes_vau import FrameDecodingMixin, PromptFeatures, check_prompt, frames_per_video
 from .encoder_holmes_vau import EncodedVideo, VideoEncoder
+from .familiarity_holmes_vau import Familiarity
 from .sampler_holmes_vau import sample_frames
 from .scorer_holmes_vau import AnomalyScorer
 from .video_processing_holmes_vau import FrameChunk
@@ -84,13 +85,16 @@ class HolmesVAUForConditionalGeneration(FrameDecodingMixin, InternVLForCondition
 
     config_class = HolmesVAUConfig
     _no_split_modules = ["InternVLVisionLayer", "AnomalyScorer"]
-    _keep_in_fp32_modules_strict = ["anomaly_scorer"]
+    _keep_in_fp32_modules_strict = ["anomaly_scorer", "familiarity"]
 
     def __init__(self, config):
         super().__init__(config)
         if config.vision_config.model_type == "resnet":
             self.model.vision_tower = ResNetVisionTower(config.vision_config)
         self.anomaly_scorer = AnomalyScorer(config.scorer_config).float()
+        self.familiarity = None
+        if config.familiarity_rank:
+            self.familiarity = Familiarity(config.vision_config.hidden_size, config.familiarity_rank).float()
 
     def _init_weights(self, module):
         super()._init_weights(module)
