@@ -40,9 +40,7 @@ def main(argv: list[str] | None = None) -> None:
     args: argparse.Namespace = build_parser().parse_args(argv)
     model, processor = load_on_device(args.model, args.device, "auto")
     if model.familiarity is None:
-        raise SystemExit(
-            "the checkpoint does not know how its training looked: train_scorer.py --familiarity-videos"
-        )
+        raise SystemExit("the checkpoint does not know how its training looked: train_scorer.py --familiarity-videos")
     distances = {}
     for name in ("known", "other"):
         videos = Progress(list(scan_folder(vars(args)[name]).files), name, unit="video")
