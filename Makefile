@@ -49,17 +49,17 @@ $(MINI)/data/raw_annotations/miniature_test.jsonl: | $(STAMP)
 $(MINI)/vision/checkpoint/README.md: | $(MINI)/data/raw_annotations/miniature_test.jsonl
 	$(BIN)/python -m training.pretrain_vision --config configs/mini/vision.yaml $(DATA) --output-dir $(MINI)/vision
 
-$(MINI)/align/checkpoint/README.md: | $(MINI)/vision/checkpoint/README.md
-	$(BIN)/python train_sft.py --config configs/mini/align.yaml --bf16 $(BF16) --model $(MINI)/vision/checkpoint $(DATA) --feature-cache $(MINI)/tower --output-dir $(MINI)/align
+$(MINI)/scorer/checkpoint/processor_config.json: | $(MINI)/vision/checkpoint/README.md
+	$(BIN)/python train_scorer.py --config configs/mini/scorer.yaml --model $(MINI)/vision/checkpoint $(DATA) --features-dir $(MINI)/features --output-dir $(MINI)/scorer
+
+$(MINI)/align/checkpoint/README.md: | $(MINI)/scorer/checkpoint/processor_config.json
+	$(BIN)/python train_sft.py --config configs/mini/align.yaml --bf16 $(BF16) --model $(MINI)/scorer/checkpoint $(DATA) --feature-cache $(MINI)/tower --output-dir $(MINI)/align
 
 $(MINI)/captions/checkpoint/README.md: | $(MINI)/align/checkpoint/README.md
 	$(BIN)/python train_sft.py --config configs/mini/captions.yaml --bf16 $(BF16) --model $(MINI)/align/checkpoint $(DATA) --output-dir $(MINI)/captions
 
-$(MINI)/scorer/checkpoint/processor_config.json: | $(MINI)/captions/checkpoint/README.md
-	$(BIN)/python train_scorer.py --config configs/mini/scorer.yaml --model $(MINI)/captions/checkpoint $(DATA) --features-dir $(MINI)/features --output-dir $(MINI)/scorer
-
-$(MINI)/sft/adapter/training.json: | $(MINI)/scorer/checkpoint/processor_config.json
-	$(BIN)/python train_sft.py --config configs/mini/sft.yaml --bf16 $(BF16) --model $(MINI)/scorer/checkpoint $(DATA) --feature-cache $(MINI)/tower --output-dir $(MINI)/sft
+$(MINI)/sft/adapter/training.json: | $(MINI)/captions/checkpoint/README.md
+	$(BIN)/python train_sft.py --config configs/mini/sft.yaml --bf16 $(BF16) --model $(MINI)/captions/checkpoint $(DATA) --feature-cache $(MINI)/tower --output-dir $(MINI)/sft
 
 $(MINI)/merged/config.json: | $(MINI)/sft/adapter/training.json
 	$(BIN)/holmes-vau merge --half --adapter $(MINI)/sft/adapter --output $(MINI)/merged

@@ -4,7 +4,7 @@
 
 `--run` holds what the steps before it wrote: `merged`, the reports `detection`, `scores` and `general` on the test
 split, `machine.txt` with a sentence on where that ran, if it is to be told, and the
-logs of `vision`, `align`, `captions`, `scorer` and `sft`.
+logs of `vision`, `scorer`, `align`, `captions` and `sft`.
 """
 
 import json
@@ -88,7 +88,7 @@ print(processor.decode(ids[0, inputs["input_ids"].shape[1] :], skip_special_toke
 ## Training
 
 `make mini` does all of it, and resumes: {train_videos:,} train videos of the miniature (seed 0; the first 600 are
-those of its default recipe), then the vision tower, the language model on frames and on clips, the scorer (stage 1),
+those of its default recipe), then the vision tower, the scorer (stage 1), the language model on frames and on clips,
 LoRA (stage 2), merging, and the measurements below. The settings are in `configs/mini/`, the logs of this very run in
 [`logs/`](logs). {where}
 

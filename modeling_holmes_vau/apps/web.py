@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
+from pathlib import Path
 from urllib.parse import quote
 
 
@@ -51,12 +52,15 @@ class Page:
     limits: Limits = field(default_factory=Limits)
 
     def open(self, path: str, settings: Settings, progress: gr.Progress) -> Viewing:
-        """Read a video; `gr.Error` in one line if that cannot be."""
+        """Read a video; `ValueError` in one line, without folders of this machine, if that cannot be."""
 
         def show(done: int, total: int) -> None:
             progress((done, total), desc="Reading the video", unit="frames")
 
-        return Viewing(path, self.model, self.processor, self.model_name, settings, self.limits, show)
+        try:
+            return Viewing(path, self.model, self.processor, self.model_name, settings, self.limits, show)
+        except (ValueError, OSError) as error:
+            raise ValueError(first_line(error).replace(path, Path(path).name)) from error
 
 
 def settings_of(num_frames: float | None, stride: float | None, sampler: str, threshold: float) -> Settings:
@@ -119,7 +123,11 @@ class Actions:
         """Words about what the settings show now."""
         if viewing is None:
             return self._shown(None, problem("No video is there: drop one in, or choose one."))
-        self._describe(viewing, levels, progress)
+        try:
+            self._describe(viewing, levels, progress)
+        except (ValueError, RuntimeError, MemoryError) as error:
+            curve, words = viewing.view()
+            return (viewing, gr.skip(), problem(error) + curve, words, *(gr.skip(),) * 3)
         return self._shown(viewing)
 
     def _describe(self, viewing: Viewing, levels: list[str], progress: gr.Progress) -> None:
