@@ -25,7 +25,7 @@ FLOORS = (
     ("hivau70k_dataset",),
     ("hivau70k_dataset/cli", "hivau70k_dataset/miniature", "hivau70k_dataset/engine"),
     ("training", "eval/frames", "eval/answers", "eval/paper", "eval/metrics"),
-    ("scripts",),
+    ("scripts", "space"),
     ("benchmarks",),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
