@@ -62,7 +62,7 @@ def test_tries_again_after_longer_waits():
         assert ChatClient(url, "judge").complete(MESSAGES, 8) == "No."
     assert len(asked) == 3 and len({str(request.body) for request in asked}) == 1
     first, second = (after - before for before, after in zip(times, times[1:]))
-    assert 0.3 < first < second  # half a second, then a second, each a little less at random
+    assert first > 0.3 and second > 0.6  # at least: half a second, then a second, each a little less at random
 
 
 @pytest.mark.parametrize("in_words", [False, True])
