@@ -90,7 +90,7 @@ def main(argv: list[str] | None = None) -> None:
         clip = entries[asked.name].events[asked.event].clips[asked.clip]
         fact = facts[asked.name, int(clip.start_s * 1000)]
         kind = fact.split("/")[0]
-        names = {row[0] for row in rows[kind]}
+        names = {row[0] for row in rows.get(kind, ())}
         if kind == "ambient" or (asked.name not in names and len(names) >= args.each):
             continue
         said, there = read_mentions(answer.prediction), read_mentions(asked.answer)
