@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 
 import numpy as np
 import pytest
@@ -60,16 +61,15 @@ def test_contradictions_are_told():
     )
 
 
-def test_a_contradiction_is_on_terminal_and_page(tmp_path, monkeypatch, capsys):
-    """The model in the box denies any anomaly of a still picture, and a score of nearly 0 is made to be an event."""
+def test_a_contradiction_is_on_terminal_and_page(demo_folder, tmp_path, monkeypatch, capsys):
+    """The model in the box denies any anomaly of an ordinary video, and a score of nearly 0 is made to be an event."""
     monkeypatch.chdir(tmp_path)
-    write_video(tmp_path / "street.mp4", frames=still(60))
+    shutil.copy(next((demo_folder / "videos").rglob("Normal*.mp4")), tmp_path / "street.mp4")
     assert cli.main(["analyze", "street.mp4", "--threshold", "0.00005", "--output", "out", "--device", "cpu"]) == 0
     said = "the scores say abnormal, the answer normal: they contradict each other"
     out, page = capsys.readouterr().out, (tmp_path / "out" / "street" / "report.html").read_text(encoding="utf-8")
     assert out.startswith("street.mp4\n") and f"  verdict  {said}\n" in out
-    for line in ("the picture does not change: nothing to judge an event by", said):
-        assert f'<p class="warning" role="alert">{line}</p>' in page
+    assert f'<p class="warning" role="alert">{said}</p>' in page
     assert "<td>street.mp4</td>" in page and str(tmp_path / "street.mp4") not in page
     analysis = json.loads((tmp_path / "out" / "street" / "analysis.json").read_text(encoding="utf-8"))
     assert analysis["verdict"]["agree"] is False and analysis["video"] == str(tmp_path / "street.mp4")

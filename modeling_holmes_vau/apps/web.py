@@ -295,14 +295,14 @@ def build_app(page: Page) -> gr.Blocks:
         starts = [start.then(*reading, **shows) for start in starts] + [buttons["again"].click(*reading, **shows)]
         levels, *settings = wanted
         num_frames, _, sampler, threshold = settings
-        for event in (threshold.release, sampler.input, num_frames.submit, num_frames.blur):
+        for event in (threshold.change, sampler.input, num_frames.submit, num_frames.blur):
             starts.append(
                 event(actions.change, [viewing, *settings], outputs[1:], trigger_mode="always_last", **shows)
             )
         for start in starts:
             start.then(list, None, chat, **private)
         buttons["describe"].click(actions.describe, [viewing, levels], outputs, **shows)
-        part.change(actions.talk_about, [viewing, part], chat, **private)
+        part.change(actions.talk_about, [viewing, part], chat, **MODEL, **private)  # after an answer under way
         chat.clear(actions.begin_anew, [viewing, part], **private)
         said = [question, chat]
         question.submit(actions.ask, [viewing, question, part], said, api_name="say", **MODEL, **private)
