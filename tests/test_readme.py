@@ -189,6 +189,7 @@ def assert_like(shown, written) -> None:
             else:
                 assert_like(shown[name], written[name])
     elif isinstance(shown, list):
+        assert isinstance(written, list)  # a text is no list of its letters
         if shown and isinstance(shown[-1], str) and shown[-1].endswith(" in all"):
             assert shown[-1] == f"{len(written)} in all" and len(shown) <= len(written)
             shown, written = shown[:-1], written[: len(shown) - 1]
