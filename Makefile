@@ -56,7 +56,7 @@ $(MINI)/align/checkpoint/README.md: | $(MINI)/scorer/checkpoint/processor_config
 	$(BIN)/python train_sft.py --config configs/mini/align.yaml --bf16 $(BF16) --model $(MINI)/scorer/checkpoint $(DATA) --feature-cache $(MINI)/tower --output-dir $(MINI)/align
 
 $(MINI)/captions/checkpoint/README.md: | $(MINI)/align/checkpoint/README.md
-	$(BIN)/python train_sft.py --config configs/mini/captions.yaml --bf16 $(BF16) --model $(MINI)/align/checkpoint $(DATA) --output-dir $(MINI)/captions
+	$(BIN)/python train_sft.py --config configs/mini/captions.yaml --bf16 $(BF16) --model $(MINI)/align/checkpoint $(DATA) --feature-cache $(MINI)/tower --output-dir $(MINI)/captions
 
 $(MINI)/sft/adapter/training.json: | $(MINI)/captions/checkpoint/README.md
 	$(BIN)/python train_sft.py --config configs/mini/sft.yaml --bf16 $(BF16) --model $(MINI)/captions/checkpoint $(DATA) --feature-cache $(MINI)/tower --output-dir $(MINI)/sft

@@ -28,7 +28,7 @@ from modeling_holmes_vau.checkpoint.weights import language_digest
 from training.runs import JsonLinesLog, SettingsInCheckpoints, alone, find_checkpoint, read_options, run_script
 from training.settings import settings_of
 from training.sft_arguments import SFTTrainingArguments, check_arguments, is_sharded
-from training.sft_batch import SFTCollator
+from training.sft_batch import SFTCollator, is_text
 from training.sft_dry_run import dry_run
 from training.sft_model import freeze_tower, load_model, lora_config, unfreeze
 from training.sft_rows import take_rows
@@ -57,7 +57,8 @@ def build_trainer(
         freeze_tower(model)
     callbacks = [JsonLinesLog(output / "log.jsonl"), SettingsInCheckpoints()]
     if args.sample_steps and args.num_samples:
-        few, path = rows[:: max(1, len(rows) // args.num_samples)][: args.num_samples], output / "samples.jsonl"
+        shown = [row for row in rows if not is_text(row)]
+        few, path = shown[:: max(1, len(shown) // args.num_samples)][: args.num_samples], output / "samples.jsonl"
         often = (args.sample_steps, args.sample_tokens, training_args.bf16)
         callbacks.append(SampleAnswers(path, few, collator, processor, *often))
     lora = lora_config(args.lora_r, args.lora_alpha, args.lora_dropout, args.train_embeddings)

@@ -79,6 +79,12 @@ def test_general_questions_about_one_span_are_one_conversation(data, tmp_path):
     assert [talk.turns for talk in found] == [(("Is it day?", "By day."), ("Dark?", "No."))]
     assert found[0].segment.span_s == (1.0, 1.5) and found[0].segment.path.endswith("Arson0_x264.mp4")
     assert list(problems) == [rows[3].span] and "no such video" in problems[rows[3].span]
+    some = [GeneralQuestion(str(i), "moment", video, i / 8, i / 8 + 0.5, **fields) for i in range(10)]
+    write_general(file, some)
+    asked = {"general": ["moment", "clip"], "general_spans": 4}
+    few, _ = read_conversations(annotations, data / "videos", [], TASKS, **asked)
+    assert [talk.segment.span_s[0] for talk in few] == [0.0, 0.25, 0.625, 0.875]
+    write_general(file, rows)
     both, _ = read_conversations(annotations, data / "videos", ["clip"], TASKS, general=["clip"])
     assert [talk.turns[0][0] for talk in both].count("Is it day?") == 1 and len(both) > 1
 

@@ -32,11 +32,11 @@ from tests.sft_data import write_data
 from training.options import SFTArguments
 from training.runs import JsonLinesLog, cpu_has_bfloat16, read_options
 from training.sft_arguments import SFTTrainingArguments, check_arguments
-from training.sft_batch import SFTCollator, TowerFeatures, normalize_pixels
-from training.sft_data import Conversation, NamedSegment
+from training.sft_batch import SFTCollator, TowerFeatures, is_text, normalize_pixels
+from training.sft_data import Conversation, NamedSegment, read_texts
 from training.sft_dry_run import Schedule
 from training.sft_model import freeze_tower, load_model, lora_config
-from training.sft_rows import build_rows, encode_segments, make_row, store_features
+from training.sft_rows import build_rows, encode_segments, make_row, read_rows, store_features
 
 
 ROOT = Path(__file__).parents[1]
@@ -281,8 +281,33 @@ def test_full_training_learns_a_batch_by_heart_and_leaves_tower_and_scorer(argv,
     assert (out / "checkpoint" / "modeling_holmes_vau.py").is_file()
 
 
+def test_texts_are_read_without_frames(argv, data, tmp_path, processor56):
+    texts = read_texts(data / "annotations", ["event"], ["judgement", "analysis"])
+    assert len(texts) == len(set(texts)) > 1
+    with pytest.raises(ValueError, match="of the levels event and the tasks caption"):
+        read_texts(data / "annotations", ["event"], ["caption"])
+    options = {"max_steps": 1, "levels": ["video"], "tasks": ["judgement", "analysis"], "texts": ["event"]}
+    options |= {"full": True, "feature_cache": tmp_path / "tower", "sample_steps": 1, "num_samples": 9}
+    train_sft.main(argv(tmp_path / "run", **options))
+    rows = read_rows(tmp_path / "run" / "rows.jsonl")
+    read = [row for row in rows if is_text(row)]
+    assert [row["turns"][0]["answer"] for row in read] == texts and rows[-len(read) :] == read
+    assert [row["row"] for row in rows] == list(range(len(rows))) and len(rows) > len(read)
+    told = [json.loads(line) for line in (tmp_path / "run" / "samples.jsonl").read_text().splitlines()]
+    assert len(told) == len(rows) - len(read)
+    batch = SFTCollator(processor56, 2)(read[:1])
+    assert "pixel_values" not in batch and torch.equal(batch["input_ids"], batch["labels"])
+    assert processor56.decode(batch["input_ids"][0], skip_special_tokens=True).strip() == texts[0]
+
+
 def test_a_killed_run_goes_on_to_the_same_end(argv, tmp_path, monkeypatch):
-    options = {"max_steps": 5, "save_steps": 3, "levels": ["event", "video"], "conversations": True}
+    options = {
+        "max_steps": 5,
+        "save_steps": 3,
+        "levels": ["event", "video"],
+        "conversations": True,
+        "texts": ["event"],
+    }
     options |= {"learning_rate": 1e-2, "per_device_train_batch_size": 2, "global_batch_size": 2}
     train_sft.main(argv(tmp_path / "whole", **options))
 
@@ -465,6 +490,8 @@ def test_dry_run_of_the_2b_configuration(capsys):
     ("changes", "message"),
     [
         ({"global_batch_size": 6}, "no multiple of 4"),
+        ({"texts": ["scene"]}, "--texts has 'scene', expected some of clip, event, video"),
+        ({"general_spans": 3}, "--general-spans is for --general, and 1 or more"),
         ({"levels": ["scene"]}, "--levels has 'scene', expected some of clip, event, video"),
         ({"sampler": "unifrom"}, "must be one of .*, got 'unifrom'. Did you mean uniform"),
         ({"train_vision": True}, "is for --full true"),

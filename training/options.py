@@ -123,6 +123,13 @@ class SFTArguments:
         default_factory=list,
         metadata={"help": "general questions that are learned too, of some of moment, clip, video (none)"},
     )
+    general_spans: int | None = field(
+        default=None, metadata={"help": "of each of these levels at most so many spans, evenly taken (all)"}
+    )
+    texts: list[str] = field(
+        default_factory=list,
+        metadata={"help": "levels whose answers are read as plain text too, without frames, for their words (none)"},
+    )
     conversations: bool = field(
         default=False, metadata={"help": "ask all about a segment in one conversation, not each question on its own"}
     )

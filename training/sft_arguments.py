@@ -47,9 +47,11 @@ def check_arguments(args: SFTArguments, training_args: SFTTrainingArguments) -> 
     """Mistakes that show before anything is read; sets the accumulation."""
     if not args.dry_run:
         check_devices(training_args)
-    for name, known in (("levels", LEVELS), ("tasks", TASKS), ("general", GENERAL_LEVELS)):
+    for name, known in (("levels", LEVELS), ("tasks", TASKS), ("general", GENERAL_LEVELS), ("texts", LEVELS)):
         if unknown := [value for value in getattr(args, name) if value not in known]:
             raise ValueError(f"--{name} has {unknown[0]!r}, expected some of {', '.join(known)}.")
+    if args.general_spans is not None and (args.general_spans < 1 or not args.general):
+        raise ValueError("--general-spans is for --general, and 1 or more: leave it out.")
     if args.sampler is not None:
         check_sampler(args.sampler)
     if args.train_vision and not args.full:

@@ -93,6 +93,11 @@ class TowerFeatures:
 # ---- batches --------------------------------------------------------------------------------------------------------
 
 
+def is_text(row: dict) -> bool:
+    """Whether a row is plain text, without frames."""
+    return not row["frames"]
+
+
 class SFTCollator:
     """
     Rows -> a right-padded batch. Videos are decoded here, that is, in the workers of a `DataLoader`.
@@ -134,12 +139,17 @@ class SFTCollator:
     def __call__(self, rows: Sequence[dict]) -> dict:
         """
         Returns:
-            `dict`: `input_ids`, `attention_mask`, `labels` `(B, L)`; `pixel_values` of all frames; `problems`, a line
-            for each row, empty where it could be read.
+            `dict`: `input_ids`, `attention_mask`, `labels` `(B, L)`; `pixel_values` of all frames, if there are any;
+            `problems`, a line for each row, empty where it could be read.
         """
         samples, visuals, problems = [], [], []
         for row in rows:
             turns = [(turn["question"], turn["answer"]) for turn in row["turns"]]
+            if is_text(row):
+                ids = self.processor.tokenizer(turns[0][1])["input_ids"]
+                samples.append((ids, ids))
+                problems.append(NO_PROBLEM)
+                continue
             ids, labels = self.processor.encode_turns(turns, self.num_frames)
             try:
                 visuals.append(self.visual(row))
@@ -161,6 +171,6 @@ class SFTCollator:
             "input_ids": pad([ids for ids, _ in samples], self.pad_id),
             "attention_mask": pad([[1] * len(ids) for ids, _ in samples], 0),
             "labels": pad([labels for _, labels in samples], IGNORED),
-            "pixel_values": torch.cat(visuals),
+            **({"pixel_values": torch.cat(visuals)} if visuals else {}),
             "problems": problems,
         }

@@ -85,6 +85,7 @@ def read_conversations(
     multi_turn: bool = False,
     placeholders: Sequence[str] = (),
     general: Sequence[str] = (),
+    general_spans: int | None = None,
 ) -> tuple[list[Conversation], dict[str, str]]:
     """
     The conversations to train on; made from the annotations where there are no instruction rows.
@@ -97,6 +98,7 @@ def read_conversations(
         placeholders (`Sequence[str]`, *optional*): Words that stand for pictures, and must not occur in a text.
         general (`Sequence[str]`, *optional*): Of which levels general questions are learned too; those about one span
             make one conversation.
+        general_spans (`int`, *optional*): Of each of these levels at most so many spans, evenly taken.
 
     Returns:
         `tuple[list[Conversation], dict[str, str]]`: The conversations; and why rows are left out, by segment.
@@ -104,12 +106,10 @@ def read_conversations(
     files = read_annotation_files(annotations)
     of_video = {(entry.source, entry.split, entry.video): entry for entry in files.annotations}
     rows = [row for row in instructions_of_split(files, split) if row.level in levels and row.task in tasks]
-    questions = [row for row in read_general(annotations, split) if row.level in general] if general else []
-    if not rows and not questions:
-        raise AnnotationError(
-            f"{annotations}: no instructions of the split {split!r} are of the levels {' '.join(levels)} and the "
-            f"tasks {' '.join(tasks)}; the splits there are {', '.join(files.splits)}."
-        )
+    questions = read_general(annotations, split) if general else []
+    asked_about = [spans for level in general for spans in _some_spans(questions, level, general_spans)]
+    if not rows and not asked_about:
+        raise _none_of(files, annotations, split, levels, tasks)
     folder, found, problems = VideoFolder(videos), [], {}
     for note in folder.notes:
         logger.warning(note)
@@ -119,12 +119,44 @@ def read_conversations(
             found.append(_conversation(group, annotation, folder, placeholders))
         except ValueError as error:
             problems[group[0].video] = first_line(error)
-    for name, asked in group_spans(questions).items():
+    for name, asked in asked_about:
         try:
             found.append(_general_conversation(name, asked, folder, placeholders))
         except ValueError as error:
             problems[name] = first_line(error)
     return found, problems
+
+
+def _none_of(files, annotations, split: str, levels: Sequence[str], tasks: Sequence[str]) -> AnnotationError:
+    return AnnotationError(
+        f"{annotations}: no instructions of the split {split!r} are of the levels {' '.join(levels)} and the tasks "
+        f"{' '.join(tasks)}; the splits there are {', '.join(files.splits)}."
+    )
+
+
+def read_texts(
+    annotations: str | os.PathLike, levels: Sequence[str], tasks: Sequence[str], split: str = "train"
+) -> list[str]:
+    """What the answers of these levels and tasks say, each text once.
+
+    Raises:
+        `AnnotationError`: if there is none.
+    """
+    files = read_annotation_files(annotations)
+    rows = [row for row in instructions_of_split(files, split) if row.level in levels and row.task in tasks]
+    if not rows:
+        raise _none_of(files, annotations, split, levels, tasks)
+    return list(dict.fromkeys(row.answer.strip() for row in rows))
+
+
+def _some_spans(
+    questions: Iterable[GeneralQuestion], level: str, most: int | None
+) -> list[tuple[str, list[GeneralQuestion]]]:
+    """The spans of a level with what is asked about each; of many, `most` that are evenly taken."""
+    spans = list(group_spans(row for row in questions if row.level == level).items())
+    if most is None or len(spans) <= most:
+        return spans
+    return [spans[place * len(spans) // most] for place in range(most)]
 
 
 def group_spans(questions: Iterable[GeneralQuestion]) -> dict[str, list[GeneralQuestion]]:

@@ -17,6 +17,7 @@ from training.options import SFTArguments
 from training.sft_arguments import SFTTrainingArguments
 from training.sft_data import read_conversations
 from training.sft_model import PROJECTIONS, lora_config, unfreeze
+from training.sft_rows import text_rows
 
 
 logger = logging.getLogger(__name__)
@@ -46,14 +47,13 @@ def count_rows(args: SFTArguments) -> int:
     """Rows of the schedule of a dry run: those that are there, of which no video is opened, or `--num-rows`."""
     if not args.annotations:
         return DRY_RUN_ROWS if args.num_rows is None else args.num_rows
-    found, problems = read_conversations(
-        args.annotations, args.videos, args.levels, args.tasks, args.split, args.conversations, (), args.general
-    )
+    which = (args.levels, args.tasks, args.split, args.conversations, (), args.general, args.general_spans)
+    found, problems = read_conversations(args.annotations, args.videos, *which)
     if problems:
         logger.warning(f"{len(problems)} segments are left out; {len(found)} conversations remain")
     if not found:
         raise ValueError(f"No segment of {args.annotations} is under {args.videos}.")
-    return len(found)
+    return len(found) + len(text_rows(args, len(found)))
 
 
 def build_on_meta(model: str):

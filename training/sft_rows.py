@@ -14,8 +14,8 @@ from modeling_holmes_vau.base.share import do_all
 from modeling_holmes_vau.frame_rule_holmes_vau import FrameRule
 from training.options import SFTArguments
 from training.runs import in_turn
-from training.sft_batch import TowerFeatures
-from training.sft_data import Conversation, FrameChooser, NamedSegment, read_conversations
+from training.sft_batch import TowerFeatures, is_text
+from training.sft_data import Conversation, FrameChooser, NamedSegment, read_conversations, read_texts
 
 
 logger = logging.getLogger(__name__)
@@ -49,6 +49,7 @@ def take_rows(
         return _take_again(args, output, model, processor)
     rows = build_rows(args, model, processor, output)
     features, rows = store_features(args, model, processor, rows, output)
+    rows += text_rows(args, len(rows))
     if PartialState().is_main_process:
         write_rows(output / ROWS, rows)
     return features, rows
@@ -56,7 +57,9 @@ def take_rows(
 
 def _take_again(args: SFTArguments, output: Path, model, processor) -> tuple[TowerFeatures | None, list[dict]]:
     there, problems = find_conversations(args, processor)
-    rows, missing = find_again(read_rows(output / ROWS), there, problems)
+    kept = read_rows(output / ROWS)
+    texts = [row for row in kept if is_text(row)]  # behind the others
+    rows, missing = find_again(kept[: len(kept) - len(texts)], there, problems)
     _tell([f"skipped from here on: {name}: {problem}" for name, problem in missing.items()], output)
     if missing:
         logger.warning(
@@ -68,7 +71,7 @@ def _take_again(args: SFTArguments, output: Path, model, processor) -> tuple[Tow
             f"--feature-cache {args.feature_cache} lacks {len(rows) - len(stored)} rows of this run, whose videos "
             "can't be read now: put the videos or the cache back."
         )
-    return features, rows
+    return features, rows + texts
 
 
 def _tell(lines: list[str], output: Path | None, name: str = PROBLEMS) -> None:
@@ -92,6 +95,7 @@ def find_conversations(args: SFTArguments, processor) -> tuple[list[Conversation
         args.conversations,
         placeholders,
         args.general,
+        args.general_spans,
     )
 
 
@@ -146,6 +150,16 @@ def make_row(number: int, conversation: Conversation, choices: dict[str, dict]) 
         return None
     turns = [{"question": question, "answer": answer} for question, answer in conversation.turns]
     return {"row": number, "video": segment.name, "path": segment.path, "key": key, "turns": turns, **choice}
+
+
+def text_rows(args: SFTArguments, first: int) -> list[dict]:
+    """Rows of the training set that are a text without frames, numbered from `first`."""
+    if not args.texts:
+        return []
+    texts = read_texts(args.annotations, args.texts, args.tasks, args.split)
+    about = {"video": "", "path": "", "key": "", "first": 0, "count": 0, "frames": []}
+    turns = [[{"question": "", "answer": text}] for text in texts]
+    return [{"row": first + i, **about, "turns": turn} for i, turn in enumerate(turns)]
 
 
 # ---- stored features ------------------------------------------------------------------------------------------------

@@ -50,7 +50,7 @@ class SegmentTrainer(SFTTrainer):
             logger.warning(f"skipped: {problem}")
         count = torch.tensor(len(problems), device=self.accelerator.device)
         self.skipped += int(self.accelerator.gather(count).sum())
-        if inputs["pixel_values"].dtype == torch.uint8:
+        if "pixel_values" in inputs and inputs["pixel_values"].dtype == torch.uint8:
             inputs["pixel_values"] = normalize_pixels(inputs["pixel_values"])
         return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
 
