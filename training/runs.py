@@ -56,9 +56,11 @@ class TrainingParser(Parser, TrlParser):
 
 
 class TrainerBars:
-    """A base of training arguments: outside a terminal `Trainer` prints its logs and draws no bars."""
+    """A base of training arguments: outside a terminal `Trainer` prints its logs and draws no bars; where there is no
+    accelerator the CPU computes, in bfloat16 too, which `Trainer` refuses unless it is told so."""
 
     def __post_init__(self):
+        self.use_cpu = self.use_cpu or not (torch.cuda.is_available() or torch.backends.mps.is_available())
         if self.disable_tqdm is None:
             self.disable_tqdm = not sys.stderr.isatty()
         super().__post_init__()

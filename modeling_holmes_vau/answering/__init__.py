@@ -13,10 +13,11 @@ Each has the same methods, so that whoever needs answers about segments of video
 ```
 """
 
-from .answerer import Answerer, Reply
+from .answerer import Answerer, Completion, Reply
+from .writer import Writer
 
 
-__all__ = ["Answerer", "Reply", "load_answerer", "model_type"]
+__all__ = ["Answerer", "Completion", "Reply", "Writer", "load_answerer", "load_writer", "model_type"]
 
 
 def model_type(name: str) -> str:
@@ -55,3 +56,26 @@ def load_answerer(model: str, endpoint: str | None = None, **options) -> Answere
     from .rival import load_rival
 
     return load_rival(model, **options)
+
+
+def load_writer(model: str, endpoint: str | None = None, **options) -> Writer:
+    """
+    A language model that writes texts from texts.
+
+    Args:
+        model (`str`): Checkpoint folder or Hub name of a causal language model with a chat template, or what the model is
+            called behind `endpoint`.
+        endpoint (`str`, *optional*): Address of a server.
+        options: `max_new_tokens`; with a server `api_key`, `timeout_s` and `retries`, else `device` and `dtype`.
+
+    Raises:
+        `ValueError`: one line, if the model cannot be loaded.
+    """
+    if endpoint is not None:
+        from .endpoint import ChatClient, EndpointWriter
+
+        longest = options.pop("max_new_tokens", None)
+        return EndpointWriter(ChatClient(endpoint, model, **options), longest)
+    from .writer import load_local_writer
+
+    return load_local_writer(model, **options)

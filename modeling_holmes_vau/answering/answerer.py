@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ..spans_holmes_vau import Segment, check_segment
@@ -12,6 +13,15 @@ NEW_TOKENS = 1024  # Holmes-VAU's limit; checkpoints of others often say 20
 
 # A reply is a text, or the error that stands in its place.
 Reply = str | Exception
+
+
+@dataclass(frozen=True)
+class Completion:
+    """A model's answer, and how many tokens prompt and answer took, where that is counted."""
+
+    text: str
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
 
 
 class Answerer(ABC):
@@ -48,6 +58,10 @@ class Answerer(ABC):
         if isinstance(reply, Exception):
             raise reply
         return reply
+
+    def complete(self, seen: Any, question: str) -> Completion:
+        """The answer to one question, with the tokens that it took, where they are counted."""
+        return Completion(self.ask(seen, question))
 
 
 def middle_frames(segment: Segment, num_frames: int) -> list:

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import dataclasses
 import io
 import json
 import logging
@@ -12,11 +13,12 @@ import urllib.parse
 import weakref
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from ..base.errors import causes
 from ..spans_holmes_vau import Segment
-from .answerer import NEW_TOKENS, NUM_FRAMES, Answerer, Reply, middle_frames
+from .answerer import NEW_TOKENS, NUM_FRAMES, Answerer, Completion, Reply, middle_frames
+from .writer import Writer
 
 
 logger = logging.getLogger(__name__)
@@ -34,8 +36,11 @@ PATH = "/chat/completions"
 # What the newer models of OpenAI refuse `max_tokens` with, and any temperature but their own.
 NEW_NAME = "max_completion_tokens"
 _ABOUT_TEMPERATURE = re.compile(rb"""["'`]temperature["'`](?!\s*:)""")  # not where the request is said again
+_ABOUT_SCHEMA = re.compile(rb"""response_format|json_schema|guided|structured""")
+GARBLED_TRIES = 3  # for an answer that is no chat completion
 TRIES_BEFORE = "x-stainless-retry-count"  # a header of the client's requests
 JPEG_QUALITY = 90
+FRAMES_AS = ("pictures", "video")
 
 
 class EndpointError(OSError):
@@ -44,6 +49,10 @@ class EndpointError(OSError):
 
 class RefusedRequest(EndpointError):
     """The server will not answer these messages; others it may."""
+
+
+class _Garbled(EndpointError):
+    """What came is no chat completion: cut off on the way, or there is no such server."""
 
 
 class ChatClient:
@@ -89,28 +98,36 @@ class ChatClient:
         self._has_key = bool(api_key)
         self._requests = _Requests()
         self._client = _open_client(self.url, (api_key or "none").strip(), timeout_s, retries, self._requests)
-        self._length_name, self._sends_temperature = "max_tokens", True
+        self._length_name, self._sends_temperature, self._sends_schema = "max_tokens", True, True
         # Requests are tasks of one loop, so that one that waits for another try can be ended.
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=_run, args=(self._loop,), daemon=True).start()
         weakref.finalize(self, asyncio.run_coroutine_threadsafe, _close(self._client, self._loop), self._loop)
 
     def complete(self, messages: list[dict], max_tokens: int, temperature: float = 0.0) -> str:
-        """The model's answer.
+        """The model's answer; see [`ChatClient.ask`]."""
+        return self.ask(messages, max_tokens, temperature).text
+
+    def ask(
+        self, messages: list[dict], max_tokens: int, temperature: float = 0.0, schema: dict | None = None
+    ) -> Completion:
+        """The model's answer, and its tokens.
 
         Args:
             messages (`list[dict]`): In OpenAI's form: `role`, and `content`, a text or a list of parts.
             max_tokens (`int`): Longest answer.
             temperature (`float`, *optional*, defaults to 0.0): 0 is greedy.
+            schema (`dict`, *optional*): JSON schema of the answer. A server that refuses one is not sent any again, and
+                one that leaves it aside answers as it likes.
 
         Raises:
             `RefusedRequest`: if the server will not answer these messages, or answers without a text.
             `EndpointError`: if it cannot be reached, refuses everything, or fails after all retries; and in every
                 later call.
         """
-        future = asyncio.run_coroutine_threadsafe(self._answer(messages, max_tokens, temperature), self._loop)
+        future = asyncio.run_coroutine_threadsafe(self._answer(messages, max_tokens, temperature, schema), self._loop)
         try:
-            return self._text(future.result())
+            return future.result()
         except CancelledError:
             raise EndpointError(self._requests.why) from None
         except RefusedRequest:
@@ -124,12 +141,18 @@ class ChatClient:
         self._requests.why = self._requests.why or why
         self._loop.call_soon_threadsafe(self._requests.end_waiting)
 
-    async def _answer(self, messages: list[dict], max_tokens: int, temperature: float) -> bytes:
-        """The body of the server's answer; a parameter that the model does not take is left out from then on."""
+    async def _answer(
+        self, messages: list[dict], max_tokens: int, temperature: float, schema: dict | None
+    ) -> Completion:
+        """The server's answer; a parameter that the model does not take is left out from then on, and what comes in
+        pieces is asked for again."""
         with self._requests.one_more():
-            return await self._create(messages, max_tokens, temperature)
+            for _ in range(GARBLED_TRIES - 1):
+                with suppress(_Garbled):
+                    return self._completion(await self._create(messages, max_tokens, temperature, schema))
+            return self._completion(await self._create(messages, max_tokens, temperature, schema))
 
-    async def _create(self, messages: list[dict], max_tokens: int, temperature: float) -> bytes:
+    async def _create(self, messages: list[dict], max_tokens: int, temperature: float, schema: dict | None) -> bytes:
         import openai
 
         create = self._client.chat.completions.with_raw_response.create
@@ -138,6 +161,9 @@ class ChatClient:
             request = {"model": self.model, "messages": messages, self._length_name: max_tokens}
             if self._sends_temperature:
                 request["temperature"] = temperature
+            if schema is not None and self._sends_schema:
+                named = {"name": "answer", "schema": schema, "strict": True}
+                request["response_format"] = {"type": "json_schema", "json_schema": named}
             try:
                 return (await create(**request, extra_headers=headers)).http_response.content
             except openai.APIStatusError as error:
@@ -151,6 +177,9 @@ class ChatClient:
         if NEW_NAME not in request and NEW_NAME.encode() in refusal:
             self._length_name = NEW_NAME
             return True
+        if "response_format" in request and _ABOUT_SCHEMA.search(refusal):
+            self._sends_schema = False
+            return True
         if "temperature" in request and _ABOUT_TEMPERATURE.search(refusal):
             if self._sends_temperature:
                 logger.warning(f"{self.url}: takes no temperature, so that answers may differ from run to run")
@@ -158,18 +187,20 @@ class ChatClient:
             return True
         return False
 
-    def _text(self, body: bytes) -> str:
-        """The text of an answer."""
+    def _completion(self, body: bytes) -> Completion:
+        """What the body of an answer says."""
         try:
-            choice = json.loads(body)["choices"][0]
+            answer = json.loads(body)
+            choice, usage = answer["choices"][0], answer.get("usage") or {}
             content = choice["message"]["content"]
-        except (ValueError, LookupError, TypeError) as error:
+            counts = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
             said = _shortened(body.decode("utf-8", "replace"))
-            raise EndpointError(f"{self.url}: answered with no chat completion: {said}; check the endpoint") from error
+            raise _Garbled(f"{self.url}: answered with no chat completion: {said}; check the endpoint") from error
         if not isinstance(content, str):
             ended = choice.get("finish_reason")
             raise RefusedRequest(f"{self.url}: answered without a text (finish_reason {ended!r})")
-        return content
+        return Completion(content, *(count if isinstance(count, int) else None for count in counts))
 
     def _refusal(self, error) -> EndpointError:
         """What a server said that will not answer, or did not after all tries."""
@@ -306,6 +337,8 @@ class EndpointAnswerer(Answerer):
         num_frames (`int`, *optional*, defaults to 16): Frames of a segment.
         max_new_tokens (`int`, *optional*, defaults to 1024): Longest answer.
         concurrency (`int`, *optional*, defaults to 8): Requests under way at a time.
+        frames_as (`str`, *optional*, defaults to `"pictures"`): Or `"video"`: all frames in one `data:video/jpeg` address,
+            comma between them, which vLLM shows the model as a video and does not sample again.
     """
 
     asks_together = False
@@ -316,17 +349,20 @@ class EndpointAnswerer(Answerer):
         num_frames: int | None = None,
         max_new_tokens: int | None = None,
         concurrency: int = 8,
+        frames_as: str = "pictures",
     ):
-        self.client, self.concurrency = client, concurrency
+        if frames_as not in FRAMES_AS:
+            raise ValueError(f"`frames_as` must be one of {', '.join(FRAMES_AS)}, got {frames_as!r}.")
+        self.client, self.concurrency, self.frames_as = client, concurrency, frames_as
         self.num_frames = NUM_FRAMES if num_frames is None else num_frames
         self.max_new_tokens = NEW_TOKENS if max_new_tokens is None else max_new_tokens
 
     def look(self, segment: Segment) -> list[dict]:
         """The frames of a segment as parts of a message."""
-        return [
-            {"type": "image_url", "image_url": {"url": _data_url(frame)}}
-            for frame in middle_frames(segment, self.num_frames)
-        ]
+        frames = [_base64(frame) for frame in middle_frames(segment, self.num_frames)]
+        if self.frames_as == "video":
+            return [{"type": "video_url", "video_url": {"url": f"data:video/jpeg;base64,{','.join(frames)}"}}]
+        return [{"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{frame}"}} for frame in frames]
 
     def prompt_length(self, question: str) -> int:
         """Characters of a question: the server has the tokenizer."""
@@ -355,17 +391,23 @@ class EndpointAnswerer(Answerer):
             raise problem
 
     def _answer_one(self, pictures: list[dict], question: str) -> Reply:
-        messages = [{"role": "user", "content": [*pictures, {"type": "text", "text": question}]}]
         try:
-            return self.client.complete(messages, self.max_new_tokens).strip()
+            return self.complete(pictures, question).text
         except RefusedRequest as error:
             return error
 
+    def complete(self, seen: list[dict], question: str) -> Completion:
+        """The answer to one question, with the tokens that it took."""
+        messages = [{"role": "user", "content": [*seen, {"type": "text", "text": question}]}]
+        answer = self.client.ask(messages, self.max_new_tokens)
+        return dataclasses.replace(answer, text=answer.text.strip())
 
-def _data_url(frame) -> str:
+
+def _base64(frame) -> str:
+    """A frame as JPEG in base64."""
     file = io.BytesIO()
     frame.save(file, "JPEG", quality=JPEG_QUALITY)
-    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
+    return base64.b64encode(file.getvalue()).decode("ascii")
 
 
 def load_endpoint(
@@ -377,7 +419,26 @@ def load_endpoint(
     timeout_s: float = 300.0,
     retries: int = 5,
     concurrency: int = 8,
+    frames_as: str = "pictures",
 ) -> EndpointAnswerer:
     """The answerer of a model behind a server. Arguments are those of [`ChatClient`] and [`EndpointAnswerer`]."""
     client = ChatClient(endpoint, model, api_key, timeout_s, retries)
-    return EndpointAnswerer(client, num_frames, max_new_tokens, concurrency)
+    return EndpointAnswerer(client, num_frames, max_new_tokens, concurrency, frames_as)
+
+
+class EndpointWriter(Writer):
+    """A language model behind a server.
+
+    Args:
+        client (`ChatClient`): The server.
+        max_new_tokens (`int`, *optional*, defaults to 1024): Longest text.
+    """
+
+    def __init__(self, client: ChatClient, max_new_tokens: int | None = None):
+        self.client = client
+        self.max_new_tokens = NEW_TOKENS if max_new_tokens is None else max_new_tokens
+
+    def write(self, prompt: str, schema: dict | None = None) -> Completion:
+        """The model's text, of the form of `schema` where the server takes one; errors are those of [`ChatClient.ask`]."""
+        answer = self.client.ask([{"role": "user", "content": prompt}], self.max_new_tokens, schema=schema)
+        return dataclasses.replace(answer, text=answer.text.strip())

@@ -1,0 +1,150 @@
+"""Step 1: videos into events and clips (paper, section 3.2 and appendix A.1)."""
+
+import hashlib
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from modeling_holmes_vau.base.commands import first_line
+from modeling_holmes_vau.base.runs import check_settings, write_settings
+from modeling_holmes_vau.base.share import do_all
+from modeling_holmes_vau.video_reader_holmes_vau import open_video
+
+from .boundaries import GivenVideo, given_events
+from .division import Division, clips_inside
+from .proposals import Proposer, Scored
+from .work import RANDOM, Work, WorkClip, WorkEvent, WorkVideo, video_to_json, with_clips
+
+
+logger = logging.getLogger(__name__)
+
+SETTINGS = "settings.json"
+DIGEST_BYTES = 2**20  # read of either end of a file
+
+
+def file_digest(path: Path) -> str:
+    """Tells a file from another, whatever it is called and whenever it was copied: of its length and both its ends."""
+    with open(path, "rb") as file:
+        total = hashlib.sha256(file.read(DIGEST_BYTES))
+        length = file.seek(0, 2)
+        file.seek(max(0, length - DIGEST_BYTES))
+        total.update(file.read() + str(length).encode())
+    return total.hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Decoupler:
+    """
+    Takes videos apart.
+
+    Args:
+        root (`Path`): Folder of the videos.
+        division ([`Division`]): How.
+        clips (`dict[str, list[WorkClip]]`, *optional*): Clips that are given, by video.
+        proposer ([`Proposer`], *optional*): Scores the videos.
+        proposes (`bool`, *optional*, defaults to `False`): Whether events are its proposals, where no span is given.
+    """
+
+    root: Path
+    division: Division
+    clips: dict[str, list[WorkClip]]
+    proposer: Proposer | None = None
+    proposes: bool = False
+
+    def decouple(self, given: GivenVideo) -> WorkVideo:
+        """
+        One video.
+
+        Raises:
+            `ValueError`, `OSError`: if it can't be read, or a span is past its end.
+        """
+        with open_video(given.file) as reader:
+            n_frames, fps, duration_s = reader.num_frames, reader.fps, reader.duration_s
+        clips = self.clips.get(given.video, [])
+        events, scored, labels = self._events(given, fps, duration_s, clips)
+        numbered = [replace(event, id=f"e{number}") for number, event in enumerate(events)]
+        annotation = given.annotation
+        told = annotation is not None and (annotation.parts is not None or annotation.summary != "no description")
+        return WorkVideo(
+            video=given.video,
+            path=Path(given.file).relative_to(self.root).as_posix(),
+            digest=file_digest(Path(given.file)),
+            n_frames=n_frames,
+            fps=fps,
+            labels=labels,
+            events=tuple(self._divide(given.video, event, clips) for event in numbered),
+            times_s=scored.times_s,
+            scores=scored.scores,
+            summary=annotation.summary if told else None,
+            parts=vars(annotation.parts) if told and annotation.parts else None,
+        )
+
+    def _events(
+        self, given: GivenVideo, fps: float, duration_s: float, clips: list[WorkClip]
+    ) -> tuple[list[WorkEvent], Scored, tuple[str, ...]]:
+        """Events, scores and classes of a video."""
+        labels, scored = given.labels, Scored((), ())
+        if self.proposer is not None:
+            asks = self.proposes and not given.spans and labels != ()
+            scored = self.proposer.propose(Path(given.file), labels) if asks else self.proposer.score(Path(given.file))
+        if given.spans:
+            events = given_events(given, fps, duration_s, clips)
+        else:
+            events = list(scored.events)
+        if labels is None:
+            labels = tuple(dict.fromkeys(label for event in events for label in event.labels))
+        if not events and not labels:
+            events = [WorkEvent("", *span, (), RANDOM) for span in self.division.normal_spans(given.video, duration_s)]
+        return events, scored, labels
+
+    def _divide(self, video: str, event: WorkEvent, clips: list[WorkClip]) -> WorkEvent:
+        if event.clips:
+            return with_clips(event, clips_inside((event.start_s, event.end_s), event.clips))
+        return with_clips(event, self.division.clips(video, (event.start_s, event.end_s), clips))
+
+
+def decouple_all(work: Work, videos: Iterable[GivenVideo], decoupler: Decoupler, settings: dict) -> dict[str, str]:
+    """
+    Take all videos apart that were not, each a line of the journal as soon as it is done.
+
+    Args:
+        work ([`Work`]): The folder.
+        videos (`Iterable[GivenVideo]`): The videos.
+        decoupler ([`Decoupler`]): How.
+        settings (`dict`): What decides the result, so that a run that goes on is the same run.
+
+    Returns:
+        `dict[str, str]`: Why videos could not be taken apart, by name.
+    """
+    file = work.root / "decouple" / SETTINGS
+    done = {line["video"]: line["digest"] for line in work.decoupled.read()}
+    if done:
+        holds = f"--work {work.root}: holds {len(done)} decoupled videos"
+        check_settings(file, settings, holds, "pass --redo to take them apart again, or choose another folder")
+    else:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_settings(file, settings)
+
+    def decouple(given: GivenVideo) -> None:
+        if done.get(given.video) != file_digest(Path(given.file)):
+            work.decoupled.append(video_to_json(decoupler.decouple(given)))
+
+    return do_all(videos, decouple, lambda given: given.video, "decouple", "video")
+
+
+def describe(videos: list[WorkVideo]) -> str:
+    """How many there are of what, in a line."""
+    events = [event for video in videos for event in video.events]
+    origins = {
+        origin: sum(event.origin == origin for event in events) for origin in dict.fromkeys(e.origin for e in events)
+    }
+    clips = sum(len(event.clips) for event in events)
+    of_these = ", ".join(f"{count} {origin}" for origin, count in origins.items())
+    abnormal = sum(bool(video.labels) for video in videos)
+    return f"{len(videos)} videos, {abnormal} of them abnormal; {len(events)} events ({of_these or 'none'}), {clips} clips"
+
+
+def told_missing(missing: dict[str, str]) -> list[str]:
+    """A line for each video that is left out."""
+    return [f"left out: {name}: {first_line(problem)}" for name, problem in missing.items()]
