@@ -11,6 +11,7 @@ from modeling_holmes_vau.base.commands import check_output_folder, output_folder
 from modeling_holmes_vau.base.files import check_new_folder, few_of, whole_folder, write_whole
 from modeling_holmes_vau.base.parser import Parser
 
+from .engine.options import add_arguments as add_annotate_arguments
 from .miniature.render import add_arguments as add_miniature_arguments
 from .miniature.render import run as render
 from .reading import read_annotation_files
@@ -81,6 +82,14 @@ def build_parser() -> Parser:
             "miniature",
             help="render a synthetic three-level benchmark that needs no download",
             description="Render a synthetic three-level benchmark: videos, annotations and instruction rows.",
+        )
+    )
+    add_annotate_arguments(
+        commands.add_parser(
+            "annotate",
+            help="make such annotations of your own videos, step by step, with people in the loop",
+            description="The annotation engine (paper, section 3.2): events and clips, captions, summaries, a review by "
+            "people, instruction rows.",
         )
     )
     return parser
@@ -253,7 +262,15 @@ def _json(value: object) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
+def run_annotate(args: argparse.Namespace) -> int:
+    """Run a step of the engine."""
+    from .engine.commands import run_annotate as run
+
+    return run(args)
+
+
 COMMANDS = {
+    "annotate": run_annotate,
     "export": run_export,
     "card": run_card,
     "validate": run_validate,

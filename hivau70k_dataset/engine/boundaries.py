@@ -33,8 +33,8 @@ class GivenVideo:
         video (`str`): Its name.
         file (`str`): Its file, absolute.
         labels (`tuple[str, ...]`, *optional*): Its classes, empty when normal; `None` where nobody has said.
-        spans (`tuple`): Its abnormal spans with their labels, `(start, end, labels)`, in seconds or, of ground truth that
-            counts frames, in frames.
+        spans (`tuple`): Its abnormal spans with their labels, `(start, end, labels)`, in seconds or, of ground truth
+            that counts frames, in frames.
         in_frames (`bool`): Which of the two.
         annotation (`VideoAnnotation`, *optional*): Where the boundaries came with texts.
     """
@@ -129,12 +129,12 @@ def event_labels(event: Event, annotation: VideoAnnotation) -> tuple[str, ...]:
     return (event.summary,) if event.summary in annotation.labels else annotation.labels
 
 
-def given_events(given: GivenVideo, fps: float, duration_s: float, clips: list[WorkClip]) -> list[WorkEvent]:
+def given_events(given: GivenVideo, fps: float, duration_s: float) -> list[WorkEvent]:
     """
     The events of a video as they were given, with the texts that came along.
 
-    Of spans without texts those of one class that touch are one event. Spans that end past the end of the video, by no more
-    than the frame counts of two decoders differ, are cut.
+    Of spans without texts those of one class that touch are one event. Spans that end past the end of the video, by
+    no more than the frame counts of two decoders differ, are cut.
 
     Raises:
         `AnnotationError`: if one is past the end.
@@ -144,8 +144,8 @@ def given_events(given: GivenVideo, fps: float, duration_s: float, clips: list[W
     for start_s, end_s, _ in spans:
         if is_past_end_s((start_s, end_s), duration_s, fps):
             raise AnnotationError(
-                f"video {given.video!r}: the event {start_s:.3f} to {end_s:.3f} s is past its end, {duration_s:.3f} s. "
-                "Mend the times, or find the video that was annotated."
+                f"video {given.video!r}: the event {start_s:.3f} to {end_s:.3f} s is past its end, {duration_s:.3f} "
+                "s. Mend the times, or find the video that was annotated."
             )
     if given.annotation is not None and any(is_told(event, given.annotation) for event in given.annotation.events):
         events = [_told_event(event, given.annotation, duration_s) for event in given.annotation.events]
@@ -193,8 +193,8 @@ def all_videos(videos: VideoFolder, label_of: Callable[[str], tuple[str, ...] | 
 
 def read_labels(path: Path | None) -> Callable[[str], tuple[str, ...] | None]:
     """
-    What tells the classes of a video: a table with the columns `video,label` (a row a class; of a normal video, an empty
-    label or "Normal"), and the names that UCF-Crime and XD-Violence give their videos.
+    What tells the classes of a video: a table with the columns `video,label` (a row a class; of a normal video, an
+    empty label or "Normal"), and the names that UCF-Crime and XD-Violence give their videos.
 
     Raises:
         `AnnotationError`: If the table can't be read.
@@ -219,8 +219,8 @@ def read_labels(path: Path | None) -> Callable[[str], tuple[str, ...] | None]:
 
 def read_uca(path: Path) -> dict[str, list[WorkClip]]:
     """
-    Clips with captions as UCA (Yuan et al., CVPR 2024) has them for UCF-Crime: JSON `{video: {"timestamps": [[s, e], ...],
-    "sentences": [...]}}`, or lines `video start end ##sentence`.
+    Clips with captions as UCA (Yuan et al., CVPR 2024) has them for UCF-Crime: JSON `{video: {"timestamps": [[s, e],
+    ...], "sentences": [...]}}`, or lines `video start end ##sentence`.
 
     Returns:
         `dict[str, list[WorkClip]]`: By video, times in seconds.
@@ -239,8 +239,8 @@ def read_uca(path: Path) -> dict[str, list[WorkClip]]:
             start_s = end_s = 0.0
         if not 0 <= start_s < end_s or not isinstance(sentence, str) or not sentence.strip():
             raise AnnotationError(
-                f"{path}: {place}: got {start}, {end}, {shorten(str(sentence), 60)!r}, expected 0 <= start < end in seconds "
-                "and a sentence."
+                f"{path}: {place}: got {start}, {end}, {shorten(str(sentence), 60)!r}, expected 0 <= start < end in "
+                "seconds and a sentence."
             )
         clips.setdefault(video, []).append(WorkClip(start_s, end_s, sentence.strip()))
     if not clips:

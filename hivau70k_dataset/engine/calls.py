@@ -201,8 +201,8 @@ def make_calls(book: CallBook, calls: Iterable[Call], asked: Asked, budget: Budg
     """
     Ask what was not asked, several calls at a time, each kept as soon as its answer is there.
 
-    A call that the server refuses for what it says (too long, filtered) is kept as refused and not asked again. A server that
-    is gone, or a budget that is spent, ends the run; what is under way is waited for and kept.
+    A call that the server refuses for what it says (too long, filtered) is kept as refused and not asked again. A
+    server that is gone, or a budget that is spent, ends the run; what is under way is waited for and kept.
 
     Args:
         book ([`CallBook`]): Where calls are kept; by one run at a time, see `alone`.

@@ -1,12 +1,11 @@
 """Step 1: videos into events and clips (paper, section 3.2 and appendix A.1)."""
 
-import hashlib
 import logging
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from modeling_holmes_vau.base.commands import first_line
 from modeling_holmes_vau.base.runs import check_settings, write_settings
 from modeling_holmes_vau.base.share import do_all
 from modeling_holmes_vau.video_reader_holmes_vau import open_video
@@ -14,23 +13,10 @@ from modeling_holmes_vau.video_reader_holmes_vau import open_video
 from .boundaries import GivenVideo, given_events
 from .division import Division, clips_inside
 from .proposals import Proposer, Scored
-from .work import RANDOM, Work, WorkClip, WorkEvent, WorkVideo, video_to_json, with_clips
+from .work import RANDOM, SETTINGS, Work, WorkClip, WorkEvent, WorkVideo, file_digest, video_to_json, with_clips
 
 
 logger = logging.getLogger(__name__)
-
-SETTINGS = "settings.json"
-DIGEST_BYTES = 2**20  # read of either end of a file
-
-
-def file_digest(path: Path) -> str:
-    """Tells a file from another, whatever it is called and whenever it was copied: of its length and both its ends."""
-    with open(path, "rb") as file:
-        total = hashlib.sha256(file.read(DIGEST_BYTES))
-        length = file.seek(0, 2)
-        file.seek(max(0, length - DIGEST_BYTES))
-        total.update(file.read() + str(length).encode())
-    return total.hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -62,8 +48,9 @@ class Decoupler:
         with open_video(given.file) as reader:
             n_frames, fps, duration_s = reader.num_frames, reader.fps, reader.duration_s
         clips = self.clips.get(given.video, [])
-        events, scored, labels = self._events(given, fps, duration_s, clips)
-        numbered = [replace(event, id=f"e{number}") for number, event in enumerate(events)]
+        events, scored, labels = self._events(given, fps, duration_s)
+        last_s = math.floor(duration_s * 1000) / 1000  # of the times to the millisecond the last that is in the video
+        numbered = [replace(event, id=f"e{i}", end_s=min(event.end_s, last_s)) for i, event in enumerate(events)]
         annotation = given.annotation
         told = annotation is not None and (annotation.parts is not None or annotation.summary != "no description")
         return WorkVideo(
@@ -81,7 +68,7 @@ class Decoupler:
         )
 
     def _events(
-        self, given: GivenVideo, fps: float, duration_s: float, clips: list[WorkClip]
+        self, given: GivenVideo, fps: float, duration_s: float
     ) -> tuple[list[WorkEvent], Scored, tuple[str, ...]]:
         """Events, scores and classes of a video."""
         labels, scored = given.labels, Scored((), ())
@@ -89,7 +76,7 @@ class Decoupler:
             asks = self.proposes and not given.spans and labels != ()
             scored = self.proposer.propose(Path(given.file), labels) if asks else self.proposer.score(Path(given.file))
         if given.spans:
-            events = given_events(given, fps, duration_s, clips)
+            events = given_events(given, fps, duration_s)
         else:
             events = list(scored.events)
         if labels is None:
@@ -131,20 +118,3 @@ def decouple_all(work: Work, videos: Iterable[GivenVideo], decoupler: Decoupler,
             work.decoupled.append(video_to_json(decoupler.decouple(given)))
 
     return do_all(videos, decouple, lambda given: given.video, "decouple", "video")
-
-
-def describe(videos: list[WorkVideo]) -> str:
-    """How many there are of what, in a line."""
-    events = [event for video in videos for event in video.events]
-    origins = {
-        origin: sum(event.origin == origin for event in events) for origin in dict.fromkeys(e.origin for e in events)
-    }
-    clips = sum(len(event.clips) for event in events)
-    of_these = ", ".join(f"{count} {origin}" for origin, count in origins.items())
-    abnormal = sum(bool(video.labels) for video in videos)
-    return f"{len(videos)} videos, {abnormal} of them abnormal; {len(events)} events ({of_these or 'none'}), {clips} clips"
-
-
-def told_missing(missing: dict[str, str]) -> list[str]:
-    """A line for each video that is left out."""
-    return [f"left out: {name}: {first_line(problem)}" for name, problem in missing.items()]

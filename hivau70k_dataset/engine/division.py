@@ -1,5 +1,5 @@
-"""Spans of time: random stretches of normal videos, clips of an event, and what belongs together (paper, section 3.2 and
-appendix A.1). Pure functions of numbers and a seed."""
+"""Spans of time: random stretches of normal videos, clips of an event, and what belongs together (paper, section 3.2
+and appendix A.1). Pure functions of numbers and a seed."""
 
 import random
 from collections.abc import Iterable, Sequence
@@ -87,8 +87,8 @@ def rounded(span_s: Span) -> Span:
 
 
 def divide_at_random(start_s: float, end_s: float, low_s: float, high_s: float, rng: random.Random) -> list[Span]:
-    """Consecutive spans of random lengths that make up a span; the last takes the rest where that is too short to stand
-    alone.
+    """Consecutive spans of random lengths that make up a span; the last takes the rest where that is too short to
+    stand alone.
 
     Example:
 
@@ -106,8 +106,8 @@ def divide_at_random(start_s: float, end_s: float, low_s: float, high_s: float, 
 
 
 def random_stretches(duration_s: float, counts: tuple[int, int], lengths_s: Span, rng: random.Random) -> list[Span]:
-    """Between `counts[0]` and `counts[1]` spans of random lengths that do not overlap, as many of them as fit; one at least,
-    which is the whole of a video that is shorter than the shortest.
+    """Between `counts[0]` and `counts[1]` spans of random lengths that do not overlap, as many of them as fit; one
+    at least, which is the whole of a video that is shorter than the shortest.
 
     Example:
 

@@ -23,9 +23,9 @@ class Prompts:
     """
     The prompts of a run.
 
-    The paper writes "There are (is no) abnormal events ({video-level label}) in the video." for both kinds. Read here as
-    "There are abnormal events (Arson) in the video." and "There is no abnormal events in the video.": a normal video has no
-    label to name, and the grammar of the second is the paper's.
+    The paper writes "There are (is no) abnormal events ({video-level label}) in the video." for both kinds. Read
+    here as "There are abnormal events (Arson) in the video." and "There is no abnormal events in the video.": a
+    normal video has no label to name, and the grammar of the second is the paper's.
 
     Captions and summaries are joined by spaces; the full stop of the last is the prompt's own.
     """
@@ -38,8 +38,8 @@ class Prompts:
 
     @classmethod
     def read(cls, folder: Path | None = None) -> "Prompts":
-        """The prompts of a folder with `caption.txt`, `event.txt`, `video.txt`, `abnormal.txt` and `normal.txt`; those that are
-        missing there are the paper's.
+        """The prompts of a folder with `caption.txt`, `event.txt`, `video.txt`, `abnormal.txt` and `normal.txt`;
+        those that are missing there are the paper's.
 
         Raises:
             `AnnotationError`: if one lacks the place of what is to be filled in.

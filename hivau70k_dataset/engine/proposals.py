@@ -31,8 +31,8 @@ class Proposer:
     Args:
         model, processor: The checkpoint.
         threshold (`float`, *optional*): Score that makes an event; the checkpoint's by default.
-        names_classes (`bool`, *optional*, defaults to `True`): Ask the language model for the class of an event in a video
-            whose classes nobody has told. An event whose class it does not name is called "Anomaly".
+        names_classes (`bool`, *optional*, defaults to `True`): Ask the language model for the class of an event in a
+            video whose classes nobody has told. An event whose class it does not name is called "Anomaly".
     """
 
     def __init__(self, model, processor, threshold: float | None = None, names_classes: bool = True):
@@ -53,7 +53,8 @@ class Proposer:
 
         Args:
             file (`Path`): The video.
-            labels (`tuple[str, ...]`, *optional*): Its classes; an event is of all of them, as nothing tells which it is.
+            labels (`tuple[str, ...]`, *optional*): Its classes; an event is of all of them, as nothing tells which
+                it is.
         """
         session = self._session(file)
         events = tuple(

@@ -37,7 +37,8 @@ _NUMBER = re.compile(
 )
 # A heading behind a number or at the start of a line: "**Judgement:**", "Basis for judging -", "## Description\n".
 _HEADING = re.compile(
-    r"(?:[*_#]+\s*)?(?P<words>[A-Za-z][A-Za-z ,/()'’-]{2,90}?)\s*(?:[*_]+\s*:|:\s*[*_]*|[*_]{2,}\s*[:.-]?|\s[-–—]\s)\s*"
+    r"(?:[*_#]+\s*)?(?P<words>[A-Za-z][A-Za-z ,/()'’-]{2,90}?)\s*"
+    r"(?:[*_]+\s*:|:\s*[*_]*|[*_]{2,}\s*[:.-]?|\s[-–—]\s)\s*"
 )
 _FENCE = re.compile(r"```(?:json)?\s*(?P<inside>.*?)```", re.DOTALL | re.IGNORECASE)
 _BASIS = re.compile(r"\bbasis\s+(?:for|of)\b", re.IGNORECASE)
@@ -47,14 +48,15 @@ def read_reply(text: str, abnormal: bool) -> SummaryParts | None:
     """
     The parts of a reply.
 
-    Read are, in this order: a JSON object, alone or in a fence or in prose; three numbered parts, in plain text or Markdown,
-    with headings or without, on lines of their own or in one; headings without numbers; and prose as the released summaries
-    are written: a first sentence that judges and, of an abnormal one, a last that says on what basis.
+    Read are, in this order: a JSON object, alone or in a fence or in prose; three numbered parts, in plain text or
+    Markdown, with headings or without, on lines of their own or in one; headings without numbers; and prose as the
+    released summaries are written: a first sentence that judges and, of an abnormal one, a last that says on what
+    basis.
 
     Args:
         text (`str`): What the model said.
-        abnormal (`bool`): Whether it was told of abnormal events. The analysis of a normal segment is left out, as in the
-            released annotations.
+        abnormal (`bool`): Whether it was told of abnormal events. The analysis of a normal segment is left out, as
+            in the released annotations.
 
     Returns:
         `SummaryParts`, *optional*: `None` where they cannot be told apart.

@@ -1,4 +1,5 @@
-"""What is in a work folder now: what step 1 took apart, as people have changed it, with the texts that models and people gave.
+"""What is in a work folder now: what step 1 took apart, as people have changed it, with the texts that models and
+people gave.
 
 Everything is computed from the journals of the steps; nothing here is stored.
 """
@@ -15,11 +16,10 @@ from modeling_holmes_vau.base.errors import RunError
 from ..schema import SUMMARY_TASKS, SummaryParts
 from .calls import Call, CallBook
 from .decisions import EDITED, PROPOSED, REJECTED, Decision, Decisions
-from .decouple import SETTINGS
 from .division import Division, clips_inside
 from .prompts import Prompts
 from .replies import read_reply, summary_of
-from .work import ADDED, Work, WorkClip, WorkEvent, WorkVideo
+from .work import ADDED, SETTINGS, Work, WorkClip, WorkEvent, WorkVideo
 
 
 ATTEMPTS = 2  # a reply that can't be read is asked for once more, then a person writes it
@@ -226,7 +226,8 @@ class State:
     # ---- review -----------------------------------------------------------------------------------------------------
 
     def status(self, item: str, digest: str) -> tuple[str, Decision | None]:
-        """Whether an item is proposed, accepted, edited or rejected; what was accepted counts for what was seen alone."""
+        """Whether an item is proposed, accepted, edited or rejected; what was accepted counts for what was seen
+        alone."""
         decision = self.decisions.of(item)
         if decision is None:
             return PROPOSED, None

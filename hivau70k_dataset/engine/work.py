@@ -7,10 +7,11 @@
     DIR/review/decisions.jsonl    step 4: every decision of a person
     DIR/annotations/              step 5: annotations and instruction rows
 
-Steps 2 to 5 hold no copy of what a step before decided: they read it. So a step can be done again, and what follows pays
-for what changed alone.
+Steps 2 to 5 hold no copy of what a step before decided: they read it. So a step can be done again, and what follows
+pays for what changed alone.
 """
 
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -24,6 +25,8 @@ from modeling_holmes_vau.base.journal import Journal
 from ..schema import SPLITS
 
 
+SETTINGS = "settings.json"  # of a step, in its folder
+DIGEST_BYTES = 2**20  # read of either end of a file
 GIVEN, PROPOSED, RANDOM, ADDED = "given", "proposed", "random", "added"
 
 
@@ -97,6 +100,16 @@ class WorkVideo:
         """The highest score of a span; `None` where nothing was scored."""
         inside = [score for time_s, score in zip(self.times_s, self.scores) if start_s <= time_s < end_s]
         return max(inside, default=None)
+
+
+def file_digest(path: Path) -> str:
+    """Tells a file from another, whatever it is called and whenever it was copied: of its length and both its ends."""
+    with open(path, "rb") as file:
+        total = hashlib.sha256(file.read(DIGEST_BYTES))
+        length = file.seek(0, 2)
+        file.seek(max(0, length - DIGEST_BYTES))
+        total.update(file.read() + str(length).encode())
+    return total.hexdigest()[:16]
 
 
 def video_to_json(video: WorkVideo) -> dict[str, Any]:
@@ -199,3 +212,16 @@ class Work:
 def with_clips(event: WorkEvent, clips: Iterator[WorkClip] | list[WorkClip]) -> WorkEvent:
     """An event with other clips."""
     return replace(event, clips=tuple(clips))
+
+
+def describe(videos: list[WorkVideo]) -> str:
+    """How many there are of what, in a line."""
+    events = [event for video in videos for event in video.events]
+    origins = {
+        origin: sum(event.origin == origin for event in events) for origin in dict.fromkeys(e.origin for e in events)
+    }
+    clips = sum(len(event.clips) for event in events)
+    of_these = ", ".join(f"{count} {origin}" for origin, count in origins.items())
+    abnormal = sum(bool(video.labels) for video in videos)
+    told = f"{len(events)} events ({of_these or 'none'}), {clips} clips"
+    return f"{len(videos)} videos, {abnormal} of them abnormal; {told}"

@@ -63,8 +63,8 @@ def load_writer(model: str, endpoint: str | None = None, **options) -> Writer:
     A language model that writes texts from texts.
 
     Args:
-        model (`str`): Checkpoint folder or Hub name of a causal language model with a chat template, or what the model is
-            called behind `endpoint`.
+        model (`str`): Checkpoint folder or Hub name of a causal language model with a chat template, or what the
+            model is called behind `endpoint`.
         endpoint (`str`, *optional*): Address of a server.
         options: `max_new_tokens`; with a server `api_key`, `timeout_s` and `retries`, else `device` and `dtype`.
 

@@ -117,8 +117,8 @@ class ChatClient:
             messages (`list[dict]`): In OpenAI's form: `role`, and `content`, a text or a list of parts.
             max_tokens (`int`): Longest answer.
             temperature (`float`, *optional*, defaults to 0.0): 0 is greedy.
-            schema (`dict`, *optional*): JSON schema of the answer. A server that refuses one is not sent any again, and
-                one that leaves it aside answers as it likes.
+            schema (`dict`, *optional*): JSON schema of the answer. A server that refuses one is not sent any again,
+                and one that leaves it aside answers as it likes.
 
         Raises:
             `RefusedRequest`: if the server will not answer these messages, or answers without a text.
@@ -337,8 +337,8 @@ class EndpointAnswerer(Answerer):
         num_frames (`int`, *optional*, defaults to 16): Frames of a segment.
         max_new_tokens (`int`, *optional*, defaults to 1024): Longest answer.
         concurrency (`int`, *optional*, defaults to 8): Requests under way at a time.
-        frames_as (`str`, *optional*, defaults to `"pictures"`): Or `"video"`: all frames in one `data:video/jpeg` address,
-            comma between them, which vLLM shows the model as a video and does not sample again.
+        frames_as (`str`, *optional*, defaults to `"pictures"`): Or `"video"`: all frames in one `data:video/jpeg`
+            address, comma between them, which vLLM shows the model as a video and does not sample again.
     """
 
     asks_together = False
@@ -439,6 +439,7 @@ class EndpointWriter(Writer):
         self.max_new_tokens = NEW_TOKENS if max_new_tokens is None else max_new_tokens
 
     def write(self, prompt: str, schema: dict | None = None) -> Completion:
-        """The model's text, of the form of `schema` where the server takes one; errors are those of [`ChatClient.ask`]."""
+        """The model's text, of the form of `schema` where the server takes one; errors are those of
+        [`ChatClient.ask`]."""
         answer = self.client.ask([{"role": "user", "content": prompt}], self.max_new_tokens, schema=schema)
         return dataclasses.replace(answer, text=answer.text.strip())

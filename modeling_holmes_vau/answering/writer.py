@@ -24,7 +24,8 @@ class LocalWriter(Writer):
     A causal language model of transformers.
 
     Args:
-        model (`PreTrainedModel`), tokenizer (`PreTrainedTokenizerBase`): The checkpoint; the tokenizer has a chat template.
+        model (`PreTrainedModel`), tokenizer (`PreTrainedTokenizerBase`): The checkpoint; the tokenizer has a chat
+            template.
         max_new_tokens (`int`, *optional*, defaults to 1024): Longest text.
     """
 
@@ -47,8 +48,8 @@ class LocalWriter(Writer):
         context = self.model.config.get_text_config().max_position_embeddings
         if asked + self.max_new_tokens > context:
             raise ValueError(
-                f"the prompt has {asked} tokens; with {self.max_new_tokens} of the text that is more than the {context} that "
-                "the model holds. Choose shorter videos, or a model that holds more."
+                f"the prompt has {asked} tokens; with {self.max_new_tokens} of the text that is more than the {context} "
+                "that the model holds. Choose shorter videos, or a model that holds more."
             )
         pad = self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else self.tokenizer.eos_token_id
         options = {"do_sample": False, "num_beams": 1, "max_new_tokens": self.max_new_tokens, "pad_token_id": pad}
@@ -64,7 +65,8 @@ def load_local_writer(
 
     Args:
         name (`str`): Folder or Hub name.
-        device (`str`, *optional*), dtype (`str`, *optional*, defaults to `"auto"`): As for `checkpoint.load.load_on_device`.
+        device (`str`, *optional*), dtype (`str`, *optional*, defaults to `"auto"`): As for
+            `checkpoint.load.load_on_device`.
         max_new_tokens (`int`, *optional*): As for [`LocalWriter`].
 
     Raises:
