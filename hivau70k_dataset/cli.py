@@ -88,8 +88,8 @@ def build_parser() -> Parser:
         commands.add_parser(
             "annotate",
             help="make such annotations of your own videos, step by step, with people in the loop",
-            description="The annotation engine (paper, section 3.2): events and clips, captions, summaries, a review by "
-            "people, instruction rows.",
+            description="The annotation engine (paper, section 3.2): events and clips, captions, summaries, a review "
+            "by people, instruction rows.",
         )
     )
     return parser

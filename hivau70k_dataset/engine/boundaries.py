@@ -17,11 +17,10 @@ from ..spans import annotations_from_csv
 from ..tables import read_text
 from ..videos import VideoFolder
 from .division import merge_touching, rounded
-from .formats import FORMATS, read_format
-from .work import GIVEN, WorkClip, WorkEvent
+from .formats import read_format
+from .work import FORMS, GIVEN, WorkClip, WorkEvent
 
 
-FORMS = ("csv", "ucf", "xd", *FORMATS)
 _UCA_LINE = re.compile(r"(?P<video>\S+)\s+(?P<start>\d+(?:\.\d+)?)\s+(?P<end>\d+(?:\.\d+)?)\s*##\s*(?P<text>.*\S)\s*")
 
 

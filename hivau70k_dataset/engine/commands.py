@@ -10,8 +10,6 @@ from modeling_holmes_vau.base.parser import server_key
 from modeling_holmes_vau.base.runs import sole_run
 
 from ..schema import AnnotationError
-from ..videos import VideoFolder
-from .boundaries import GivenVideo, all_videos, read_boundaries, read_labels, read_uca
 from .calls import Asked, Budget, CallBook, Outcome
 from .caption import ask_about, caption_all, find_clips
 from .division import Division
@@ -37,6 +35,8 @@ def run_annotate(args: argparse.Namespace) -> int:
 
 def run_decouple(args: argparse.Namespace, work: Work) -> int:
     """Take the videos apart."""
+    from ..videos import VideoFolder
+    from .boundaries import read_uca
     from .decouple import Decoupler, decouple_all
 
     if not args.events and not args.scorer:
@@ -66,8 +66,10 @@ def run_decouple(args: argparse.Namespace, work: Work) -> int:
     return 1 if problems else 0
 
 
-def find_videos(args: argparse.Namespace, videos: VideoFolder) -> tuple[list[GivenVideo], dict[str, str]]:
-    """The videos to take apart, and why others are left out."""
+def find_videos(args: argparse.Namespace, videos) -> tuple[list, dict[str, str]]:
+    """The videos to take apart, [`GivenVideo`], and why others are left out."""
+    from .boundaries import all_videos, read_boundaries, read_labels
+
     if args.events:
         return read_boundaries(args.events, videos, args.source, args.split, args.events_form, progress=True)
     return all_videos(videos, read_labels(args.labels)), {}

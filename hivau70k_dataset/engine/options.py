@@ -8,8 +8,8 @@ from pathlib import Path
 from modeling_holmes_vau.base.parser import add_server_arguments
 
 from ..schema import SPLITS
-from .boundaries import FORMS
 from .division import CLIP_RANGE_S, CLIP_S, DIVISIONS, NORMAL_EVENTS, NORMAL_RANGE_S
+from .work import FORMS
 
 
 CAPTIONER = "LLaVA-NeXT-Video-7B"  # the paper's; on the Hub llava-hf/LLaVA-NeXT-Video-7B-hf

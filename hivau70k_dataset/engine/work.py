@@ -25,6 +25,8 @@ from modeling_holmes_vau.base.journal import Journal
 from ..schema import SPLITS
 
 
+# The forms of boundaries that are read, the last four written too.
+FORMS = ("csv", "ucf", "xd", "hivau", "label-studio", "fiftyone", "activitynet")
 SETTINGS = "settings.json"  # of a step, in its folder
 DIGEST_BYTES = 2**20  # read of either end of a file
 GIVEN, PROPOSED, RANDOM, ADDED = "given", "proposed", "random", "added"

@@ -48,8 +48,8 @@ class LocalWriter(Writer):
         context = self.model.config.get_text_config().max_position_embeddings
         if asked + self.max_new_tokens > context:
             raise ValueError(
-                f"the prompt has {asked} tokens; with {self.max_new_tokens} of the text that is more than the {context} "
-                "that the model holds. Choose shorter videos, or a model that holds more."
+                f"the prompt has {asked} tokens; with {self.max_new_tokens} of the text that is more than the "
+                f"{context} that the model holds. Choose shorter videos, or a model that holds more."
             )
         pad = self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else self.tokenizer.eos_token_id
         options = {"do_sample": False, "num_beams": 1, "max_new_tokens": self.max_new_tokens, "pad_token_id": pad}
