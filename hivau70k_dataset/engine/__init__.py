@@ -1,0 +1,1 @@
+"""Making annotations: what tools exchange them in."""
