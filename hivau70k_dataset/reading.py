@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .records import OnRemark, RepeatedName, annotation_from_json, instructions_from_json
+from .fields import OnRemark, RepeatedName
+from .records import annotation_from_json, instructions_from_json
 from .schema import SPLITS, AnnotationError, Instruction, Remark, SplitError, VideoAnnotation
 
 
@@ -145,15 +146,12 @@ def read_annotation_file(
             file's name tells.
     """
     path, on_error = Path(path), on_error or _raise
-    named = _FILE_NAME.fullmatch(path.stem)
-    splits = set() if split else {_LONG_NAMES.get(name, name) for name in _SPLIT_NAME.findall(path.stem)}
+    splits = set() if split else splits_of_name(path)
     if len(splits) > 1:
         on_error(AnnotationError(f"{path}: its name tells two splits, {' and '.join(sorted(splits))}. Rename it."))
         return []
-    if named and split is None:
-        split = _LONG_NAMES.get(named["split"], named["split"])
-    if named and source is None and named["source"] and named["source"] != "merge_instruction":
-        source = SOURCES.get(named["source"], named["source"])
+    named_source, named_split = origin_of_name(path)
+    source, split = source or named_source, split or named_split
     odd: list[Remark] = []
     entries: list[VideoAnnotation | Instruction] = []
     seen: dict[tuple, str] = {}
@@ -172,6 +170,25 @@ def read_annotation_file(
     for (field, message), count in Counter((remark.field, remark.message) for remark in odd).items():
         logger.warning(f"{path}: `{field}` ({count} entries): {message}")
     return entries
+
+
+def splits_of_name(path: Path) -> set[str]:
+    """The splits that are part of a file's name."""
+    return {_LONG_NAMES.get(name, name) for name in _SPLIT_NAME.findall(path.stem)}
+
+
+def origin_of_name(path: Path) -> tuple[str | None, str | None]:
+    """Source and split of the annotations of a file, where its name tells.
+
+    Example:
+
+    >>> origin_of_name(Path("ucf_database_test.json")), origin_of_name(Path("annotations.json"))
+    (('ucf-crime', 'test'), (None, None))
+    """
+    if (named := _FILE_NAME.fullmatch(path.stem)) is None:
+        return None, None
+    source = named["source"] if named["source"] != "merge_instruction" else None
+    return SOURCES.get(source, source), _LONG_NAMES.get(named["split"], named["split"])
 
 
 def _is_row(fields: Any) -> bool:
@@ -213,29 +230,47 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return fields if len(fields) == len(pairs) else RepeatedName(pairs)
 
 
-def _load(path: Path, on_error: OnError) -> Iterator[tuple[str, Any]]:
-    """The objects of a JSON file (one object, a list, a dict keyed by video) or of JSON lines, each with its place."""
+def _read_text(path: Path) -> str:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        on_error(AnnotationError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start}). Save it as UTF-8."))
-        return
+        raise AnnotationError(
+            f"{path}: not UTF-8 text ({error.reason} at byte {error.start}). Save it as UTF-8."
+        ) from None
     except OSError as error:
-        on_error(AnnotationError(f"{path}: can't be read: {error.strerror}."))
-        return
+        raise AnnotationError(f"{path}: can't be read: {error.strerror}.") from None
     if not text.strip():
-        on_error(AnnotationError(f"{path}: the file is empty. Expected JSON or JSON lines."))
+        raise AnnotationError(f"{path}: the file is empty. Expected JSON or JSON lines.")
+    return text
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds; an object in which a name stands twice is a `RepeatedName`.
+
+    Raises:
+        `AnnotationError`: If it can't be read or is no JSON.
+    """
+    try:
+        return json.loads(_read_text(path), object_pairs_hook=_object)
+    except json.JSONDecodeError as error:
+        raise AnnotationError(
+            f"{path}: not JSON: {error.msg} at line {error.lineno}. JSON lines end in .jsonl."
+        ) from None
+    except AnnotationError:
+        raise
+    except (RecursionError, ValueError) as error:  # nested too deep, or a number of thousands of digits
+        raise AnnotationError(f"{path}: not JSON that can be read: {error}.") from None
+
+
+def _load(path: Path, on_error: OnError) -> Iterator[tuple[str, Any]]:
+    """The objects of a JSON file (one object, a list, a dict keyed by video) or of JSON lines, each with its place."""
+    try:
+        whole = _read_text(path) if path.suffix == ".jsonl" else read_json(path)
+    except AnnotationError as error:
+        on_error(error)
         return
     if path.suffix == ".jsonl":
-        yield from _load_lines(path, text, on_error)
-        return
-    try:
-        whole = json.loads(text, object_pairs_hook=_object)
-    except json.JSONDecodeError as error:
-        on_error(AnnotationError(f"{path}: not JSON: {error.msg} at line {error.lineno}. JSON lines end in .jsonl."))
-        return
-    except (RecursionError, ValueError) as error:  # nested too deep, or a number of thousands of digits
-        on_error(AnnotationError(f"{path}: not JSON that can be read: {error}."))
+        yield from _load_lines(path, whole, on_error)
         return
     if isinstance(whole, dict) and _ANALYSIS_FIELDS <= whole.keys():
         if "annotation" in whole:

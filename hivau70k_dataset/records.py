@@ -11,14 +11,14 @@ aside with a remark, one that is missing is an error.
 """
 
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
 from modeling_holmes_vau.base.scan import VIDEO_SUFFIXES
 
+from .fields import MOST, OnRemark, Record, check_name, ignore
 from .schema import (
     LEVELS,
     SEGMENT_NAME,
@@ -29,128 +29,9 @@ from .schema import (
     Clip,
     Event,
     Instruction,
-    Remark,
     SummaryParts,
     VideoAnnotation,
 )
-
-
-OnRemark = Callable[[Remark], None]
-
-MOST = 2**53  # whole numbers up to here are exact as JSON numbers
-
-
-class RepeatedName(dict):
-    """A JSON object in which a name stands twice; of the values, the last.
-
-    Args:
-        pairs (`list[tuple[str, Any]]`): As they stand there.
-    """
-
-    def __init__(self, pairs: list[tuple[str, Any]]):
-        super().__init__(pairs)
-        names = [name for name, _ in pairs]
-        self.name = next(name for name in names if names.count(name) > 1)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Fields of a record, each checked as it is taken.
-
-
-def _ignore(remark: Remark) -> None:
-    pass
-
-
-@dataclass(frozen=True)
-class _Record:
-    """A JSON object, where it stands, and who hears of what is odd in it."""
-
-    fields: dict[str, Any]
-    file: str
-    subject: str
-    on_remark: OnRemark = _ignore
-    is_row: bool = False
-
-    def remark(self, code: str, field: str, message: str) -> None:
-        self.on_remark(Remark(code, self.subject, field, message, self.is_row))
-
-    def fail(self, field: str, got: Any, expected: str) -> AnnotationError:
-        shown = repr(got) if not isinstance(got, int) or abs(got) <= MOST else "a huge number"
-        shown = shown if len(shown) <= 80 else f"{shown[:77]}..."
-        return AnnotationError(f"{self.file}: {self.subject}: `{field}`: got {shown}, expected {expected}.")
-
-    def check_repeated(self) -> None:
-        if isinstance(self.fields, RepeatedName):
-            raise AnnotationError(f"{self.file}: {self.subject}: `{self.fields.name}` stands there twice. Keep one.")
-
-    def check_names(self, required: Iterable[str], optional: Iterable[str] = ()) -> None:
-        self.check_repeated()
-        required, optional = set(required), set(optional)
-        if missing := sorted(required - set(self.fields)):
-            raise AnnotationError(f"{self.file}: {self.subject}: `{missing[0]}` is missing. Add the field.")
-        for name in sorted(set(self.fields) - required - optional):
-            known = ", ".join(sorted(required | optional))
-            self.remark("unknown_field", name, f"not a known field, left aside; known here: {known}")
-
-    def text(self, field: str, value: Any, optional: bool = False) -> str | None:
-        if value is None and optional:
-            return None
-        if not isinstance(value, str) or not value.strip():
-            raise self.fail(field, value, "a text that is not empty")
-        if any("\ud800" <= letter <= "\udfff" for letter in value):
-            raise self.fail(field, value, "a text without halves of surrogate pairs, which is no Unicode")
-        return value
-
-    def whole(self, field: str, value: Any, least: int) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MOST:
-            raise self.fail(field, value, f"a whole number from {least} to {MOST}")
-        return value
-
-    def number(self, field: str, value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= MOST:
-            raise self.fail(field, value, "a finite number")
-        return float(value)
-
-    def list_of(self, field: str, value: Any, length: int | None = None) -> list:
-        if not isinstance(value, list):
-            raise self.fail(field, value, "a list")
-        if length is not None and len(value) != length:
-            raise AnnotationError(
-                f"{self.file}: {self.subject}: `{field}`: got {len(value)} entries, expected {length}, one for each "
-                "of what it describes."
-            )
-        return value
-
-    def texts(self, field: str, value: Any, length: int | None = None) -> list[str]:
-        return [self.text(f"{field}[{i}]", entry) for i, entry in enumerate(self.list_of(field, value, length))]
-
-    def span(self, field: str, start: Any, end: Any) -> tuple[float, float]:
-        start_s, end_s = self.number(f"{field} start", start), self.number(f"{field} end", end)
-        if not 0 <= start_s < end_s:
-            raise self.fail(field, [start, end], "0 <= start < end, in seconds")
-        return start_s, end_s
-
-    def pair(self, field: str, value: Any) -> tuple[float, float]:
-        if not isinstance(value, list) or len(value) != 2:
-            raise self.fail(field, value, "a pair [start, end] in seconds")
-        return self.span(field, *value)
-
-    def one_of(self, field: str, value: Any, allowed: Iterable[str]) -> str:
-        if value not in tuple(allowed):
-            raise self.fail(field, value, f"one of {', '.join(allowed)}")
-        return value
-
-    def within(self, field: str, value: Any) -> "_Record":
-        if not isinstance(value, dict):
-            raise self.fail(field, value, "an object")
-        return _Record(value, self.file, f"{self.subject}: `{field}`", self.on_remark, self.is_row)
-
-
-def _check_name(record: _Record, name: Any) -> str:
-    record.text("video", name)
-    if "/" in name or "\\" in name or "\0" in name or name in (".", ".."):
-        raise record.fail("video", name, "a name without folders")
-    return name
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -167,7 +48,7 @@ _CLEAN_ALONE = {"labels", "summary", "source", "split"}  # of the two forms, thi
 _RAW_ALONE = {"label", "video_summary", "clips", *(name for spellings in _RAW_SPELLINGS for name in spellings)}
 
 
-def _parts(record: _Record, value: Any, field: str) -> SummaryParts:
+def _parts(record: Record, value: Any, field: str) -> SummaryParts:
     inner = record.within(field, value)
     inner.check_names(("judgement",), ("description", "analysis"))
     return SummaryParts(
@@ -177,7 +58,7 @@ def _parts(record: _Record, value: Any, field: str) -> SummaryParts:
     )
 
 
-def _clean_parts(record: _Record) -> SummaryParts | None:
+def _clean_parts(record: Record) -> SummaryParts | None:
     if record.fields["judgement"] is None:
         for name in ("description", "analysis"):
             if record.fields[name] is not None:
@@ -186,7 +67,7 @@ def _clean_parts(record: _Record) -> SummaryParts | None:
     return _parts(record, {name: record.fields[name] for name in _PARTS}, "parts")
 
 
-def _clock(record: _Record) -> tuple[int, float]:
+def _clock(record: Record) -> tuple[int, float]:
     n_frames = record.whole("n_frames", record.fields["n_frames"], 1)
     fps = record.number("fps", record.fields["fps"])
     if fps <= 0:
@@ -194,7 +75,7 @@ def _clock(record: _Record) -> tuple[int, float]:
     return n_frames, fps
 
 
-def _event_frames(record: _Record, field: str) -> tuple[tuple[int, int], ...] | None:
+def _event_frames(record: Record, field: str) -> tuple[tuple[int, int], ...] | None:
     """Frames beside the seconds; what is wrong with them is no reason to lose the seconds."""
     value = record.fields.get(field)
     if value is None:
@@ -208,7 +89,7 @@ def _event_frames(record: _Record, field: str) -> tuple[tuple[int, int], ...] | 
     return tuple((int(start), int(end)) for start, end in pairs)
 
 
-def _raw_annotation(record: _Record, name: str, source: str | None, split: str | None) -> VideoAnnotation:
+def _raw_annotation(record: Record, name: str, source: str | None, split: str | None) -> VideoAnnotation:
     fields = dict(record.fields)
     names = []
     for spellings in _RAW_SPELLINGS:
@@ -229,7 +110,10 @@ def _raw_annotation(record: _Record, name: str, source: str | None, split: str |
     parts = [None] * count
     if "events_summary_split" in fields:
         split_list = record.list_of("events_summary_split", fields["events_summary_split"], count)
-        parts = [_parts(record, value, f"events_summary_split[{i}]") for i, value in enumerate(split_list)]
+        parts = [
+            None if value is None else _parts(record, value, f"events_summary_split[{i}]")
+            for i, value in enumerate(split_list)
+        ]
     events = tuple(
         Event(
             *record.pair(f"events[{i}]", spans[i]),
@@ -249,7 +133,7 @@ def _raw_annotation(record: _Record, name: str, source: str | None, split: str |
     return VideoAnnotation(name, *origin, n_frames, fps, labels, events, summary, video_parts, frames)
 
 
-def _raw_clips(record: _Record, event: int, spans: Any, captions: Any, captions_name: str) -> tuple[Clip, ...]:
+def _raw_clips(record: Record, event: int, spans: Any, captions: Any, captions_name: str) -> tuple[Clip, ...]:
     spans = record.list_of(f"clips[{event}]", spans)
     captions = record.texts(f"{captions_name}[{event}]", captions, len(spans))
     return tuple(
@@ -258,14 +142,14 @@ def _raw_clips(record: _Record, event: int, spans: Any, captions: Any, captions_
     )
 
 
-def _labels(record: _Record, field: str, value: Any) -> tuple[str, ...]:
+def _labels(record: Record, field: str, value: Any) -> tuple[str, ...]:
     labels = tuple(record.texts(field, value))
     if any(label.strip().lower() == "normal" for label in labels):
         raise record.fail(field, value, "classes of anomalies; of a normal video none, []")
     return labels
 
 
-def _origin(record: _Record, name: str, source: str | None, split: str | None) -> tuple[str, str]:
+def _origin(record: Record, name: str, source: str | None, split: str | None) -> tuple[str, str]:
     if source is None and "_label_" in name:
         source = "xd-violence"
     elif source is None and name.endswith("_x264"):
@@ -281,7 +165,7 @@ def _origin(record: _Record, name: str, source: str | None, split: str | None) -
     return source, split
 
 
-def _clean_annotation(record: _Record) -> VideoAnnotation:
+def _clean_annotation(record: Record) -> VideoAnnotation:
     record.check_names(_CLEAN_NAMES, ("event_frames",))
     fields = record.fields
     n_frames, fps = _clock(record)
@@ -299,8 +183,8 @@ def _clean_annotation(record: _Record) -> VideoAnnotation:
         summary = inner.text("summary", inner.fields["summary"])
         events.append(Event(*span, tuple(clips), summary, _clean_parts(inner)))
     return VideoAnnotation(
-        _check_name(record, fields["video"]),
-        _check_name(record, fields["source"]),
+        check_name(record, fields["video"]),
+        check_name(record, fields["source"]),
         record.one_of("split", fields["split"], SPLITS),
         n_frames,
         fps,
@@ -318,7 +202,7 @@ def annotation_from_json(
     subject: str,
     source: str | None = None,
     split: str | None = None,
-    on_remark: OnRemark = _ignore,
+    on_remark: OnRemark = ignore,
 ) -> VideoAnnotation:
     """Read the annotation of one video in any of its forms.
 
@@ -335,12 +219,12 @@ def annotation_from_json(
     """
     if not isinstance(fields, dict):
         raise AnnotationError(f"{file}: {subject}: got {type(fields).__name__}, expected an object for one video.")
-    record = _Record(fields, file, subject)
+    record = Record(fields, file, subject)
     record.check_repeated()
     if "video" not in fields:
         raise AnnotationError(f"{file}: {subject}: `video` is missing. Add the field.")
-    name = _check_name(record, fields["video"])
-    record = _Record(fields, file, f"video {name!r}", on_remark)
+    name = check_name(record, fields["video"])
+    record = Record(fields, file, f"video {name!r}", on_remark)
     if len(_CLEAN_ALONE & fields.keys()) > len(_RAW_ALONE & fields.keys()):
         return _clean_annotation(record)
     return _raw_annotation(record, name, source, split)
@@ -370,7 +254,7 @@ def annotation_from_dict(fields: dict[str, Any], file: str = "annotation") -> Vi
     Raises:
         `AnnotationError`: If a field is missing or of the wrong type.
     """
-    return _clean_annotation(_Record(fields, file, f"video {fields.get('video')!r}"))
+    return _clean_annotation(Record(fields, file, f"video {fields.get('video')!r}"))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -385,7 +269,7 @@ _PICTURES = r"(?:(?:Frame-?\d+:\s*)?<(?:video|image)>)"
 _PLACEHOLDERS = re.compile(rf"\A(?:\s*{_PICTURES}\s*)+|(?:\s*{_PICTURES})+\s*\Z")
 
 
-def _segment_path(record: _Record, level: str) -> str:
+def _segment_path(record: Record, level: str) -> str:
     path = record.text("video", record.fields["video"])
     expected = (
         f"{{source}}/{level}s/{{split}}/{{name}}{ {'clip': '_E0C0', 'event': '_E0', 'video': ''}[level] }.mp4, a path "
@@ -402,19 +286,19 @@ def _segment_path(record: _Record, level: str) -> str:
     return path
 
 
-def _identity(record: _Record) -> str:
+def _identity(record: Record) -> str:
     value = record.fields["id"]
     if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
         raise record.fail("id", value, "a whole number or a text")
     return record.text("id", str(value))
 
 
-def _question(record: _Record, field: str, value: Any) -> str:
+def _question(record: Record, field: str, value: Any) -> str:
     """A question without the placeholders of its pictures: where they go, the model's own prompt says."""
     return record.text(field, _PLACEHOLDERS.sub("", value) if isinstance(value, str) else value)
 
 
-def _raw_instruction(record: _Record) -> Instruction:
+def _raw_instruction(record: Record) -> Instruction:
     answer_name = "answer" if "answer" in record.fields and "anwser" not in record.fields else "anwser"
     record.check_names((*_ROW_NAMES, "prompt", answer_name))
     level = record.one_of("type", record.fields["type"], LEVELS)
@@ -424,7 +308,7 @@ def _raw_instruction(record: _Record) -> Instruction:
     return Instruction(_identity(record), level, task, _segment_path(record, level), question, answer)
 
 
-def _conversation(record: _Record) -> list[Instruction]:
+def _conversation(record: Record) -> list[Instruction]:
     record.check_names(("id", "type", "video", "conversations"), ("task",))
     level = record.one_of("type", record.fields["type"], LEVELS)
     tasks = TASKS[:1] if level == "clip" else SUMMARY_TASKS
@@ -447,7 +331,7 @@ def _conversation(record: _Record) -> list[Instruction]:
     return [Instruction(identity, level, task, path, *pair, turn) for turn, (task, *pair) in enumerate(pairs)]
 
 
-def _clean_instruction(record: _Record) -> Instruction:
+def _clean_instruction(record: Record) -> Instruction:
     record.check_names(_CLEAN_ROW)
     fields = record.fields
     level = record.one_of("level", fields["level"], LEVELS)
@@ -457,7 +341,7 @@ def _clean_instruction(record: _Record) -> Instruction:
     return Instruction(_identity(record), level, task, _segment_path(record, level), question, answer, turn)
 
 
-def instructions_from_json(fields: Any, file: str, subject: str, on_remark: OnRemark = _ignore) -> list[Instruction]:
+def instructions_from_json(fields: Any, file: str, subject: str, on_remark: OnRemark = ignore) -> list[Instruction]:
     """Read one instruction row in any of its forms; a conversation gives one instruction a turn.
 
     The tasks of a conversation are those of its level in order, or the one that its row names. `<video>` and `<image>`
@@ -478,7 +362,7 @@ def instructions_from_json(fields: Any, file: str, subject: str, on_remark: OnRe
         subject = f"{subject}, id {fields['id']!r}"
     if isinstance(fields.get("video"), str):
         subject = f"{subject}, video {fields['video']!r}"
-    record = _Record(fields, file, subject, on_remark, is_row=True)
+    record = Record(fields, file, subject, on_remark, is_row=True)
     if "conversations" in fields:
         return _conversation(record)
     if len(_CLEAN_ROW_ALONE & fields.keys()) > len(_RAW_ROW_ALONE & fields.keys()):
@@ -502,4 +386,4 @@ def instruction_from_dict(fields: dict[str, Any], file: str = "instruction") -> 
         `AnnotationError`: If a field is missing or of the wrong type.
     """
     kept = {name: fields[name] for name in _CLEAN_ROW if name in fields}
-    return _clean_instruction(_Record(kept, file, f"row {fields.get('id')!r}"))
+    return _clean_instruction(Record(kept, file, f"row {fields.get('id')!r}"))

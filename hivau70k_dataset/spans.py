@@ -98,6 +98,27 @@ def _agree(left: tuple[str, ...], right: tuple[str, ...]) -> bool:
 
 def _find(row: Row, pieces: tuple[str, ...], folder: VideoFolder, source: str, split: str) -> tuple[str, str]:
     """The file of a video, and a name by which the folder finds it."""
+    place = f"{row.place}: video {row.cells['video']!r}"
+    hint = " In the table, its folder may stand before its name." if len(pieces) == 1 else ""
+    if (found := find_video(place, pieces, folder, source, split, hint)) is None:
+        raise AnnotationError(f"{place} is not under {folder.root}. Put it there, or mend the name.")
+    return found
+
+
+def find_video(
+    place: str, pieces: tuple[str, ...], folder: VideoFolder, source: str, split: str, hint: str = ""
+) -> tuple[str, str] | None:
+    """The file of a video, and a name by which the folder finds it; `None` if it is not there.
+
+    Args:
+        place (`str`): Where it is written and how, for messages.
+        pieces (`tuple[str, ...]`): Its folders, as far as they are known, and its name; see `video_pieces`.
+        folder (`VideoFolder`), source (`str`), split (`str`): Where it is looked for, and of what.
+        hint (`str`, *optional*): What to do where several videos are meant, beside what the message says.
+
+    Raises:
+        `AnnotationError`: If several videos are meant.
+    """
     name = pieces[-1]
     wanted = VideoAnnotation(name, source, split, 1, 1.0, (), (), "no description")
     try:
@@ -109,13 +130,8 @@ def _find(row: Row, pieces: tuple[str, ...], folder: VideoFolder, source: str, s
             if found is None or found.path != file:
                 raise ValueError(f"{name!r} does not tell it from other videos. Rename it")
     except ValueError as error:
-        hint = " In the table, its folder may stand before its name." if len(pieces) == 1 else ""
-        raise AnnotationError(f"{row.place}: video {row.cells['video']!r}: {str(error).rstrip('.')}.{hint}") from None
-    if file is None:
-        raise AnnotationError(
-            f"{row.place}: video {row.cells['video']!r} is not under {folder.root}. Put it there, or mend the name."
-        )
-    return file, name
+        raise AnnotationError(f"{place}: {str(error).rstrip('.')}.{hint}") from None
+    return None if file is None else (file, name)
 
 
 def _read_event(row: Row) -> Event | None:
