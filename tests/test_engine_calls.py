@@ -1,4 +1,5 @@
-"""The engine's calls: asked once, kept at once, paid for once, whatever the server does and whenever the run is killed."""
+"""The engine's calls: asked once, kept at once, paid for once, whatever the server does and whenever the run is
+killed."""
 
 import json
 import os

@@ -267,6 +267,31 @@ def run_status(args: argparse.Namespace, work: Work) -> int:
     return 0
 
 
+def run_export(args: argparse.Namespace, work: Work) -> int:
+    """Write everything in the form of another tool."""
+    from .exchange import all_annotations
+    from .formats import write_format
+
+    output = write_format(all_annotations(State(work)), args.form, args.output)
+    print(f"wrote {output}")
+    return 0
+
+
+def run_import(args: argparse.Namespace, work: Work) -> int:
+    """Take what was changed in another tool."""
+    from .exchange import take_changes
+    from .formats import read_format
+
+    state = State(work)
+    collection = state.work.collection()
+    annotations = read_format(args.file, args.form, collection.videos, collection.source, collection.split)
+    taken = take_changes(state, annotations, args.who)
+    for line in few_of([f"left out: {reason}" for reason in taken.left_out], None):
+        logger.warning(line)
+    print(f"{work.root}: {len(taken.decisions)} decisions of {args.who}")
+    return 1 if taken.left_out else 0
+
+
 # ---- all ------------------------------------------------------------------------------------------------------------
 
 
@@ -303,6 +328,8 @@ STEPS = {
     "summarise": run_summarise,
     "review": run_review,
     "instruct": run_instruct,
+    "export": run_export,
+    "import": run_import,
     "status": run_status,
     "all": run_all,
 }

@@ -129,11 +129,12 @@ class Decisions:
         with self._lock():
             self.load()
             undone = {decision.undoes for decision in self.all}
-            mine = [one for one in self.all if one.who == who.strip() and one.undoes is None and one.rev not in undone]
+            standing = [one for one in self.all if one.undoes is None and one.rev not in undone]
+            mine = [one for one in standing if one.who == who.strip()]
             if not mine:
                 return None
             last = mine[-1]
-            later = [one for one in self.all[last.rev :] if one.item == last.item and one.who != last.who]
+            later = [one for one in standing if one.rev > last.rev and one.item == last.item and one.who != last.who]
             if later:
                 raise Conflict(f"{later[-1].who} has {later[-1].status} this after you", later[-1])
             before = self._before(last)
