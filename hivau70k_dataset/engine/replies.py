@@ -69,11 +69,19 @@ def read_reply(text: str, abnormal: bool) -> SummaryParts | None:
     >>> read_reply("I'm sorry, I can't help with that.", abnormal=True) is None
     True
     """
+    found = read_summary(text, abnormal)
+    return None if found is None else found[1]
+
+
+def read_summary(text: str, abnormal: bool) -> tuple[str, SummaryParts] | None:
+    """A reply as one text and in its parts, see `read_reply`: prose stays as it is, parts are put together."""
     text = text.replace("\r\n", "\n").strip()
     for read in (_from_json, _from_numbers, _from_headings):
-        if (parts := read(text)) is not None:
-            return _of_kind(parts, abnormal)
-    return _from_prose(text, abnormal)
+        if (found := read(text)) is not None:
+            parts = _of_kind(found, abnormal)
+            return None if parts is None else (summary_of(parts), parts)
+    parts = _from_prose(text, abnormal)
+    return None if parts is None else (" ".join(text.split()), parts)
 
 
 def summary_of(parts: SummaryParts) -> str:

@@ -18,7 +18,7 @@ from .calls import Call, CallBook
 from .decisions import EDITED, PROPOSED, REJECTED, Decision, Decisions
 from .division import Division, clips_inside
 from .prompts import Prompts
-from .replies import read_reply, summary_of
+from .replies import read_summary, summary_of
 from .work import ADDED, SETTINGS, Work, WorkClip, WorkEvent, WorkVideo
 
 
@@ -217,9 +217,8 @@ class State:
                 return told
             if not answer.is_there:
                 return answer
-            parts = read_reply(answer.text, abnormal)
-            if parts is not None:
-                return Told(summary_of(parts), parts, by="model")
+            if (found := read_summary(answer.text, abnormal)) is not None:
+                return Told(*found, by="model")
             told = Told(problem=f"no three parts can be read in: {answer.text}")
         return told
 
