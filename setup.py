@@ -68,6 +68,8 @@ setup(
     packages=find_packages(include=["modeling_holmes_vau*", "hivau70k_dataset*"]),
     package_data={
         "hivau70k_dataset": ["README.md", "prompts.json"],
+        "hivau70k_dataset.engine": ["prompts/*.txt"],
+        "hivau70k_dataset.engine.review": ["*.css", "*.html", "*.js"],
         "modeling_holmes_vau.report": ["*.css", "*.js"],
         "modeling_holmes_vau.apps": ["*.css", "*.js"],
     },

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from modeling_holmes_vau.answering import Completion
 from modeling_holmes_vau.answering import endpoint as openai_client
 from modeling_holmes_vau.answering.endpoint import ChatClient, EndpointError, RefusedRequest, chat_url
 from tests.chat_server import chat_server, completion
@@ -95,8 +96,6 @@ def test_a_key_that_no_header_carries_is_not_shown(key):
         (400, {"error": {"message": "too\nlong"}}, RefusedRequest, "400 Bad Request: too long"),
         (422, {"detail": [{"type": "missing"}]}, RefusedRequest, '[{"type": "missing"}]'),
         (400, b"x" * 5000, RefusedRequest, "x" * 300 + "..."),
-        (200, b"<html>a web page", EndpointError, "answered with no chat completion: <html>a web page"),
-        (200, {"choices": []}, EndpointError, "answered with no chat completion"),
         (200, completion(None), RefusedRequest, "answered without a text (finish_reason 'stop')"),
     ],
 )
@@ -107,6 +106,43 @@ def test_refusals_are_not_repeated(status, body, error, said):
     assert type(caught.value) is error and len(asked) == 1
     assert said in str(caught.value) and url in str(caught.value)
     assert "secret" not in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("body", [b"<html>a web page", {"choices": []}, {"choices": 3}, [], b'{"choices": [{"mess'])
+def test_what_is_no_chat_completion_is_asked_for_again(body):
+    with chat_server(lambda asked, number: (200, body if number < 2 else completion("No."))) as (url, asked):
+        assert ChatClient(url, "judge").complete(MESSAGES, 8) == "No." and len(asked) == 3
+    for retries, tries in ((5, 3), (1, 2), (0, 1)):
+        with chat_server(lambda asked, number: (200, body)) as (url, asked):
+            with pytest.raises(EndpointError, match="answered with no chat completion.*; check the endpoint"):
+                ChatClient(url, "judge", retries=retries).complete(MESSAGES, 8)
+            assert len(asked) == tries
+
+
+def test_tokens_are_counted_where_the_server_counts_them():
+    usage = {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}
+    with chat_server(lambda asked, number: (200, {**completion("No."), "usage": usage})) as (url, _):
+        assert ChatClient(url, "judge").ask(MESSAGES, 8) == Completion("No.", 7, 2)
+    with chat_server(lambda asked, number: (200, {**completion("No."), "usage": None})) as (url, _):
+        assert ChatClient(url, "judge").ask(MESSAGES, 8) == Completion("No.")
+
+
+@pytest.mark.parametrize(
+    "refusal", ["Unknown parameter: 'response_format'", "json_schema is not supported", "guided decoding is off"]
+)
+def test_a_schema_goes_to_servers_that_take_one(refusal):
+    def answer(asked, number):
+        if number == 0 or "response_format" not in asked.body:
+            return 200, completion("{}")
+        return 400, {"error": {"message": refusal}}
+
+    schema = {"type": "object"}
+    with chat_server(answer) as (url, asked):
+        client = ChatClient(url, "judge", retries=0)
+        assert [client.ask(MESSAGES, 8, schema=schema).text for _ in range(3)] == ["{}"] * 3
+    sent = [request.body.get("response_format") for request in asked]
+    named = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": True}}
+    assert sent == [named, named, None, None]
 
 
 NO_LENGTH = (

@@ -203,6 +203,24 @@ def test_what_an_endpoint_gets(video):
         assert np.abs(np.asarray(picture, int) - np.asarray(frame, int)).mean() < 4
 
 
+def test_frames_as_one_video(video):
+    with chat_server(lambda asked, number: (200, completion("Yes."))) as (url, asked):
+        answerer = EndpointAnswerer(ChatClient(url, "them"), num_frames=3, frames_as="video")
+        told = answerer.complete(answerer.look(Segment(video, (2.0, 5.2))), "Is it day?")
+        assert told.text == "Yes." and told.prompt_tokens is None
+    shown, question = asked[0].body["messages"][0]["content"]
+    kind, frames = shown["video_url"]["url"].split(";base64,")
+    assert shown["type"] == "video_url" and kind == "data:video/jpeg" and question["text"] == "Is it day?"
+    pictures = [
+        picture_of({"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{part}"}})
+        for part in frames.split(",")
+    ]
+    wanted = middle_frames(Segment(video, (2.0, 5.2)), 3)
+    assert [picture.size for picture in pictures] == [frame.size for frame in wanted]
+    with pytest.raises(ValueError, match="`frames_as` must be one of pictures, video, got 'gif'"):
+        EndpointAnswerer(ChatClient(url, "them"), frames_as="gif")
+
+
 def test_an_endpoint_that_refuses(video):
     def answer(asked, number):
         text = asked.body["messages"][0]["content"][-1]["text"]

@@ -37,7 +37,7 @@ PATH = "/chat/completions"
 NEW_NAME = "max_completion_tokens"
 _ABOUT_TEMPERATURE = re.compile(rb"""["'`]temperature["'`](?!\s*:)""")  # not where the request is said again
 _ABOUT_SCHEMA = re.compile(rb"""response_format|json_schema|guided|structured""")
-GARBLED_TRIES = 3  # for an answer that is no chat completion
+GARBLED_TRIES = 3  # at most, for an answer that is no chat completion
 TRIES_BEFORE = "x-stainless-retry-count"  # a header of the client's requests
 JPEG_QUALITY = 90
 FRAMES_AS = ("pictures", "video")
@@ -94,7 +94,7 @@ class ChatClient:
             raise ValueError(f"`timeout_s` must be above 0 and `retries` 0 or more, got {timeout_s} and {retries}.")
         if api_key and not (api_key.strip().isascii() and api_key.strip().isprintable()):
             raise ValueError("`api_key` holds characters that a header cannot carry; pass the key alone, on one line.")
-        self.url, self.model, self.timeout_s = chat_url(endpoint), model, timeout_s
+        self.url, self.model, self.timeout_s, self._retries = chat_url(endpoint), model, timeout_s, retries
         self._has_key = bool(api_key)
         self._requests = _Requests()
         self._client = _open_client(self.url, (api_key or "none").strip(), timeout_s, retries, self._requests)
@@ -147,7 +147,7 @@ class ChatClient:
         """The server's answer; a parameter that the model does not take is left out from then on, and what comes in
         pieces is asked for again."""
         with self._requests.one_more():
-            for _ in range(GARBLED_TRIES - 1):
+            for _ in range(min(GARBLED_TRIES - 1, self._retries)):
                 with suppress(_Garbled):
                     return self._completion(await self._create(messages, max_tokens, temperature, schema))
             return self._completion(await self._create(messages, max_tokens, temperature, schema))
