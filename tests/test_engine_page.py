@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hivau70k_dataset.engine.review.items import list_items
 
 import train_scorer
 import train_sft
 from hivau70k_dataset.cli import main as dataset
 from hivau70k_dataset.engine.decisions import ACCEPTED
+from hivau70k_dataset.engine.review.items import list_items
 from hivau70k_dataset.engine.state import State
 from hivau70k_dataset.engine.work import Work
 from modeling_holmes_vau.cli import main as holmes_vau
