@@ -86,3 +86,30 @@ def test_the_page_goes_from_a_folder_to_a_tuned_model(folder, monkeypatch, capsy
             done.append(" ".join(words[:4]))
         assert len(asked) > 4
     assert (folder / "report").is_dir() and (folder / "tasks.json").is_file() and len(done) == len(commands()) > 14
+
+
+def test_all_steps_in_one_command(folder, tmp_path, capsys):
+    with chat_server(summary) as (address, asked):
+        command = [
+            "annotate",
+            "all",
+            "--work",
+            tmp_path / "work",
+            "--videos",
+            folder / "cameras",
+            "--scorer",
+            folder / "base",
+        ]
+        command += ["--labels", folder / "labels.csv", "--threshold", "0.01", "--captioner", folder / "base"]
+        command += ["--summariser", "llama", "--summariser-endpoint", address, "--device", "cpu", "--no-review"]
+        command = [str(word) for word in command]
+        assert dataset(command) == 1 and "pass --unreviewed too, or review" in capsys.readouterr().err
+        assert dataset([*command, "--unreviewed"]) == 0
+        count = len(asked)
+        assert count > 4 and (tmp_path / "work" / "annotations" / "raw_annotations").is_dir()
+        assert dataset([*command, "--unreviewed"]) == 0 and len(asked) == count
+        capsys.readouterr()
+        assert dataset([*command, "--unreviewed", "--dry-run"]) == 0
+        said = capsys.readouterr().out
+    assert "clips want a caption" in said and "Please provide a short and brief description" in said
+    assert "want a summary" in said and len(asked) == count

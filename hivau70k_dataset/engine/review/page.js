@@ -185,6 +185,7 @@ function saveTexts() {
   const item = current();
   if (!item) return;
   const fields = changedTexts(item);
+  for (const name of Object.keys(fields)) $(`field-${name}`).dataset.was = $(`field-${name}`).value.trim();
   if (Object.keys(fields).length) edited(item, fields);
 }
 
@@ -386,6 +387,7 @@ function onKey(press) {
     if (press.key === "Escape") held.value = held.dataset.was ?? held.value;
     if (press.key === "Escape" || (press.key === "Enter" && (press.ctrlKey || press.metaKey || held.tagName === "INPUT"))) {
       press.preventDefault();
+      saveTexts();
       held.blur();
     }
     return;

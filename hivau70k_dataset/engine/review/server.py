@@ -4,6 +4,7 @@ import json
 import logging
 import mimetypes
 import re
+import sys
 import tempfile
 import threading
 import urllib.parse
@@ -250,6 +251,15 @@ class Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request, client_address):
+        """A browser that goes away in the middle of a video is no error."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 @contextmanager
 def open_server(work: Work, port: int = 0):
     """Yields the address of the page; the server ends with the block.
@@ -259,10 +269,9 @@ def open_server(work: Work, port: int = 0):
     """
     handler = type("WorkHandler", (Handler,), {"review": Review(work)})
     try:
-        server = ThreadingHTTPServer(("127.0.0.1", port), handler)
+        server = _Server(("127.0.0.1", port), handler)
     except OSError as error:
         raise OSError(error.errno, f"{error.strerror}: choose another --port", str(port)) from error
-    server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True)
     thread.start()
     try:

@@ -11,7 +11,7 @@ from modeling_holmes_vau.base.files import write_whole
 from ...schema import SUMMARY_TASKS, AnnotationError
 from ...tables import Row, read_table
 from ..decisions import EDITED, PROPOSED, STATUSES, Conflict, Decision
-from ..state import State
+from ..state import State, digest_of
 from .changes import decide
 from .items import Item, list_items
 
@@ -34,7 +34,7 @@ def write_table(state: State, path: Path) -> None:
 
 def _row(item: Item) -> dict[str, str]:
     texts = {name: " ".join((item.texts.get(name) or "").split()) for name in TEXTS}
-    return {
+    row = {
         "item": item.id,
         "level": item.level,
         "start_s": f"{item.start_s:.3f}",
@@ -43,8 +43,15 @@ def _row(item: Item) -> dict[str, str]:
         "status": item.status,
         **texts,
         "flags": SEPARATOR.join(flag.message for flag in item.flags),
-        "about": item.digest,
     }
+    return {**row, "about": f"{item.digest}.{_content(row)}"}
+
+
+def _content(cells: dict[str, str]) -> str:
+    """Digest of what a person may change in a row, however a spreadsheet writes its numbers."""
+    times = (parse_clock(cells[name].replace(",", ".")) for name in ("start_s", "end_s"))
+    texts = (" ".join(cells[name].split()) for name in TEXTS)
+    return digest_of(cells["item"], *times, *texts, cells["status"].lower(), cells["labels"].replace(" ", ""))
 
 
 def read_table_decisions(state: State, path: Path, who: str) -> tuple[list[Decision], list[str]]:
@@ -61,7 +68,9 @@ def read_table_decisions(state: State, path: Path, who: str) -> tuple[list[Decis
     """
     items, taken, left = {item.id: item for item in list_items(state)}, [], []
     for row in read_table(path, COLUMNS):
-        item = items.get(row.cells["item"])
+        item, (about, _, content) = items.get(row.cells["item"]), row.cells["about"].partition(".")
+        if content == _content(row.cells):
+            continue
         if item is None:
             left.append(f"{row.place}: there is no item {row.cells['item']!r}")
             continue
@@ -69,7 +78,7 @@ def read_table_decisions(state: State, path: Path, who: str) -> tuple[list[Decis
             status, fields = _changes(row, item)
             if not fields and status == item.status:
                 continue
-            if row.cells["about"] != item.digest:
+            if about != item.digest:
                 left.append(f"{row.place}: {item.id} has changed since the table was written; write it anew")
                 continue
             status = EDITED if fields and status in (PROPOSED, item.status) else status
