@@ -20,7 +20,7 @@ from tests.videos import write_video
 
 
 PAGE = (Path(__file__).parents[1] / "docs" / "annotate.md").read_text(encoding="utf-8")
-SUMMARY = "1. {first}\n2. A square moves.\n3. Nobody moved it."
+SUMMARY = "1. {first}\n2. A square moves over a grey ground.\n3. Nobody moved it."
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +41,11 @@ def commands() -> list[list[str]]:
     return [shlex.split(line) for block in blocks for line in block.splitlines()]
 
 
-def summary(asked, number: int) -> tuple[int, dict]:
-    label = re.search(r"abnormal events \((.*?)\)", asked.body["messages"][0]["content"])
+def answer(asked, number: int) -> tuple[int, dict]:
+    prompt = asked.body["messages"][0]["content"]
+    if isinstance(prompt, list):  # frames and a question
+        return 200, completion("A square moves over a grey ground.")
+    label = re.search(r"abnormal events \((.*?)\)", prompt)
     first = f"An anomaly exists, a {label[1]}." if label else "No anomaly exists."
     return 200, completion(SUMMARY.format(first=first))
 
@@ -57,13 +60,13 @@ def accept_all(work: Path) -> None:
 def test_the_page_goes_from_a_folder_to_a_tuned_model(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     done = []
-    with chat_server(summary) as (address, asked):
+    with chat_server(answer) as (address, asked):
         for words in commands():
             if "review" in words and "--open" in words:
                 accept_all(folder / "work")
             elif words[:3] == ["python", "-m", "hivau70k_dataset"]:
                 words = [address if word == "http://localhost:8000/v1" else word for word in words[3:]]
-                words = ["base" if word.startswith("llava-hf/") else word for word in words]
+                words += ["--endpoint", address] if "caption" in words else []
                 words += ["--threshold", "0.01", "--device", "cpu"] if "decouple" in words else []
                 assert dataset(words) == 0, (words, capsys.readouterr())
             elif words[:2] == ["python", "train_scorer.py"]:
@@ -89,7 +92,7 @@ def test_the_page_goes_from_a_folder_to_a_tuned_model(folder, monkeypatch, capsy
 
 
 def test_all_steps_in_one_command(folder, tmp_path, capsys):
-    with chat_server(summary) as (address, asked):
+    with chat_server(answer) as (address, asked):
         command = [
             "annotate",
             "all",
