@@ -29,8 +29,8 @@ FLOORS = (
     ("benchmarks",),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
-# What the dataset package uses of the other: its rooms, and those shipped files that need no model. The engine, which asks
-# a scorer for events, uses two more.
+# What the dataset package uses of the other: its rooms, and those shipped files that need no model. The engine, which
+# asks a scorer for events, uses two more.
 DATASET_USES = {"modeling_holmes_vau/base", "modeling_holmes_vau/answering", "modeling_holmes_vau/checkpoint"}
 DATASET_USES_SHIPPED = {
     "events",
