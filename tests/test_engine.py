@@ -49,7 +49,10 @@ def test_a_table_is_taken_apart(videos, tmp_path, capsys):
     gate, calm = Work(tmp_path / "work").videos()
     spans = [(event.id, event.start_s, event.end_s, event.labels, event.origin) for event in gate.events]
     # What touches and is of one class is one event; what is not continuous is another.
-    assert spans == [("e0", 1.0, 4.0, ("Arson",), "given"), ("e1", 6.0, 9.0, ("Riot",), "given")]
+    assert spans == [
+        ("e1.000-4.000", 1.0, 4.0, ("Arson",), "given"),
+        ("e6.000-9.000", 6.0, 9.0, ("Riot",), "given"),
+    ]
     assert [(clip.start_s, clip.end_s) for clip in gate.events[1].clips] == [(6.0, 7.5), (7.5, 9.0)]
     assert gate.labels == ("Arson", "Riot") and gate.n_frames == 250 and gate.fps == 25.0 and gate.path == "gate.mp4"
     assert calm.labels == () and {event.origin for event in calm.events} == {"random"}

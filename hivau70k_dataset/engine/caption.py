@@ -15,9 +15,6 @@ from .state import State, caption_call
 from .work import SETTINGS
 
 
-MODEL = "LLaVA-NeXT-Video-7B"  # the paper's captioner
-
-
 @dataclass(frozen=True)
 class Clips:
     """The clips that want a caption: what to ask about each, and where it is read."""

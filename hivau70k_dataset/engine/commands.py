@@ -14,6 +14,7 @@ from .calls import Asked, Budget, CallBook, Outcome
 from .caption import ask_about, caption_all, find_clips
 from .division import Division
 from .instruct import annotate, write_annotations
+from .options import ON_THE_HUB
 from .prompts import Prompts
 from .state import State, read_asked
 from .summarise import event_calls, summarise_all, unfinished, video_calls, write_with
@@ -129,7 +130,8 @@ def run_caption(args: argparse.Namespace, work: Work) -> int:
         return 0
     budget = Budget(*args.price, args.max_cost)
     is_missing = any(call.key(name, settings) not in book.lines for call in clips.calls)
-    answerer = load_answerer(args.model, args.endpoint, **answerer_options(args)) if is_missing else None
+    place = args.model if args.endpoint else ON_THE_HUB.get(args.model, args.model)
+    answerer = load_answerer(place, args.endpoint, **answerer_options(args, place)) if is_missing else None
     ask = ask_about(answerer, clips) if answerer is not None else _nobody
     asked = Asked(name, settings, ask, args.concurrency if args.endpoint else 1)
     outcome = caption_all(state, asked, clips, prompt, budget, book)
@@ -140,15 +142,15 @@ def _nobody(call) -> None:
     raise AssertionError("all calls have been made")
 
 
-def answerer_options(args: argparse.Namespace) -> dict:
-    """The options of `load_answerer` that the arguments name."""
+def answerer_options(args: argparse.Namespace, place: str) -> dict:
+    """The options of `load_answerer` that the arguments name, for the model at `place`."""
     options = {"num_frames": args.num_frames, "max_new_tokens": args.max_new_tokens}
     if args.endpoint:
         return options | server_options(args) | {"concurrency": args.concurrency, "frames_as": args.frames_as}
     from modeling_holmes_vau.answering import model_type
 
     options |= {"device": args.device, "dtype": args.dtype}
-    if model_type(args.model) == "holmes_vau":
+    if model_type(place) == "holmes_vau":
         return options
     return options | {"processor_kwargs": args.processor_kwargs, "trust_remote_code": args.trust_remote_code}
 
@@ -167,7 +169,8 @@ def run_summarise(args: argparse.Namespace, work: Work) -> int:
     if args.dry_run:
         return tell_summaries(state, prompts, book)
     options = server_options(args) if args.endpoint else {"device": args.device, "dtype": args.dtype}
-    writer = load_writer(args.model, args.endpoint, max_new_tokens=args.max_new_tokens, **options)
+    place = args.model if args.endpoint else ON_THE_HUB.get(args.model, args.model)
+    writer = load_writer(place, args.endpoint, max_new_tokens=args.max_new_tokens, **options)
     budget = Budget(*args.price, args.max_cost)
     asked = Asked(name, settings, write_with(writer), args.concurrency if args.endpoint else 1)
     outcome = summarise_all(state, asked, prompts, budget, book)

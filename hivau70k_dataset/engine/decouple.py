@@ -50,7 +50,8 @@ class Decoupler:
         clips = self.clips.get(given.video, [])
         events, scored, labels = self._events(given, fps, duration_s)
         last_s = math.floor(duration_s * 1000) / 1000  # of the times to the millisecond the last that is in the video
-        numbered = [replace(event, id=f"e{i}", end_s=min(event.end_s, last_s)) for i, event in enumerate(events)]
+        cut = [replace(event, end_s=min(event.end_s, last_s)) for event in events]
+        named = [replace(event, id=f"e{event.start_s:.3f}-{event.end_s:.3f}") for event in cut]
         annotation = given.annotation
         told = annotation is not None and (annotation.parts is not None or annotation.summary != "no description")
         return WorkVideo(
@@ -60,7 +61,7 @@ class Decoupler:
             n_frames=n_frames,
             fps=fps,
             labels=labels,
-            events=tuple(self._divide(given.video, event, clips) for event in numbered),
+            events=tuple(self._divide(given.video, event, clips) for event in named),
             times_s=scored.times_s,
             scores=scored.scores,
             summary=annotation.summary if told else None,

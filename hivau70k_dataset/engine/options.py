@@ -12,8 +12,9 @@ from .division import CLIP_RANGE_S, CLIP_S, DIVISIONS, NORMAL_EVENTS, NORMAL_RAN
 from .work import FORMS
 
 
-CAPTIONER = "LLaVA-NeXT-Video-7B"  # the paper's; on the Hub llava-hf/LLaVA-NeXT-Video-7B-hf
-SUMMARISER = "Llama-3-70B-Instruct"  # the paper's; on the Hub meta-llama/Meta-Llama-3-70B-Instruct
+CAPTIONER, SUMMARISER = "LLaVA-NeXT-Video-7B", "Llama-3-70B-Instruct"  # the paper's
+# What the Hub calls these; a server may call them anything.
+ON_THE_HUB = {CAPTIONER: "llava-hf/LLaVA-NeXT-Video-7B-hf", SUMMARISER: "meta-llama/Meta-Llama-3-70B-Instruct"}
 CONCURRENCY = 8
 
 

@@ -12,7 +12,6 @@ from .replies import SCHEMA
 from .state import ATTEMPTS, State, Told, event_id
 
 
-MODEL = "Llama-3-70B-Instruct"  # the paper's: LLaMA3-70B
 Calls = list[tuple[Call, ...]]  # of each segment, the same question time and again
 
 

@@ -46,7 +46,8 @@ class WorkEvent:
     """An event of a video, in seconds.
 
     Args:
-        id (`str`): Of this event in its video; it keeps it when others come and go.
+        id (`str`): Of this event in its video: of the span it had first, so that it keeps it when it is moved and
+            when step 1 is done again, and what people decided about it is about no other.
         start_s (`float`), end_s (`float`): Its span.
         labels (`tuple[str, ...]`): Its classes; empty for an ordinary stretch of a normal video.
         origin (`str`): `"given"`, `"proposed"` by the scorer, `"random"` or `"added"` by a reviewer.
