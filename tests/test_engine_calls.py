@@ -225,8 +225,6 @@ def faulty(seen: Counter, answered: Counter, lock: threading.Lock):
                 return 200, b'{"choices": [{"mess'
             if kind == 4:
                 return 200, b"", {"Content-Length": 400}  # the connection drops before the body
-        if kind == 5 and "again" not in prompt and seen[prompt] == 1:
-            return 200, counted("")
         with lock:
             answered[prompt] += 1
         return 200, counted(reply_to(prompt))
