@@ -5,6 +5,7 @@ device.
 """
 
 import difflib
+from typing import NamedTuple
 
 import torch
 
@@ -12,6 +13,18 @@ import torch
 # The original density rule is left for uniform sampling when the scores add up to less than this
 # (HolmesVAU `holmesvau_utils.py`); the original then raises a TypeError, we do not.
 MIN_SCORE_SUM = 1.0
+
+# The numbers of `ats_norm`, which is ours; `docs/sampling.md` says how each was come by.
+# What makes an event, in shares of the rise from the noise floor to the highest score: the numbers of `EventRule`,
+# whose scores rise from 0 to 1.
+EVENT_RISE = 0.5  # a run of scores must reach it
+RUN_RISE = 0.3  # and lasts as long as scores are at or above it
+GAUSSIAN_MAD = 1.4826  # standard deviation of Gaussian noise, in median absolute deviations
+# Scores up to so many standard deviations above the floor are background: of Gaussian noise, 740 of 741 are.
+FLOOR_DEVIATIONS = 3.0
+# The sum of a run must be so many standard deviations of the sum of as many scores of background. Gaussian noise has
+# such a score once in 31,574, and about three times as many such runs, which are chosen by their height.
+RUN_DEVIATIONS = 4.0
 
 
 def sample_uniform(scores: torch.Tensor, num_frames: int) -> torch.Tensor:
@@ -64,9 +77,185 @@ def sample_nearest(scores: torch.Tensor, num_frames: int, tau: float = 0.1) -> t
     return torch.where(points - cumulative[left] <= cumulative[right] - points, left, right)
 
 
+class ScoreRuns(NamedTuple):
+    """
+    Runs of scores that stand out of the background, in time order.
+
+    Args:
+        starts (`torch.LongTensor` of shape `(num_runs,)`), stops (`torch.LongTensor` of shape `(num_runs,)`): First
+            frame of each run, and the one after its last.
+        masses (`torch.DoubleTensor` of shape `(num_runs,)`): Sum of its rises.
+        rises (`torch.DoubleTensor` of shape `(num_dense,)`): Scores of the video less its noise floor.
+    """
+
+    starts: torch.Tensor
+    stops: torch.Tensor
+    masses: torch.Tensor
+    rises: torch.Tensor
+
+
+def noise_floor(scores: torch.Tensor) -> tuple[float, float]:
+    """
+    The level of the background of a video, and how far it strays.
+
+    Background are the scores of the lower half of the range, and then all within three standard deviations above the
+    floor, until there are no more of them: so the share of events does not matter as a quantile's would, and a
+    video of noise alone is background as a whole.
+
+    Args:
+        scores (`torch.DoubleTensor` of shape `(num_dense,)`): Anomaly probability of each dense frame.
+
+    Returns:
+        `tuple[float, float]`: The median of the background, and its standard deviation by the median absolute
+        deviation, which single high scores do not move.
+
+    Example:
+
+    ```python
+    >>> noise_floor(torch.tensor([0.25, 0.25, 0.25, 0.75, 0.75, 0.75, 0.75]))
+    (0.25, 0.0)
+
+    ```
+    """
+    limit, count = float(scores.min() + scores.max()) / 2, 0
+    while (background := scores[scores <= limit]).numel() > count:
+        count = background.numel()
+        floor = float(background.quantile(0.5))  # between the middle two, as `median` is not
+        deviation = GAUSSIAN_MAD * float((background - floor).abs().quantile(0.5))
+        limit = max(limit, floor + FLOOR_DEVIATIONS * deviation)
+    return floor, deviation
+
+
+def find_runs(scores: torch.Tensor, least_rise: float) -> ScoreRuns:
+    """
+    The events that scores tell of, whatever their calibration and the length of the video.
+
+    A run lasts as long as scores are at or above `RUN_RISE` of the rise from the noise floor to the highest score. It
+    counts if it reaches `EVENT_RISE`, and its sum is more than noise makes.
+
+    Args:
+        scores (`torch.DoubleTensor` of shape `(num_dense,)`): Anomaly probability of each dense frame.
+        least_rise (`float`): Where the highest score is not more than this above the floor, there are no runs.
+    """
+    floor, deviation = noise_floor(scores)
+    rises = scores - floor
+    highest = rises.max()
+    inside = (rises >= RUN_RISE * highest) & (highest > least_rise)
+    edges = torch.diff(inside.long(), prepend=torch.zeros(1).long(), append=torch.zeros(1).long())  # (T + 1,)
+    starts, stops = (edges == 1).nonzero()[:, 0], (edges == -1).nonzero()[:, 0]
+    run = (edges == 1).cumsum(0)[:-1][inside] - 1  # of each frame inside, its run
+    masses = rises.new_zeros(len(starts)).index_add(0, run, rises[inside])
+    peaks = rises.new_zeros(len(starts)).scatter_reduce(0, run, rises[inside], "amax")
+    noise = deviation * (stops - starts).double().sqrt()
+    kept = (peaks >= EVENT_RISE * highest) & (masses > RUN_DEVIATIONS * noise)
+    return ScoreRuns(starts[kept], stops[kept], masses[kept], rises)
+
+
+def divide(weights: torch.Tensor, room: torch.Tensor, count: int) -> torch.Tensor:
+    """
+    Into how many parts to divide each weight, so that the largest part is as small as it can be.
+
+    Args:
+        weights (`torch.Tensor` of shape `(n,)`): What is divided. It begins as one part each.
+        room (`torch.LongTensor` of shape `(n,)`): How many parts each may become.
+        count (`int`): How many parts to add.
+
+    Returns:
+        `torch.LongTensor` of shape `(n,)`: The parts of each; of equal ones the earlier is divided first.
+
+    Example:
+
+    ```python
+    >>> divide(torch.tensor([6.0, 1.0, 3.0]), room=torch.tensor([9, 9, 9]), count=3).tolist()
+    [3, 1, 2]
+
+    ```
+    """
+    parts = torch.ones(len(weights), dtype=torch.int64)
+    for _ in range(count):
+        parts[torch.where(parts < room, weights.double() / parts, -1.0).argmax()] += 1
+    return parts
+
+
+def mass_frames(masses: torch.Tensor, count: int) -> torch.Tensor:
+    """The frames in the middle of `count` parts of equal mass (inverse CDF), moved where two would be one; `masses`
+    above 0 and at least as many as `count`."""
+    cumulative, order = masses.cumsum(0), torch.arange(count)
+    frames = torch.searchsorted(cumulative, (order.double() + 0.5) * cumulative[-1] / count)
+    frames = (frames - order).cummax(0).values + order  # each after the one before it
+    return torch.minimum(frames, len(masses) - count + order)
+
+
+def even_frames(length: int, count: int) -> torch.Tensor:
+    """`count` frames that leave stretches of equal length between them, and before and after; at most `length`."""
+    return torch.arange(1, count + 1) * (length + 1) // (count + 1) - 1
+
+
+def share_frames(
+    masses: torch.Tensor, lengths: torch.Tensor, gaps: torch.Tensor, num_frames: int, tau: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """
+    How many frames each event has, and how many each stretch of background, none more than it is long.
+
+    Args:
+        masses (`torch.DoubleTensor` of shape `(num_runs,)`), lengths (`torch.LongTensor` of shape `(num_runs,)`): Of
+            the events, at most `num_frames` of them.
+        gaps (`torch.LongTensor` of shape `(num_runs + 1,)`): Lengths of the stretches before, between and after them.
+        num_frames (`int`): How many frames there are to share, fewer than the video has.
+        tau (`float`): The share of background.
+    """
+    in_events = min(num_frames - round(tau * num_frames), int(lengths.sum()))
+    in_events = max(in_events, len(masses), num_frames - int(gaps.sum()))
+    event_counts = divide(masses, lengths, in_events - len(masses))
+    gap_counts = divide(gaps, gaps + 1, num_frames - in_events) - 1  # n frames divide a gap into n + 1 parts
+    return event_counts, gap_counts
+
+
+def sample_by_event(scores: torch.Tensor, num_frames: int, tau: float = 0.1) -> torch.Tensor:
+    """
+    Keep frames of every event, and a fixed share for background, however long the video: our normalised ATS.
+
+    1. A run of scores that stands out of the noise floor is an event, see [`find_runs`].
+    2. Each event has a frame; where there are more events than frames, those of most mass have.
+    3. Background has `round(tau * num_frames)` frames, fewer if step 2 needs them, more where the events have not as
+       many frames as would be theirs. They divide the longest stretches before, between and after the events.
+    4. All others go to the events by their mass, and within one to parts of equal mass.
+
+    No frame is chosen twice. Few frames (`num_dense <= num_frames`) are taken evenly; where nothing stands out, by
+    more than `tau` and more than noise does, the original rule decides.
+
+    Args:
+        scores (`torch.FloatTensor` of shape `(num_dense,)`): Anomaly probability of each dense frame, in [0, 1].
+        num_frames (`int`): How many frames to keep.
+        tau (`float`, *optional*, defaults to 0.1): Share of the frames that background has; larger is closer to
+            uniform.
+
+    Returns:
+        `torch.LongTensor` of shape `(num_frames,)`: Increasing indices into the dense frames, if they are enough.
+    """
+    num_dense = scores.shape[0]
+    if num_dense <= num_frames:
+        return sample_uniform(scores, num_frames)
+    runs = find_runs(scores, tau)
+    if not len(runs.masses):
+        return sample_by_density(scores, num_frames, tau)
+    strongest = torch.sort(runs.masses, descending=True, stable=True).indices[:num_frames].sort().values
+    starts, stops = runs.starts[strongest], runs.stops[strongest]
+    gap_starts, gap_stops = (
+        torch.cat((starts.new_zeros(1), stops)),
+        torch.cat((starts, starts.new_tensor([num_dense]))),
+    )
+    gaps = gap_stops - gap_starts
+    event_counts, gap_counts = share_frames(runs.masses[strongest], stops - starts, gaps, num_frames, tau)
+    chosen = [a + mass_frames(runs.rises[a:b], int(n)) for a, b, n in zip(starts, stops, event_counts)]
+    chosen += [a + even_frames(int(length), int(n)) for a, length, n in zip(gap_starts, gaps, gap_counts)]
+    return torch.cat(chosen).sort().values
+
+
 # Every sampler by its name. A new one is a function above and a line here.
 SAMPLERS = {
     "ats": sample_by_density,
+    "ats_norm": sample_by_event,
     "nearest": sample_nearest,
     "uniform": lambda scores, num_frames, tau: sample_uniform(scores, num_frames),
     "top_k": lambda scores, num_frames, tau: sample_top_k(scores, num_frames),
@@ -98,10 +287,12 @@ def sample_frames(
         num_frames (`int`):
             How many frames to choose, N. Frames repeat where the video has fewer.
         sampler (`str`, *optional*, defaults to `"ats"`):
-            `"ats"`: the original density rule; `"nearest"`: the density rule in the paper's words; `"uniform"`: evenly
-            spaced; `"top_k"`: the highest scores.
+            `"ats"`: the original density rule; `"ats_norm"`: a frame for every event and a fixed share for the
+            background, however long the video (ours); `"nearest"`: the density rule in the paper's words;
+            `"uniform"`: evenly spaced; `"top_k"`: the highest scores.
         tau (`float`, *optional*, defaults to 0.1):
-            Floor added to each score by `"ats"` and `"nearest"` (paper Eq. 2).
+            Floor added to each score by `"ats"` and `"nearest"` (paper Eq. 2); the share of the frames that
+            background has by `"ats_norm"`.
 
     Returns:
         `torch.LongTensor` of shape `(num_frames,)`: Non-decreasing indices into the dense frames.

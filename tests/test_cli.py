@@ -431,4 +431,4 @@ def test_the_version(capsys):
 def test_a_sampler_that_there_is_not_is_a_line_before_anything_is_read(capsys):
     assert cli.main(["analyze", "a.mp4", "--sampler", "unifrom"]) == 1
     (line,) = errors(capsys.readouterr().err)
-    assert "must be one of ats, nearest, uniform, top_k, got 'unifrom'. Did you mean uniform?" in line
+    assert "must be one of ats, ats_norm, nearest, uniform, top_k, got 'unifrom'. Did you mean uniform?" in line

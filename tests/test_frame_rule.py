@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from modeling_holmes_vau import FrameRule, HolmesVAUConfig, open_video, sample_frames
+from modeling_holmes_vau.sampler_holmes_vau import SAMPLERS
 
 
 RULE = FrameRule(num_frames=4, frame_stride=16)
@@ -16,7 +17,7 @@ def test_a_short_video_shows_middle_frames_whatever_the_sampler():
         assert dataclasses.replace(RULE, sampler=sampler).choose(64, first=100) == [107, 123, 139, 154]
 
 
-@pytest.mark.parametrize("sampler", ["ats", "nearest", "top_k", "uniform"])
+@pytest.mark.parametrize("sampler", SAMPLERS)
 def test_a_long_one_what_the_sampler_chooses(sampler):
     scores = torch.linspace(0, 1, 30) ** 3
     rule = dataclasses.replace(RULE, sampler=sampler, tau=0.2)

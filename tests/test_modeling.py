@@ -4,6 +4,7 @@ import torch
 from transformers import TextIteratorStreamer
 
 from modeling_holmes_vau import HolmesVAUConfig, HolmesVAUForConditionalGeneration, sample_frames
+from modeling_holmes_vau.sampler_holmes_vau import SAMPLERS
 from tests.passes import passes_of
 from tests.videos import moving_square
 
@@ -58,7 +59,7 @@ def test_answer_equals_the_native_path_on_the_chosen_frames(model56, processor56
 def test_samplers_differ_and_follow_the_configuration(model56, processor56, frames, monkeypatch):
     inputs = ask(processor56, frames)
     chosen = {}
-    for sampler in ("ats", "uniform", "top_k", "nearest"):
+    for sampler in SAMPLERS:
         output = model56.generate(**inputs, max_new_tokens=1, sampler=sampler, return_dict_in_generate=True)
         expected = 16 * sample_frames(output.anomaly_scores[0], 4, sampler)
         assert output.frame_indices[0].tolist() == expected.tolist()

@@ -134,7 +134,8 @@ class SFTArguments:
         default=False, metadata={"help": "ask all about a segment in one conversation, not each question on its own"}
     )
     sampler: str | None = field(
-        default=None, metadata={"help": "how frames are chosen: ats, nearest, top_k, uniform (the checkpoint's: ats)"}
+        default=None,
+        metadata={"help": "how frames are chosen: ats, ats_norm, nearest, top_k, uniform (the checkpoint's: ats)"},
     )
     num_frames: int | None = field(default=None, metadata={"help": "frames of a segment (the checkpoint's)"})
     frame_policy: Literal["sampler", "original"] = field(

@@ -69,9 +69,11 @@ class HolmesVAUConfig(InternVLConfig):
         scorer_config (`dict` or `AnomalyScorerConfig`, *optional*):
             Sizes of the anomaly scorer. `feature_size` defaults to the width of the vision tower.
         sampler (`str`, *optional*, defaults to `"ats"`):
-            How the N frames are chosen: `"ats"` (the original rule), `"uniform"`, `"top_k"` or `"nearest"`.
+            How the N frames are chosen: `"ats"` (the original rule), `"ats_norm"` (ours, for long videos),
+            `"uniform"`, `"top_k"` or `"nearest"`.
         sampler_tau (`float`, *optional*, defaults to 0.1):
-            Floor added to every score, tau of Eq. 2 (paper Sec. 5.1).
+            Floor added to every score, tau of Eq. 2 (paper Sec. 5.1); by `"ats_norm"` the share of the frames that
+            background has.
         encode_batch_size (`int`, *optional*, defaults to 16):
             Dense frames that go through the vision tower at once (original `holmesvau_utils.py`).
         max_cached_frames (`int`, *optional*, defaults to 256):

@@ -43,7 +43,7 @@ from modeling_holmes_vau.checkpoint.folder import OURS
 from modeling_holmes_vau.spans_holmes_vau import Segment
 
 
-SAMPLERS = ("ats", "uniform", "top_k", "nearest")
+SAMPLERS = ("ats", "ats_norm", "uniform", "top_k", "nearest")
 BATCH_SIZE = 8
 FIRST_REFUSALS = 16  # requests a server may refuse before it has answered any, without being given up
 CHUNK_BATCHES = 4  # batches of a chunk: what it saw of its segments is in memory at a time

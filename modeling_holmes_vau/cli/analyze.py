@@ -54,7 +54,9 @@ def add_video_options(parser: argparse.ArgumentParser) -> None:
         help="checkpoint folder or Hub name; default: holmes-vau-mini, which knows the miniature",
     )
     parser.add_argument("--num-frames", type=int, metavar="N", help="frames the language model sees")
-    parser.add_argument("--sampler", metavar="NAME", help="how they are chosen: ats, nearest, top_k, uniform")
+    parser.add_argument(
+        "--sampler", metavar="NAME", help="how they are chosen: ats, ats_norm, nearest, top_k, uniform"
+    )
     parser.add_argument("--stride", type=int, metavar="K", help="score every K-th frame")
     parser.add_argument(
         "--segment",
