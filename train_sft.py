@@ -110,7 +110,8 @@ def train(args: SFTArguments, training_args: SFTTrainingArguments) -> dict[str, 
     features, rows = take_rows(args, output, model, processor, bool(last))
     trainer = build_trainer(args, training_args, model, processor, rows, features)
     result = trainer.train(resume_from_checkpoint=training_args.resume_from_checkpoint or last)
-    save(args, trainer, processor, base_digest, is_synthetic(row["video"] for row in rows))
+    seen = (row["video"] for row in rows if not is_text(row))
+    save(args, trainer, processor, base_digest, is_synthetic(seen))
     if trainer.skipped:
         logger.warning(f"{trainer.skipped} samples were skipped: their videos could not be read")
     return {**result.metrics, "rows": len(rows), "skipped": trainer.skipped}

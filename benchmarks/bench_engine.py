@@ -23,9 +23,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from hivau70k_dataset.engine.review.items import list_items  # noqa: E402
-
 from hivau70k_dataset.cli import main as dataset  # noqa: E402
+from hivau70k_dataset.engine.review.items import list_items  # noqa: E402
 from hivau70k_dataset.engine.state import State  # noqa: E402
 from hivau70k_dataset.engine.work import Work  # noqa: E402
 from hivau70k_dataset.labels import canonical_class, parse_judgement  # noqa: E402

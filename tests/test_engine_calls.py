@@ -125,6 +125,36 @@ def test_a_reply_that_cannot_be_read_is_asked_for_once_more_then_left_to_people(
         assert "Arson exists. It burns. Fire." in prompt_of(asked[-1])
 
 
+def test_an_empty_answer_is_asked_for_once_more(work):
+    seen = Counter()
+
+    def answer(asked, number):
+        seen[prompt_of(asked)] += 1
+        return 200, counted("  " if seen[prompt_of(asked)] == 1 else reply_to(prompt_of(asked)))
+
+    with chat_server(answer) as (address, asked):
+        assert summarise(work, address) == 0 and len(asked) == 36
+    state = State(work_folder(work, []))
+    assert all(state.video_summary(video).is_there for video in state.videos())
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--concurrency", "0"], "--concurrency must be at least 1, got 0"),
+        (["--max-new-tokens", "0"], "--max-new-tokens must be at least 1"),
+        (["--max-cost", "-1"], "--max-cost must be at least 0"),
+        (["--price", "-1", "1"], "--price must be 0 or more, got -1 1"),
+        (["--max-cost", "1"], "--max-cost needs --price IN OUT"),
+        (["--prompts", "nowhere"], "--prompts nowhere: no such folder"),
+        (["--api-key-env", "NO_SUCH_KEY"], "NO_SUCH_KEY"),
+    ],
+)
+def test_mistakes_are_told_in_a_line(work, capsys, options, said):
+    assert summarise(work, "http://127.0.0.1:9", *options) == 1
+    assert said in (told := capsys.readouterr().err) and "Traceback" not in told
+
+
 def test_refusals_are_kept_and_a_dead_server_ends_the_run(work, capsys, caplog):
     def too_long(asked, number):
         prompt = prompt_of(asked)
@@ -227,7 +257,7 @@ def faulty(seen: Counter, answered: Counter, lock: threading.Lock):
                 return 200, b"", {"Content-Length": 400}  # the connection drops before the body
         with lock:
             answered[prompt] += 1
-        return 200, counted(reply_to(prompt))
+        return 200, counted("" if kind == 5 else reply_to(prompt))
 
     return answer
 

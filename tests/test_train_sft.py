@@ -288,7 +288,14 @@ def test_texts_are_read_without_frames(argv, data, tmp_path, processor56):
         read_texts(data / "annotations", ["event"], ["caption"])
     options = {"max_steps": 1, "levels": ["video"], "tasks": ["judgement", "analysis"], "texts": ["event"]}
     options |= {"full": True, "feature_cache": tmp_path / "tower", "sample_steps": 1, "num_samples": 9}
-    train_sft.main(argv(tmp_path / "run", **options))
+    # Of rendered videos: what is saved asks all rows whether they are, and texts are of none.
+    annotations = tmp_path / "annotations"
+    annotations.mkdir()
+    shutil.copy(
+        data / "annotations" / "raw_annotations" / "ucf_database_train.json", annotations / "miniature_train.json"
+    )
+    train_sft.main(argv(tmp_path / "run", annotations=annotations, **options))
+    assert (tmp_path / "run" / "checkpoint" / "config.json").is_file()
     rows = read_rows(tmp_path / "run" / "rows.jsonl")
     read = [row for row in rows if is_text(row)]
     assert [row["turns"][0]["answer"] for row in read] == texts and rows[-len(read) :] == read

@@ -14,7 +14,7 @@ from ..ground_truth import FrameAnnotation, read_ucf_annotation, read_xd_annotat
 from ..labels import classes_of_name
 from ..schema import AnnotationError, Event, SummaryParts, VideoAnnotation
 from ..spans import annotations_from_csv
-from ..tables import read_text
+from ..tables import read_table, read_text, video_pieces
 from ..videos import VideoFolder
 from .division import merge_touching, rounded
 from .formats import read_format
@@ -198,8 +198,6 @@ def read_labels(path: Path | None) -> Callable[[str], tuple[str, ...] | None]:
     Raises:
         `AnnotationError`: If the table can't be read.
     """
-    from ..tables import read_table, video_pieces
-
     told: dict[str, list[str]] = {}
     for row in read_table(path, ("video", "label")) if path is not None else ():
         labels = told.setdefault("--".join(video_pieces(row.cells["video"])), [])

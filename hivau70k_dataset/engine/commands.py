@@ -24,10 +24,18 @@ from .work import Collection, Work, describe, file_digest
 logger = logging.getLogger(__name__)
 
 SHOWN = 3  # prompts of a dry run
+LAST_PORT = 65535
 
 
 def run_annotate(args: argparse.Namespace) -> int:
     """Run a step; the exit status is 1 when something could not be done."""
+    for name, least in (("concurrency", 1), ("max_new_tokens", 1), ("num_frames", 1), ("max_cost", 0), ("port", 0)):
+        if (value := vars(args).get(name)) is not None and value < least:
+            raise AnnotationError(f"--{name.replace('_', '-')} must be at least {least}, got {value:g}")
+    if vars(args).get("port", 0) > LAST_PORT:
+        raise AnnotationError(f"--port must be at most {LAST_PORT}, got {args.port}")
+    if min(vars(args).get("price", (0, 0))) < 0:
+        raise AnnotationError(f"--price must be 0 or more, got {' '.join(f'{price:g}' for price in args.price)}")
     return STEPS[args.step](args, Work(Path(args.work)))
 
 
@@ -56,10 +64,10 @@ def run_decouple(args: argparse.Namespace, work: Work) -> int:
     given, missing = find_videos(args, videos)
     work.begin(Collection(str(videos.root), args.source, args.split))
     clips = read_uca(args.clips) if args.clips else {}
-    if args.redo:
-        shutil.rmtree(work.decoupled.path.parent, ignore_errors=True)
+    decoupler = Decoupler(videos.root, division, clips, load_proposer(args), proposes=not args.events)
     with sole_run(work.decoupled.path.parent):
-        decoupler = Decoupler(videos.root, division, clips, load_proposer(args), proposes=not args.events)
+        if args.redo:
+            work.decoupled.rewrite([])
         problems = missing | decouple_all(work, given, decoupler, decouple_settings(args, division))
     for line in few_of([f"left out: {name}: {why}" for name, why in problems.items()], work.root):
         logger.warning(line)
@@ -243,9 +251,14 @@ def run_instruct(args: argparse.Namespace, work: Work) -> int:
             f"--work {work.root}: nothing to write of {counts or 'nothing'}: {unread} items are not reviewed. "
             "`annotate review` comes first, or pass --unreviewed."
         )
-    if args.output is None and output.exists():
-        shutil.rmtree(output)  # what this step made before
-    rows = write_annotations(state, output, done.annotations, args.seed, args.conversations)
+    if args.output:
+        rows = write_annotations(state, output, done.annotations, args.seed, args.conversations)
+    else:  # in the place of what this step made before
+        fresh = output.with_name(f"{output.name}.new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        rows = write_annotations(state, fresh, done.annotations, args.seed, args.conversations)
+        shutil.rmtree(output, ignore_errors=True)
+        fresh.rename(output)
     lines = [f"left out: {item}: {' '.join(why.split())[:160]}" for item, why in done.left_out.items()]
     for line in few_of(lines, work.root, "errors-instruct.txt"):
         logger.warning(line)

@@ -13,7 +13,7 @@ from modeling_holmes_vau.video_reader_holmes_vau import open_video
 from .boundaries import GivenVideo, given_events
 from .division import Division, clips_inside
 from .proposals import Proposer, Scored
-from .work import RANDOM, SETTINGS, Work, WorkClip, WorkEvent, WorkVideo, file_digest, video_to_json, with_clips
+from .work import RANDOM, SETTINGS, Work, WorkClip, WorkEvent, WorkVideo, file_digest, video_to_json
 
 
 logger = logging.getLogger(__name__)
@@ -87,9 +87,11 @@ class Decoupler:
         return events, scored, labels
 
     def _divide(self, video: str, event: WorkEvent, clips: list[WorkClip]) -> WorkEvent:
-        if event.clips:
-            return with_clips(event, clips_inside((event.start_s, event.end_s), event.clips))
-        return with_clips(event, self.division.clips(video, (event.start_s, event.end_s), clips))
+        span_s = (event.start_s, event.end_s)
+        return replace(
+            event,
+            clips=clips_inside(span_s, event.clips) if event.clips else self.division.clips(video, span_s, clips),
+        )
 
 
 def decouple_all(work: Work, videos: Iterable[GivenVideo], decoupler: Decoupler, settings: dict) -> dict[str, str]:

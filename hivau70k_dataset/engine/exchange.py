@@ -1,16 +1,16 @@
 """The content of a work folder in the files of other tools, and what was changed there as decisions of a person."""
 
-import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ..schema import SUMMARY_TASKS, Clip, Event, VideoAnnotation
+from ..schema import SUMMARY_TASKS, AnnotationError, Clip, Event, VideoAnnotation
 from .boundaries import event_labels
 from .decisions import EDITED, REJECTED, Decision
 from .instruct import seen_of_clip, seen_of_event, seen_of_video
 from .replies import summary_of
-from .state import State, Told, clip_id, event_id, with_all_parts
+from .review.changes import add_event, decide
+from .state import State, Told, clip_id, event_id
 from .work import WorkEvent, WorkVideo
 
 
@@ -81,13 +81,13 @@ class _Changes:
         fields = _changed_text(told, annotation)
         if annotation.labels != self.video.labels:
             fields["labels"] = list(annotation.labels)
-        self.decide(self.video.video, fields, seen_of_video(self.video, told), told)
+        self.decide(self.video.video, fields, seen_of_video(self.video, told))
         for event in gone:
             self.reject(event)
         for event in new:
-            name = f"{self.video.video}/e+{secrets.token_hex(4)}"
             texts = {} if event.parts is None else asdict(event.parts)
-            self.decide(name, {**_span(event), "labels": list(event_labels(event, annotation)), **texts}, "", Told())
+            about = (event.start_s, event.end_s, list(event_labels(event, annotation)), self.who, texts)
+            self.keep(self.video.video, lambda about=about: add_event(self.state, self.video.video, *about))
         for event, now in pairs:
             self.take_event(event, now, annotation)
 
@@ -100,7 +100,7 @@ class _Changes:
         labels = event_labels(now, annotation)
         if now.summary in annotation.labels and labels != event.labels:
             fields["labels"] = list(labels)
-        self.decide(event_id(self.video.video, event), fields, seen_of_event(self.video, event, told), told)
+        self.decide(event_id(self.video.video, event), fields, seen_of_event(self.video, event, told))
         captions = {(clip.start_s, clip.end_s): clip for clip in event.clips}
         for clip in now.clips:
             known = captions.get((clip.start_s, clip.end_s))
@@ -112,23 +112,27 @@ class _Changes:
             caption = self.state.caption(self.video, event, known)
             if caption.text != clip.caption:
                 item = clip_id(self.video.video, event, known)
-                self.decide(item, {"caption": clip.caption}, seen_of_clip(known, caption), caption)
+                self.decide(item, {"caption": clip.caption}, seen_of_clip(known, caption))
 
-    def decide(self, item: str, fields: dict[str, Any], about: str, told: Told) -> None:
-        """One decision, if anything has changed; what was changed before stays changed."""
-        if not fields:
-            return
-        before = self.state.decisions.of(item)
-        fields = {**(before.fields if before else {}), **with_all_parts(fields, told)}
-        seen_rev = before.rev if before else 0
-        self.taken.decisions.append(self.state.decisions.decide(item, seen_rev, self.who, EDITED, fields, about))
+    def decide(self, item: str, fields: dict[str, Any], about: str) -> None:
+        """One decision, if anything has changed."""
+        if fields:
+            before = self.state.decisions.of(item)
+            rev = before.rev if before else 0
+            self.keep(item, lambda: decide(self.state, item, rev, self.who, EDITED, fields, about))
+
+    def keep(self, item: str, decided: Callable[[], Decision]) -> None:
+        """Keep a decision; one that makes no sense is told."""
+        try:
+            self.taken.decisions.append(decided())
+        except AnnotationError as error:
+            self.taken.left_out.append(f"{item}: {error}")
 
     def reject(self, event: WorkEvent) -> None:
         """An event that is not there any more."""
         item = event_id(self.video.video, event)
         before = self.state.decisions.of(item)
-        seen_rev, fields = (before.rev, before.fields) if before else (0, {})
-        self.taken.decisions.append(self.state.decisions.decide(item, seen_rev, self.who, REJECTED, fields))
+        self.keep(item, lambda: decide(self.state, item, before.rev if before else 0, self.who, REJECTED))
 
 
 def _span(event: Event) -> dict[str, float]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from modeling_holmes_vau.judgement_holmes_vau import canonical_class, parse_judgement
 
 from ..schema import SUMMARY_TASKS, SummaryParts
-from .state import Told
+from .state import EMPTY, REFUSED, UNREAD, Told
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,7 @@ def flags_of_text(told: Told, is_caption: bool) -> list[Flag]:
     """What is odd about a text by itself, or that there is none."""
     if not told.is_there:
         problem = " ".join((told.problem or "there is none").split())
-        weight = 8 if problem.startswith(("refused", "no three parts", "the model answered nothing")) else 6
-        return [Flag("missing", f"no text: {problem[:200]}", weight)]
+        return [Flag("missing", f"no text: {problem[:200]}", 8 if told.why in (REFUSED, EMPTY, UNREAD) else 6)]
     text = told.text if is_caption or told.parts is None else told.parts.description or told.text
     low, high = CAPTION_WORDS if is_caption else DESCRIPTION_WORDS
     words, found = len(text.split()), []

@@ -9,7 +9,7 @@ from modeling_holmes_vau.base.files import whole_folder, write_whole
 
 from ..instructions import build_instructions
 from ..reading import AnnotationFiles
-from ..schema import Clip, Event, Instruction, SummaryParts, VideoAnnotation
+from ..schema import Clip, Event, Instruction, VideoAnnotation
 from ..writing import write_annotation_files
 from .decisions import ACCEPTED, EDITED
 from .state import State, Told, clip_id, digest_of, event_id
@@ -145,8 +145,3 @@ def conversation_rows(rows: Iterable[Instruction]) -> list[dict]:
         ]
         found.append({"id": Path(video).stem, "type": turns[0].level, "video": video, "conversations": said})
     return found
-
-
-def parts_or_none(parts: dict | None) -> SummaryParts | None:
-    """The parts that a journal holds."""
-    return None if parts is None else SummaryParts(**parts)

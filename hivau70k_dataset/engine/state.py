@@ -35,12 +35,14 @@ class Told:
         parts (`SummaryParts`, *optional*): Of a summary.
         by (`str`, *optional*): `"given"`, `"model"` or `"person"`.
         problem (`str`, *optional*): Why there is none.
+        why (`str`, *optional*): The same as one of `WHY`.
     """
 
     text: str | None = None
     parts: SummaryParts | None = None
     by: str | None = None
     problem: str | None = None
+    why: str | None = None
 
     @property
     def is_there(self) -> bool:
@@ -48,7 +50,8 @@ class Told:
         return self.text is not None
 
 
-MISSING = Told(problem="not asked yet")
+NOT_ASKED, REFUSED, EMPTY, UNREAD, NO_EVENT = WHY = ("not asked", "refused", "empty", "unread", "no event")
+MISSING = Told(problem="not asked yet", why=NOT_ASKED)
 
 
 def event_id(video: str, event: WorkEvent) -> str:
@@ -206,8 +209,8 @@ class State:
         if (text := book.text(key)) is not None and text.strip():
             return Told(text.strip(), by="model")
         if text is not None:
-            return Told(problem="the model answered nothing")
-        return Told(problem=f"refused: {refusal}") if (refusal := book.refusal(key)) else MISSING
+            return Told(problem="the model answered nothing", why=EMPTY)
+        return Told(problem=f"refused: {refusal}", why=REFUSED) if (refusal := book.refusal(key)) else MISSING
 
     def _summary(self, calls: list[Call], abnormal: bool) -> Told:
         told = MISSING
@@ -215,11 +218,14 @@ class State:
             answer = self._answer(self.summary_book, call, self.summariser)
             if answer is MISSING:
                 return told
-            if not answer.is_there:
+            if answer.why == REFUSED:
                 return answer
+            if not answer.is_there:
+                told = answer
+                continue
             if (found := read_summary(answer.text, abnormal)) is not None:
                 return Told(*found, by="model")
-            told = Told(problem=f"no three parts can be read in: {answer.text}")
+            told = Told(problem=f"no three parts can be read in: {answer.text}", why=UNREAD)
         return told
 
     # ---- review -----------------------------------------------------------------------------------------------------

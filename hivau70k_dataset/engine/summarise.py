@@ -9,7 +9,7 @@ from .calls import Asked, Budget, Call, CallBook, Outcome, make_calls
 from .caption import keep_settings
 from .prompts import Prompts
 from .replies import SCHEMA
-from .state import ATTEMPTS, State, Told, event_id
+from .state import ATTEMPTS, EMPTY, NO_EVENT, UNREAD, State, Told, event_id
 
 
 Calls = list[tuple[Call, ...]]  # of each segment, the same question time and again
@@ -76,7 +76,7 @@ def _is_unread(state: State, call: Call) -> bool:
 
 
 def _needs_another(told: Told) -> bool:
-    return not told.is_there and told.problem is not None and not told.problem.startswith("refused")
+    return told.why in (EMPTY, UNREAD)
 
 
 def unfinished(state: State) -> Iterator[tuple[str, str]]:
@@ -84,7 +84,7 @@ def unfinished(state: State) -> Iterator[tuple[str, str]]:
     for video in state.videos():
         told = [(event_id(video.video, event), state.event_summary(video, event)) for event in video.events]
         if not video.events:
-            told = [(video.video, Told(problem="has no event"))]
+            told = [(video.video, Told(problem="has no event", why=NO_EVENT))]
         elif all(summary.is_there for _, summary in told):
             told = [(video.video, state.video_summary(video))]
         yield from ((item, summary.problem) for item, summary in told if not summary.is_there)

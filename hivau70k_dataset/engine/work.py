@@ -13,8 +13,7 @@ pays for what changed alone.
 
 import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -210,11 +209,6 @@ class Work:
     @property
     def _file(self) -> Path:
         return self.root / "work.json"
-
-
-def with_clips(event: WorkEvent, clips: Iterator[WorkClip] | list[WorkClip]) -> WorkEvent:
-    """An event with other clips."""
-    return replace(event, clips=tuple(clips))
 
 
 def describe(videos: list[WorkVideo]) -> str:

@@ -52,6 +52,7 @@ class _Page:
         self.decimals = max(1, choose_decimals(analysis))
 
     def body(self, link: str | None, made: str) -> str:
+        """All of the page; `link` is where its player finds the video, `made` says when and by what it was made."""
         return f"""<main>
 <header>
 <h1>{html.escape(name_file(self.analysis))}</h1>

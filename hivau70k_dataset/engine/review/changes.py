@@ -125,9 +125,17 @@ def _text(name: str, value: Any) -> str | None:
     return " ".join((value or "").split()) or None
 
 
-def add_event(state: State, video: str, start_s: float, end_s: float, labels: list[str], who: str) -> Decision:
+def add_event(
+    state: State,
+    video: str,
+    start_s: float,
+    end_s: float,
+    labels: list[str],
+    who: str,
+    texts: dict[str, Any] | None = None,
+) -> Decision:
     """
-    Keep a new event.
+    Keep a new event, with the parts of its summary if there are any.
 
     Raises:
         `AnnotationError`: if there is no such video, or the span or the labels make no sense.
@@ -135,6 +143,6 @@ def add_event(state: State, video: str, start_s: float, end_s: float, labels: li
     if video not in state.decoupled:
         raise AnnotationError(f"there is no video {video!r} in this work folder")
     item = f"{video}/e+{secrets.token_hex(4)}"
-    span = {"start_s": start_s, "end_s": end_s, "labels": labels}
-    fields = check_fields("event", span, {}, state.edited(state.decoupled[video]), item)
+    about = {"start_s": start_s, "end_s": end_s, "labels": labels, **(texts or {})}
+    fields = check_fields("event", about, {}, state.edited(state.decoupled[video]), item)
     return state.decisions.decide(item, 0, who, EDITED, fields)
