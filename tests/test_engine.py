@@ -67,6 +67,25 @@ def test_a_table_is_taken_apart(videos, tmp_path, capsys):
     assert "was begun with" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--scorer", "/nowhere"], "--scorer /nowhere: no such folder"),
+        (["--events", "/nowhere.csv"], "/nowhere.csv: can't be read"),
+        (["--clip-range", "5", "1"], "--clip-range 5 1: expected"),
+        (["--videos", "/nowhere"], "does not exist"),
+        (["--clips", "/nowhere"], "/nowhere: can't be read"),
+        (["--source", "a/b"], "--source 'a/b': expected a name without folders"),
+    ],
+)
+def test_a_mistake_is_a_line_and_begins_nothing(videos, tmp_path, capsys, options, said):
+    table = tmp_path / "spans.csv"
+    table.write_text("video,start_s,end_s,label\ngate.mp4,1,3,Arson\n")
+    assert run("decouple", tmp_path / "work", "--videos", videos, "--events", table, *options) == 1
+    told = capsys.readouterr().err
+    assert said in told and "Traceback" not in told and not (tmp_path / "work" / "work.json").exists()
+
+
 def test_ground_truth_counts_frames(videos, tmp_path, capsys, caplog):
     truth = tmp_path / "truth.txt"
     truth.write_text(

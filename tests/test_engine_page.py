@@ -2,6 +2,9 @@
 
 import re
 import shlex
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -112,3 +115,19 @@ def test_all_steps_in_one_command(folder, tmp_path, capsys):
         said = capsys.readouterr().out
     assert "clips want a caption" in said and "Please provide a short and brief description" in said
     assert "want a summary" in said and len(asked) == count
+
+
+def test_all_waits_for_people_and_goes_on(folder, tmp_path):
+    with chat_server(answer) as (address, _):
+        words = ["annotate", "all", "--work", tmp_path / "work", "--videos", folder / "cameras"]
+        words += ["--scorer", folder / "base", "--labels", folder / "labels.csv", "--threshold", "0.01"]
+        words += ["--captioner", folder / "base"]
+        words += ["--summariser", "llama", "--summariser-endpoint", address, "--device", "cpu"]
+        command = [sys.executable, "-m", "hivau70k_dataset", *map(str, words)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as run:
+            while "review at http://127.0.0.1:" not in (line := run.stdout.readline()):
+                assert line, "it ended before the review"
+            accept_all(tmp_path / "work")
+            run.send_signal(signal.SIGINT)
+            rest = run.stdout.read()
+    assert run.returncode == 0 and "wrote " in rest and "4 videos" in rest

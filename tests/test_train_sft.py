@@ -480,6 +480,12 @@ def test_dry_run_counts_the_rows_that_are_there(argv, trained_parts, tmp_path, c
             train_sft.main([*words, *given])
 
 
+@pytest.mark.skipif(torch.cuda.is_available() or torch.backends.mps.is_available(), reason="there is an accelerator")
+def test_without_an_accelerator_the_cpu_computes_in_bfloat16_too(tmp_path):
+    training_args = SFTTrainingArguments(output_dir=str(tmp_path), bf16=True)  # Trainer's own refuse it
+    assert training_args.use_cpu and training_args.bf16 and training_args.device.type == "cpu"
+
+
 def test_dry_run_of_the_2b_configuration(capsys):
     train_sft.main(["--dry-run=true", "--model=2b", "--num-rows=70000", "--use-cpu=true"])
     text = capsys.readouterr().out

@@ -62,9 +62,11 @@ def run_decouple(args: argparse.Namespace, work: Work) -> int:
         args.division_seed,
     )
     given, missing = find_videos(args, videos)
-    work.begin(Collection(str(videos.root), args.source, args.split))
+    if not given and not missing:
+        raise AnnotationError(f"--videos {args.videos}: holds no videos; pass the folder that does.")
     clips = read_uca(args.clips) if args.clips else {}
     decoupler = Decoupler(videos.root, division, clips, load_proposer(args), proposes=not args.events)
+    work.begin(Collection(str(videos.root), args.source, args.split))
     with sole_run(work.decoupled.path.parent):
         if args.redo:
             work.decoupled.rewrite([])
@@ -100,7 +102,7 @@ def load_proposer(args: argparse.Namespace):
 
     from .proposals import Proposer
 
-    model, processor = load_on_device(args.scorer, args.device, args.dtype)
+    model, processor = load_on_device(args.scorer, args.device, args.dtype, "--scorer")
     if model.config.warning:
         logger.warning(f"--scorer {args.scorer}: {model.config.warning}")
     return Proposer(model, processor, args.threshold, names_classes=not args.no_names)

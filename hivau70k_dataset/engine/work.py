@@ -164,6 +164,8 @@ class Work:
         """
         if collection.split not in SPLITS:
             raise ValueError(f"--split {collection.split}: expected one of {', '.join(SPLITS)}.")
+        if collection.source in ("", ".", "..") or set(collection.source) & set("/\\"):
+            raise ValueError(f"--source {collection.source!r}: expected a name without folders, such as 'mine'.")
         if self._file.exists():
             earlier = self.collection()
             if earlier != collection:

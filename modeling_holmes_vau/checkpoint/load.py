@@ -206,7 +206,7 @@ def quiet_transformers() -> None:
     hf_logging.disable_progress_bar()
 
 
-def load_on_device(name: str | None, device: str | None, dtype: str):
+def load_on_device(name: str | None, device: str | None, dtype: str, option: str = "--model"):
     """
     A Holmes-VAU checkpoint, quietly, on its device.
 
@@ -214,12 +214,13 @@ def load_on_device(name: str | None, device: str | None, dtype: str):
         name (`str`, *optional*): Folder or Hub name; by default the checkpoint in the box.
         device (`str`, *optional*): As torch names it; the fastest there is by default.
         dtype (`str`): `"auto"` for that of the checkpoint, or a name of torch's.
+        option (`str`, *optional*, defaults to `"--model"`): What a message calls the checkpoint.
 
     Returns, raises: As [`load_checkpoint`].
     """
     name, device = name or str(default_checkpoint()), check_device(device)
     quiet_transformers()
-    model, processor = load_checkpoint(name, dtype=dtype)
-    with told_in_a_line(f"--model {name}", f"cannot be used on {device}"):
+    model, processor = load_checkpoint(name, option, dtype=dtype)
+    with told_in_a_line(f"{option} {name}", f"cannot be used on {device}"):
         model = model.to(device)
     return model, processor
