@@ -283,6 +283,6 @@ def test_the_drill(tmp_path):
             run.wait()
         assert run.returncode == 0 and kills == 3
     assert told(drilled) == told(quiet)
-    # An empty answer is asked for twice by rule; whatever else was answered more often was under way when it was killed.
+    # An empty answer is asked for twice by rule; whatever else was answered more often was under way when killed.
     kept = Counter(line["prompt"] for line in journal(drilled) if "text" in line)
     assert sum((answered - kept).values()) <= 3 * kills
