@@ -53,7 +53,9 @@ class ScorerArguments:
     features_dir: str | None = field(
         default=None, metadata={"help": "folder of the cached features (default: <output-dir>/features)"}
     )
-    preset: Literal["default", "paper", "urdmu"] = field(default="default", metadata={"help": "weights of the loss"})
+    preset: Literal["default", "paper", "urdmu"] = field(
+        default="default", metadata={"help": "loss; paper: Eq. 5 and 6"}
+    )
     loss_weights: dict | str | None = field(
         default=None, metadata={"help": 'weights that differ from the preset, as JSON: {"kl": 0.01}'}
     )
