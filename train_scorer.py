@@ -14,12 +14,13 @@ if __name__ == "__main__":  # the imports below take long
     quiet_libraries()
 
 import logging
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
 from safetensors.torch import save_file
 
-from hivau70k_dataset.schema import is_synthetic
+from hivau70k_dataset.schema import is_synthetic, sources_of
 from modeling_holmes_vau.checkpoint import load
 from modeling_holmes_vau.checkpoint.build import warning_after_scorer
 from training.looks import learn_looks
@@ -84,6 +85,7 @@ def build_trainer(
         noise_size=scorer.config.hidden_size,
         seed=training_args.seed,
         cut_share=args.cut_share,
+        averages=args.lengths == "average",
     )
     callbacks = [JsonLinesLog(Path(training_args.output_dir) / "log.jsonl"), SettingsInCheckpoints()]
     return ScorerTrainer(
@@ -96,6 +98,14 @@ def build_trainer(
         validation=validation,
         supervision=args.supervision,
     )
+
+
+def note_sources(config, names: Iterable[str], from_scratch: bool) -> None:
+    """Keep in a checkpoint's configuration of which sources its scorer knows videos, by the names of those that it was
+    trained and validated on. What went before counts too unless training began from scratch; if that is not known,
+    nothing is."""
+    known = [] if from_scratch else config.scorer_sources
+    config.scorer_sources = None if known is None else sorted({*known, *sources_of(names)})
 
 
 def save(model, processor, output: Path, on_synthetic: bool, from_scratch: bool) -> None:
@@ -113,7 +123,7 @@ def train(args: ScorerArguments, training_args: ScorerTrainingArguments, weights
     output = Path(training_args.output_dir)
     args.features_dir = args.features_dir or str(output / "features")
     model, processor = load_checkpoint(args, training_args)
-    settings = settings_of(args, training_args, model, weights=asdict(weights))
+    settings = settings_of(args, training_args, model, weights=asdict(weights), sources=sorted(set(args.sources)))
     last = find_checkpoint(output, settings, training_args.process_index == 0)
     videos, held_out = take_videos(args, output, model, processor, bool(last), training_args.seed)
     trainer = build_trainer(args, training_args, model.anomaly_scorer, weights, videos, held_out)
@@ -123,6 +133,7 @@ def train(args: ScorerArguments, training_args: ScorerTrainingArguments, weights
         logger.info(f"validation: {metrics}")
         if args.familiarity_videos:
             learn_looks(model, processor, [video.name for video in videos], args)
+        note_sources(model.config, (video.name for video in (*videos, *held_out)), args.scratch)
         save(model, processor, output, is_synthetic(video.name for video in videos), args.scratch)
     return metrics
 

@@ -1,4 +1,5 @@
-"""Stage 1 on the miniature: each preset of the loss and each kind of label, several seeds, measured on the test split.
+"""Stage 1 on the miniature: presets of the loss, kinds of labels, crops and averages of videos; several seeds, on the
+test split.
 
     python -m hivau70k_dataset miniature --recipe default --output mini
     python -m training.pretrain_vision --annotations mini --videos mini/videos --output-dir vision
@@ -10,6 +11,7 @@ validated on.
 """
 
 import json
+import re
 import sys
 import time
 from pathlib import Path
@@ -33,12 +35,19 @@ from training.scorer_trainer import LabelledVideo, measure  # noqa: E402
 
 
 STEPS, PAIRS = 300, 16  # of optimisation, and pairs of videos in each: the miniature is small
-# Preset, kind of labels, and weights that differ from the preset.
+SHORT = 32  # snippets: most videos of the miniature have more, and fewer than UR-DMU's 200
+# Options of a run; of the weights those that differ from the preset.
+MEAN = {"frame": 1.0, "frame_sum": 0.0}
 RUNS = {
-    "default: UR-DMU's weights": ("default", "frame", {}),
-    "paper (Eq. 6)": ("paper", "frame", {}),
-    "frame term alone": ("paper", "frame", {"triplet": 0.0, "kl": 0.0}),
-    "default, video labels alone": ("default", "video", {}),
+    "default: UR-DMU's weights": {},
+    "paper (Eq. 5 and 6)": {"preset": "paper"},
+    "paper, but a mean over time in Eq. 5": {"preset": "paper", "loss_weights": MEAN},
+    "frame term alone": {"preset": "paper", "loss_weights": {**MEAN, "triplet": 0.0, "kl": 0.0}},
+    "default, video labels alone": {"supervision": "video"},
+    "default, averaged to 200": {"lengths": "average"},
+    "paper, averaged to 200": {"preset": "paper", "lengths": "average"},
+    f"default, crops of {SHORT}": {"max_snippets": SHORT},
+    f"default, averaged to {SHORT}": {"max_snippets": SHORT, "lengths": "average"},
 }
 
 
@@ -56,6 +65,17 @@ def load_test(model_dir: str, folder: Path, features_dir: Path) -> list[Labelled
     return videos
 
 
+def options_of(name: str) -> dict[str, str | int]:
+    """What sets a row apart, as options of `train_scorer.py`."""
+    options = {"preset": "default", **RUNS[name]}
+    return options | {"loss_weights": json.dumps(options.get("loss_weights", {}))}
+
+
+def folder_of(name: str) -> str:
+    """The folder of a row's runs, which a row that is added does not move."""
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+
+
 def main(argv: list[str] | None = None) -> None:
     """Train and measure; what is done already is not done again."""
     parser = Parser("bench_scorer", description="Stage 1 on the miniature.")
@@ -68,11 +88,11 @@ def main(argv: list[str] | None = None) -> None:
     test = load_test(args.model, folder, output / "features")
     path = output / "results.json"
     results = json.loads(path.read_text()) if path.is_file() else {}
-    for place, (name, (preset, supervision, weights)) in enumerate(RUNS.items()):
+    for name in RUNS:
         for seed in range(args.seeds):
             if f"{name} {seed}" in results:
                 continue
-            run = output / f"run{place}_seed{seed}"
+            run = output / f"{folder_of(name)}_seed{seed}"
             options = {
                 "config": ROOT / "configs" / "scorer.yaml",
                 "model": args.model,
@@ -80,9 +100,7 @@ def main(argv: list[str] | None = None) -> None:
                 "videos": folder / "videos",
                 "features_dir": output / "features",
                 "output_dir": run,
-                "preset": preset,
-                "supervision": supervision,
-                "loss_weights": json.dumps(weights),
+                **options_of(name),
                 "seed": seed,
                 "max_steps": STEPS,
                 "per_device_train_batch_size": PAIRS,
@@ -101,7 +119,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def table(results: dict[str, dict[str, float]], seeds: int) -> str:
     """The results as Markdown."""
-    lines = ["| loss and labels | AUC | AP | AUC within videos | seconds |", "|---|---|---|---|---|"]
+    lines = ["| loss, labels, lengths | AUC | AP | AUC within videos | seconds |", "|---|---|---|---|---|"]
     for name in RUNS:
         rows = [results[f"{name} {seed}"] for seed in range(seeds)]
         cells = [

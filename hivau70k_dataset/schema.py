@@ -24,6 +24,18 @@ SEGMENT_NAME = {
 }
 
 
+def sources_of(paths: Iterable[str]) -> list[str]:
+    """The sources of segments, given by their paths in the layout of the release, each once and in order.
+
+    Example:
+
+    >>> from hivau70k_dataset.schema import sources_of
+    >>> sources_of(["xd-violence/videos/train/a.mp4", "ucf-crime/videos/train/b.mp4", "ucf-crime/videos/train/c.mp4"])
+    ['ucf-crime', 'xd-violence']
+    """
+    return sorted({PurePosixPath(path).parts[0] for path in paths})
+
+
 def is_synthetic(paths: Iterable[str]) -> bool:
     """Whether all of these segments, paths in the layout of the release, are of rendered videos.
 
@@ -33,7 +45,7 @@ def is_synthetic(paths: Iterable[str]) -> bool:
     >>> is_synthetic(["miniature/clips/train/a_E0C0.mp4"]), is_synthetic(["ucf-crime/videos/train/Arson016_x264.mp4"])
     (True, False)
     """
-    return all(PurePosixPath(path).parts[0] == SYNTHETIC_SOURCE for path in paths)
+    return all(source == SYNTHETIC_SOURCE for source in sources_of(paths))
 
 
 class AnnotationError(ValueError):

@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 import train_scorer
+from benchmarks import bench_scorer
 from eval import detection
 from hivau70k_dataset.cli import main as run_dataset
 from hivau70k_dataset.reading import AnnotationFiles, read_annotation_files
@@ -38,7 +39,7 @@ from tests.folders import no_file_above
 from tests.videos import write_video
 from training.runs import JsonLinesLog, read_options
 from training.scorer_data import hold_out, read_videos
-from training.scorer_loss import PRESETS, choose_weights
+from training.scorer_loss import PRESETS, LossWeights, choose_weights
 from training.scorer_trainer import LabelledVideo, PairedSegments, ScorerTrainer, collate_pairs, measure
 
 
@@ -97,6 +98,58 @@ def test_stretches_are_cut_out_of_some_videos(pairs):
         assert places.tolist() == [float(i) for i in range(len(places))]
     again = PairedSegments(*pairs.halves, num_pairs=60, max_snippets=20, noise_size=6, seed=1, cut_share=0.5)
     assert all(torch.equal(again[i][name], items[i][name]) for i in (59, 7) for name in items[i])
+
+
+def averaged_one_by_one(features: np.ndarray, parts: int) -> np.ndarray:
+    """The rule of UR-DMU's `dataset_loader.py`, part by part."""
+    borders = np.linspace(0, len(features), parts + 1, dtype=int)
+    rows = []
+    for i in range(parts):
+        first, last = borders[i], borders[i + 1]
+        rows.append(features[first:last].mean(0) if last > first else features[first])
+    return np.stack(rows)
+
+
+@pytest.mark.parametrize("length", [1, 7, 150, 200, 333, 1000])
+def test_videos_are_averaged_as_ur_dmu_does(length):
+    rng = np.random.default_rng(length)
+    frames = 16 * length - 5  # the last snippet is shorter
+    labels = (rng.random(frames) < 0.3).astype(np.uint8)
+    features = rng.standard_normal((length, 6)).astype(np.float32)
+    given = LabelledVideo("a", torch.from_numpy(features), labels, True, stride=16)
+    averaged, shares = given.average(0, length, 200)
+    assert averaged.dtype == shares.dtype == torch.float32
+    np.testing.assert_allclose(averaged.numpy(), averaged_one_by_one(features, 200), rtol=1e-5, atol=1e-6)
+    borders = np.linspace(0, length, 201, dtype=int)
+    expected = [labels[16 * a : 16 * max(b, a + 1)].mean() for a, b in zip(borders, borders[1:])]
+    np.testing.assert_allclose(shares.numpy(), expected, rtol=1e-6)
+    if length == 200:
+        assert torch.equal(averaged, given.features) and torch.equal(shares, given.snippet_labels())
+
+
+def test_whole_videos_are_averaged_and_not_cropped(pairs):
+    """Short and long ones alike have one length; a long one its event, wherever it is."""
+    averages = PairedSegments(*pairs.halves, num_pairs=8, max_snippets=20, noise_size=6, seed=1, averages=True)
+    for i in range(8):
+        item = averages[i]
+        assert item["normal_features"].shape == item["abnormal_features"].shape == (20, 4)
+        assert item["noise"].shape == (20, 6)
+        # 300 snippets to 20 parts of 15: the event, 150 to 160, is two thirds of the tenth.
+        assert item["abnormal_labels"].tolist() == pytest.approx([0.0] * 10 + [2 / 3] + [0.0] * 9)
+        steps = item["abnormal_features"][:, 0].diff()
+        torch.testing.assert_close(steps, torch.full((19,), 15.0))
+    assert collate_pairs([averages[0], averages[1]])["lengths"].tolist() == [20] * 4
+
+
+def test_a_stretch_that_is_cut_out_is_averaged(pairs):
+    cut = PairedSegments(
+        *pairs.halves, num_pairs=40, max_snippets=20, noise_size=6, seed=1, cut_share=0.5, averages=True
+    )
+    items = [cut[i] for i in range(40)]
+    assert {len(item["abnormal_labels"]) for item in items} == {20}
+    assert all(item["abnormal_labels"].max() > 0 for item in items)
+    spread = [(item["abnormal_features"][-1, 0] - item["abnormal_features"][0, 0]).item() for item in items]
+    assert 10 < sum(abs(width - 285) > 1 for width in spread) < 30  # the others are whole
 
 
 def test_a_batch_is_padded_normal_first(pairs):
@@ -347,6 +400,62 @@ def test_video_labels_alone(argv, tmp_path):
     assert line["loss"] == pytest.approx(expected, rel=1e-4)
 
 
+def test_a_run_on_averaged_videos_is_another_run(argv, tmp_path):
+    train_scorer.main(argv("out", max_steps=2, lengths="average", max_snippets=12))
+    settings = json.loads((tmp_path / "out" / "settings.json").read_text())
+    assert (settings["lengths"], settings["max_snippets"], settings["sources"]) == ("average", 12, [])
+    with pytest.raises(ValueError, match="made with lengths average, now asked for with lengths crop"):
+        train_scorer.main(argv("out", max_steps=2, max_snippets=12))
+
+
+@pytest.fixture(scope="module")
+def two_sources(data, tmp_path_factory):
+    """The annotations of `data`, two videos of each kind as those of another source."""
+    folder, entries = tmp_path_factory.mktemp("two"), read_annotation_files(data / "annotations").annotations
+    marked = [replace(e, source="mine") if e.video[-6] in "01" else e for e in entries]
+    write_annotation_files(folder, AnnotationFiles(tuple(marked), ()))
+    return folder
+
+
+def test_videos_of_some_sources_alone(argv, two_sources, tmp_path):
+    def sources(output: str, **changes) -> tuple[list[str], set[str]]:
+        """What the checkpoint says, and the sources of the videos that were trained on."""
+        train_scorer.main(argv(output, max_steps=1, annotations=two_sources, **changes))
+        config = HolmesVAUForConditionalGeneration.from_pretrained(tmp_path / output / "checkpoint").config
+        names = json.loads((tmp_path / output / "videos.json").read_text())
+        return config.scorer_sources, {name.partition("/")[0] for name in names}
+
+    assert sources("all") == (["mine", "ucf-crime"], {"mine", "ucf-crime"})
+    assert sources("one", sources="ucf-crime") == (["ucf-crime"], {"ucf-crime"})
+    assert json.loads((tmp_path / "one" / "settings.json").read_text())["sources"] == ["ucf-crime"]
+    with pytest.raises(ValueError, match=r"made with sources \['ucf-crime'\], now asked for with sources \['mine'\]"):
+        sources("one", sources="mine")
+
+
+def test_sources_without_videos_are_refused(argv, two_sources, tmp_path):
+    given = argv("out", annotations=two_sources)
+    message = "no training videos of xd-violence are annotated in .*; of these .* there are some: mine, ucf-crime"
+    with pytest.raises(ValueError, match=message):
+        read_given([*given, "--sources", "ucf-crime", "xd-violence"])
+    (tmp_path / "some").mkdir()
+    some = argv("out", annotations=two_sources, videos=tmp_path / "some", features_dir=tmp_path / "features")
+    with pytest.raises(ValueError, match="no training videos of mine can be read from .*some; nor of any other"):
+        read_given([*some, "--sources", "mine"])
+
+
+def test_what_is_trained_further_keeps_its_sources(model56, monkeypatch):
+    config = model56.config
+
+    def after(before: list[str] | None, from_scratch: bool) -> list[str] | None:
+        monkeypatch.setattr(config, "scorer_sources", before)
+        train_scorer.note_sources(config, ["xd-violence/videos/train/a.mp4"], from_scratch)
+        return config.scorer_sources
+
+    assert after(["ucf-crime"], from_scratch=True) == ["xd-violence"]
+    assert after(["ucf-crime"], from_scratch=False) == ["ucf-crime", "xd-violence"]
+    assert after(None, from_scratch=False) is None  # it may have learned from anything
+
+
 def test_missing_videos_are_named_and_left_out(argv, data, tmp_path, caplog):
     videos = tmp_path / "some"
     videos.mkdir()
@@ -513,8 +622,21 @@ def test_a_full_disk_is_no_fault_of_the_video(argv, tmp_path):
 
 def test_the_weight_of_video_labels_can_be_given():
     assert choose_weights("default", None, "video").video == PRESETS["default"].frame
+    paper = choose_weights("paper", None, "video")
+    assert (paper.video, paper.frame, paper.frame_sum) == (1.0, 0.0, 0.0)
     weights = choose_weights("default", '{"video": 0.25}', "video")
     assert (weights.video, weights.frame) == (0.25, 0.0)
+
+
+def test_the_rows_of_the_benchmark_are_options(argv):
+    """Each differs from the first, and has a folder of its own."""
+    found = []
+    for name in bench_scorer.RUNS:
+        args, _ = read_options(train_scorer.KINDS, argv("out", **bench_scorer.options_of(name)))
+        weights = choose_weights(args.preset, args.loss_weights, args.supervision)
+        found.append((weights, args.supervision, args.lengths, args.max_snippets))
+    assert len(set(found)) == len({bench_scorer.folder_of(name) for name in bench_scorer.RUNS}) == len(found)
+    assert found[1][0] == PRESETS["paper"] and found[3][0] == LossWeights()
 
 
 def test_too_few_videos_to_validate_on():
@@ -526,5 +648,5 @@ def test_too_few_videos_to_validate_on():
 
 
 def test_loss_weights_that_are_none_are_refused(argv):
-    with pytest.raises(ValueError, match="`loss_weights` has 'triplets', expected some of frame, video, triplet"):
+    with pytest.raises(ValueError, match="`loss_weights` has 'triplets', expected some of frame, frame_sum, video"):
         train_scorer.main(argv("out", loss_weights='{"triplets": 1}'))

@@ -56,7 +56,7 @@ def batch(pairs: int = 2, size: int = 40):
     return features, labels, torch.randn(pairs, size, 32, generator=generator)
 
 
-ALL = LossWeights(*[1.0] * 9)
+ALL = LossWeights(*[1.0] * 10)
 
 
 def test_padding_changes_no_term(scorer):
@@ -97,6 +97,45 @@ def test_terms_by_hand():
     assert top_k_mask(long, torch.tensor([15])).nonzero()[:, 1].tolist() == [14]
 
 
+def test_the_sum_of_eq_5_by_brute_force(scorer):
+    """Every snippet of every video one by one, padded ones left out; scores and labels in their right places."""
+    features, labels, noise = batch(pairs=2)
+    lengths = torch.tensor([40, 7, 19, 33])
+    losses = urdmu_losses(scorer, features, lengths, noise)
+    sums = []
+    for video in range(4):
+        total = 0.0
+        for i in range(int(lengths[video])):
+            score, label = losses["scores"][video, i].item(), labels[video, i].item()
+            total -= label * math.log(score) + (1 - label) * math.log(1 - score)
+        sums.append(total)
+    _, terms = scorer_loss(scorer, features, labels, PRESETS["paper"], lengths, noise)
+    assert terms["frame_sum"].item() == pytest.approx(sum(sums) / 4, rel=1e-5)
+    means = [total / int(length) for total, length in zip(sums, lengths)]
+    assert terms["frame"].item() == pytest.approx(sum(means) / 4, rel=1e-5)
+
+
+def test_the_terms_of_the_paper_keep_their_ratio_at_any_length(scorer):
+    """L_AS and L_KL are both sums over time: in videos of 200 snippets each is about five times that of 40, so that
+    neither drowns the other as videos grow."""
+    ratios = {}
+    for size in (40, 200):
+        features, labels, noise = batch(pairs=2, size=size)
+        loss, terms = scorer_loss(scorer, features, labels, PRESETS["paper"], noise=noise)
+        torch.testing.assert_close(terms["frame_sum"], size * terms["frame"])
+        torch.testing.assert_close(loss, terms["frame_sum"] + terms["triplet"] + terms["kl"])
+        ratios[size] = {name: (terms[name] / terms["kl"]).item() for name in ("frame_sum", "frame")}
+    assert ratios[200]["frame_sum"] == pytest.approx(ratios[40]["frame_sum"], rel=0.1)
+    assert ratios[200]["frame"] == pytest.approx(ratios[40]["frame"] / 5, rel=0.1)
+
+
+def test_presets_that_are_not_the_paper_have_the_mean():
+    for preset in ("default", "urdmu"):
+        assert (PRESETS[preset].frame, PRESETS[preset].frame_sum) == (1.0, 0.0)
+    paper = LossWeights(frame=0.0, frame_sum=1.0, triplet=1.0, kl=1.0)
+    assert PRESETS["paper"] == paper
+
+
 def test_distance_by_hand(scorer):
     """UR-DMU's margin of 100 between the norms of what the memories say of abnormal and of normal snippets."""
     features, _, noise = batch(pairs=2)
@@ -120,7 +159,7 @@ def test_weights_choose_the_terms(scorer):
     loss, terms = scorer_loss(scorer, features, labels, only, noise=noise)
     torch.testing.assert_close(loss, 2 * terms["triplet"])
     loss, terms = scorer_loss(scorer, features, labels, PRESETS["paper"], noise=noise)
-    torch.testing.assert_close(loss, terms["frame"] + terms["triplet"] + terms["kl"])
+    torch.testing.assert_close(loss, terms["frame_sum"] + terms["triplet"] + terms["kl"])
     weak = replace(PRESETS["urdmu"], frame=0.0, video=1.0)
     loss, terms = scorer_loss(scorer, features, labels, weak, noise=noise)
     memory = sum(terms[name] for name in terms if "memory" in name or "not" in name)

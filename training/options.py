@@ -53,14 +53,27 @@ class ScorerArguments:
     features_dir: str | None = field(
         default=None, metadata={"help": "folder of the cached features (default: <output-dir>/features)"}
     )
-    preset: Literal["default", "paper", "urdmu"] = field(default="default", metadata={"help": "weights of the loss"})
+    preset: Literal["default", "paper", "urdmu"] = field(
+        default="default", metadata={"help": "loss; paper: Eq. 5 and 6"}
+    )
     loss_weights: dict | str | None = field(
         default=None, metadata={"help": 'weights that differ from the preset, as JSON: {"kl": 0.01}'}
     )
     supervision: Literal["frame", "video"] = field(
         default="frame", metadata={"help": "frame: labels of frames; video: labels of whole videos alone"}
     )
-    max_snippets: int = field(default=200, metadata={"help": "longest training segment, in snippets (UR-DMU: 200)"})
+    sources: list[str] = field(
+        default_factory=list, metadata={"help": "train on videos of these alone: ucf-crime, xd-violence, others (all)"}
+    )
+    lengths: Literal["crop", "average"] = field(
+        default="crop",
+        metadata={
+            "help": "crop: of a longer video a crop of --max-snippets; average: each whole video averaged to so many"
+        },
+    )
+    max_snippets: int = field(
+        default=200, metadata={"help": "longest crop, or what videos are averaged to, in snippets (UR-DMU: 200)"}
+    )
     cut_share: float = field(
         default=0.0,
         metadata={
@@ -99,7 +112,7 @@ class ScorerTrainerDefaults:
     save_steps: float = field(default=50, metadata={"help": "steps between checkpoints"})
     save_total_limit: int | None = field(default=2, metadata={"help": "checkpoints kept"})
     report_to: list[str] | str | None = field(default="tensorboard", metadata={"help": "where logs go"})
-    seed: int = field(default=42, metadata={"help": "of weights, order and segments"})
+    seed: int = field(default=42, metadata={"help": "of weights, order and crops"})
     bf16: bool = field(default=False, metadata={"help": "compute in bfloat16"})
     use_cpu: bool = field(default=False, metadata={"help": "leave the GPU alone"})
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from hivau70k_dataset.ground_truth import (
     on_clock,
 )
 from hivau70k_dataset.reading import read_annotation_files
-from hivau70k_dataset.schema import VideoAnnotation
+from hivau70k_dataset.schema import VideoAnnotation, sources_of
 from hivau70k_dataset.videos import VideoFolder
 from modeling_holmes_vau.base.files import NAMED_PROBLEMS, few_of, write_whole
 from training.feature_cache import FeatureCache, VideoFeatures
@@ -66,7 +67,8 @@ def read_videos(
     Of many, the names are in a file in `output`.
 
     Raises:
-        `ValueError`: if a video that the run began with is gone, and its features too.
+        `ValueError`: if a video that the run began with is gone, and its features too; if a source that is asked for
+            has no training videos.
     """
     entries = _entries(args, began_with)
     cache = FeatureCache(args.features_dir, model.to(PartialState().device), processor)
@@ -90,14 +92,28 @@ def read_videos(
             f"{', '.join(gone[:NAMED_PROBLEMS])}. Put them back, or choose another --output-dir."
         )
     _tell(entries, there, problems, output)
+    check_sources(args.sources, sources_of(video.name for video in videos["train"]), f"can be read from {args.videos}")
     return videos["train"], videos["validation"]
 
 
 def _entries(args: ScorerArguments, began_with: set[str] | None) -> dict[str, VideoAnnotation]:
     """The annotations to learn from, by the path of their video in the layout of the release."""
     annotations = read_annotation_files(args.annotations).annotations
+    annotated = sources_of(entry.whole_path for entry in annotations if entry.split == "train")
+    check_sources(args.sources, annotated, f"are annotated in {args.annotations}")
     entries = {entry.whole_path: entry for entry in annotations if entry.split in SPLITS}
-    return {path: entry for path, entry in entries.items() if began_with is None or path in began_with}
+    return {
+        path: entry
+        for path, entry in entries.items()
+        if (not args.sources or entry.source in args.sources) and (began_with is None or path in began_with)
+    }
+
+
+def check_sources(asked: Sequence[str], there: Sequence[str], how: str) -> None:
+    """Raises `ValueError` if training videos of a source that is asked for are not `there`."""
+    if missing := sorted(set(asked) - set(there)):
+        others = f"of these sources there are some: {', '.join(there)}" if there else "nor of any other source"
+        raise ValueError(f"--sources: no training videos of {', '.join(missing)} {how}; {others}.")
 
 
 def make_features(

@@ -1,7 +1,8 @@
 """The losses of the anomaly scorer: UR-DMU's terms (Zhou et al., AAAI 2023), the paper's Eq. 5 and 6, and presets.
 
 Eq. 5 of the paper writes the cross-entropy with score and label exchanged, -(s log y + (1 - s) log(1 - y)), which is
-infinite for hard labels; it is written the right way round here.
+infinite for hard labels; it is written the right way round here. It is a sum over the snippets of a video, as the KL
+term is: the term `frame_sum`. `frame` is the mean over them.
 """
 
 import json
@@ -24,7 +25,8 @@ class LossWeights:
     How much each term counts; a term of weight 0 is left out.
 
     Args:
-        frame (`float`): Cross-entropy of every snippet's score with its label (paper Eq. 5).
+        frame (`float`): Cross-entropy of every snippet's score with its label, the mean over the snippets of a video.
+        frame_sum (`float`): The same, summed over the snippets of a video (paper Eq. 5).
         video (`float`): Cross-entropy of the mean of a video's top scores with the video's label (UR-DMU; all that
             is known when only videos are labelled).
         triplet (`float`): Triplet loss of normal, pseudo-normal and abnormal snippets (UR-DMU).
@@ -37,6 +39,7 @@ class LossWeights:
     """
 
     frame: float = 1.0
+    frame_sum: float = 0.0
     video: float = 0.0
     triplet: float = 0.0
     kl: float = 0.0
@@ -52,7 +55,8 @@ _MEMORY = dict.fromkeys(("abnormal_memory", "abnormal_not_normal", "normal_memor
 _URDMU = LossWeights(triplet=0.1, kl=0.001, distance=0.0001, **_MEMORY)
 PRESETS = {
     "default": _URDMU,  # best on the miniature, see docs/scorer.md
-    "paper": LossWeights(triplet=1.0, kl=1.0),  # Eq. 6: L_AS + L_triplet + L_KL, unweighted
+    # Eq. 6: L_AS + L_triplet + L_KL, unweighted, L_AS summed over time as in Eq. 5.
+    "paper": LossWeights(frame=0.0, frame_sum=1.0, triplet=1.0, kl=1.0),
     "urdmu": _URDMU,
 }
 # What the reference calls the memory terms, and the attention each is taken of.
@@ -66,7 +70,7 @@ _MEMORY_TERMS = {
 
 def choose_weights(preset: str, changes: dict | str | None = None, supervision: str = "frame") -> LossWeights:
     """
-    The preset and what differs from it; with video labels alone, the video term gets the frame term's weight.
+    The preset and what differs from it; with video labels alone, the video term gets the weight of the frame terms.
 
     Args:
         preset (`str`): One of `PRESETS`.
@@ -84,7 +88,8 @@ def choose_weights(preset: str, changes: dict | str | None = None, supervision: 
         raise ValueError(f"`loss_weights` has {unknown[0]!r}, expected some of {', '.join(known)}.")
     weights = replace(PRESETS[preset], **changes)
     if supervision == "video":
-        weights = replace(weights, frame=0.0, video=changes.get("video", weights.frame))
+        video = changes.get("video", weights.frame + weights.frame_sum)
+        weights = replace(weights, frame=0.0, frame_sum=0.0, video=video)
     return weights
 
 
@@ -203,10 +208,16 @@ def _terms_of(
     }
 
 
+def frame_sums(scores: torch.Tensor, labels: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of scores `(B, T)` with labels in [0, 1], summed over the snippets of each video, without what is
+    padded: `(B,)` (paper Eq. 5)."""
+    every = F.binary_cross_entropy(scores, labels, reduction="none")
+    return (every * snippet_mask(lengths, scores.shape[1])).sum(1)
+
+
 def frame_bce(scores: torch.Tensor, labels: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     """Cross-entropy of scores `(B, T)` with labels in [0, 1]: the mean of each video, then of the videos."""
-    every = F.binary_cross_entropy(scores, labels, reduction="none")
-    return masked_mean(every, snippet_mask(lengths, scores.shape[1])).mean()
+    return (frame_sums(scores, labels, lengths) / lengths).mean()
 
 
 def video_bce(scores: torch.Tensor, lengths: torch.Tensor, labels: torch.Tensor | float) -> torch.Tensor:
@@ -242,8 +253,10 @@ def scorer_loss(
     losses = urdmu_losses(scorer, features, lengths, noise)
     is_abnormal = (torch.arange(len(features), device=features.device) >= len(features) // 2).to(labels.dtype)
     with torch.autocast(features.device.type, enabled=False):
+        sums = frame_sums(losses["scores"], labels, lengths)
         of_scores = {
-            "frame": frame_bce(losses["scores"], labels, lengths),
+            "frame": (sums / lengths).mean(),
+            "frame_sum": sums.mean(),
             "video": video_bce(losses["scores"], lengths, is_abnormal),
         }
     terms = {

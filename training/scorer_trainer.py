@@ -39,13 +39,37 @@ class LabelledVideo:
     is_abnormal: bool
     stride: int
 
-    def snippet_labels(self) -> torch.Tensor:
-        """The share of each snippet's frames that is abnormal, `(T,)`: a snippet is a dense frame and those up to the
-        next."""
+    def snippet_frames(self) -> tuple[np.ndarray, np.ndarray]:
+        """How many frames of each snippet are abnormal, and how many it has, `(T,)` each: a snippet is a dense frame
+        and those up to the next."""
         starts = np.arange(0, len(self.frame_labels), self.stride)
-        sums = np.add.reduceat(self.frame_labels.astype(np.float64), starts)
-        counts = np.diff(np.append(starts, len(self.frame_labels)))
-        return torch.from_numpy((sums / counts).astype(np.float32))
+        abnormal = np.add.reduceat(self.frame_labels.astype(np.float64), starts)
+        return abnormal, np.diff(np.append(starts, len(self.frame_labels)))
+
+    def snippet_labels(self) -> torch.Tensor:
+        """The share of each snippet's frames that is abnormal, `(T,)`."""
+        abnormal, frames = self.snippet_frames()
+        return torch.from_numpy((abnormal / frames).astype(np.float32))
+
+    def average(self, start: int, stop: int, parts: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """
+        The snippets from `start` up to `stop` averaged to `parts` parts, in UR-DMU's way (`dataset_loader.py`): evenly
+        spaced borders, rounded down; of each part the mean, of one without a snippet the snippet at its border.
+
+        Args:
+            start (`int`), stop (`int`): The first snippet, and the one after the last.
+            parts (`int`): How many parts; with fewer snippets some of them are repeated.
+
+        Returns:
+            `tuple[torch.FloatTensor, torch.FloatTensor]`: Features `(parts, feature_size)`, and the share of each
+            part's frames that is abnormal, `(parts,)`.
+        """
+        borders = np.linspace(0, stop - start, parts + 1, dtype=int)
+        sizes = np.maximum(np.diff(borders), 1).astype(np.float32)
+        # Where a part is empty, `reduceat` gives what is at its border.
+        features = np.add.reduceat(self.features[start:stop].numpy(), borders[:-1]) / sizes[:, None]
+        abnormal, frames = (np.add.reduceat(part[start:stop], borders[:-1]) for part in self.snippet_frames())
+        return torch.from_numpy(features), torch.from_numpy((abnormal / frames).astype(np.float32))
 
 
 class PairedSegments(Dataset):
@@ -54,18 +78,21 @@ class PairedSegments(Dataset):
     so that a resumed run and several processes see what one run sees.
 
     Every normal and every abnormal video comes once before any comes again. A video of more than `max_snippets` gives
-    a segment of that length: where frames are labelled, one of an abnormal video holds abnormal snippets. Of a share
-    of the videos a stretch of random length is cut out, which may begin and end in the middle of an event: else a
+    a crop of that length: where frames are labelled, one of an abnormal video holds abnormal snippets. Or every video,
+    also a shorter one, is averaged to that length, as UR-DMU does. Of a share of the videos a stretch of random length
+    is cut out (and then averaged, where that is asked for), which may begin and end in the middle of an event: else a
     scorer learns of videos whose events lie well within them that nothing happens at an end.
 
     Args:
         normal, abnormal (`Sequence[LabelledVideo]`): The training videos.
         num_pairs (`int`): How many pairs there are.
-        max_snippets (`int`, *optional*, defaults to 200): Longest segment (UR-DMU's length).
+        max_snippets (`int`, *optional*, defaults to 200): Longest crop, or the length that videos are averaged to
+            (UR-DMU's).
         frame_labels (`bool`, *optional*, defaults to `True`): Whether the labels of frames may be looked at.
         noise_size (`int`, *optional*, defaults to 512): Width of the noise of each normal snippet.
         seed (`int`, *optional*, defaults to 0): Of the order, the borders and the noise.
         cut_share (`float`, *optional*, defaults to 0.0): The share of the videos of which a stretch is cut out.
+        averages (`bool`, *optional*, defaults to `False`): Whether videos are averaged to `max_snippets`, not cropped.
     """
 
     def __init__(
@@ -78,6 +105,7 @@ class PairedSegments(Dataset):
         noise_size: int = 512,
         seed: int = 0,
         cut_share: float = 0.0,
+        averages: bool = False,
     ):
         for kind, videos in (("normal", normal), ("abnormal", abnormal)):
             if not videos:
@@ -85,7 +113,7 @@ class PairedSegments(Dataset):
         self.halves = (list(normal), list(abnormal))
         self.labels = [[video.snippet_labels() for video in videos] for videos in self.halves]
         self.num_pairs, self.max_snippets, self.frame_labels = num_pairs, max_snippets, frame_labels
-        self.noise_size, self.seed, self.cut_share = noise_size, seed, cut_share
+        self.noise_size, self.seed, self.cut_share, self.averages = noise_size, seed, cut_share, averages
 
     def __len__(self) -> int:
         return self.num_pairs
@@ -97,15 +125,18 @@ class PairedSegments(Dataset):
             turn, place = divmod(index, len(videos))
             chosen = int(np.random.default_rng([self.seed, half, turn]).permutation(len(videos))[place])
             rng = np.random.default_rng([self.seed, 2 + half, index])
-            start, stop = self._segment(self.labels[half][chosen], kind == "abnormal", rng)
-            item[f"{kind}_features"] = videos[chosen].features[start:stop]
-            item[f"{kind}_labels"] = self.labels[half][chosen][start:stop]
+            start, stop = self._stretch(self.labels[half][chosen], kind == "abnormal", rng)
+            if self.averages:
+                features, labels = videos[chosen].average(start, stop, self.max_snippets)
+            else:
+                features, labels = videos[chosen].features[start:stop], self.labels[half][chosen][start:stop]
+            item[f"{kind}_features"], item[f"{kind}_labels"] = features, labels
         generator = torch.Generator().manual_seed(int(np.random.default_rng([self.seed, 4, index]).integers(2**62)))
         item["noise"] = torch.randn(len(item["normal_labels"]), self.noise_size, generator=generator)
         return item
 
-    def _segment(self, labels: torch.Tensor, abnormal: bool, rng: np.random.Generator) -> tuple[int, int]:
-        length = min(len(labels), self.max_snippets)
+    def _stretch(self, labels: torch.Tensor, abnormal: bool, rng: np.random.Generator) -> tuple[int, int]:
+        length = len(labels) if self.averages else min(len(labels), self.max_snippets)
         if self.cut_share and length > SHORTEST_CUT and rng.random() < self.cut_share:
             length = int(rng.integers(SHORTEST_CUT, length))
         low, high = 0, len(labels) - length

@@ -91,6 +91,9 @@ class HolmesVAUConfig(InternVLConfig):
         warning (`str`, *optional*):
             What every analysis made with this checkpoint must say: set where a part of it is untrained, or has learned
             from synthetic videos alone. Training hands on what is left of it.
+        scorer_sources (`list[str]`, *optional*):
+            The sources of the videos that the anomaly scorer was trained and validated on, as `["ucf-crime"]`; `None`
+            where that is not known.
 
     Example:
 
@@ -114,6 +117,7 @@ class HolmesVAUConfig(InternVLConfig):
     event_min_length_s: float | int = 1.0
     familiarity_rank: int = 0
     warning: str | None = None
+    scorer_sources: list[str] | None = None
 
     def __post_init__(self, **kwargs):
         # Checkpoints saved before 0.2 tell here too what their processor tells.
