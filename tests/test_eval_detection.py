@@ -261,6 +261,7 @@ def test_event_map_by_hand(tmp_path):
         ({"b": (FOUND["b"][0], None)}, "1 of 4 videos have no `events` with `event_classes`"),
         ({"b": None}, "1 of 4 videos have no `events` with `event_classes`"),
         ({"b": ([], None), "a": ([], [])}, None),  # nothing predicted needs no class
+        ({name: ([], []) for name in FOUND}, None),
     ],
 )
 def test_where_there_is_no_map_of_classes(tmp_path, changes, reason):
