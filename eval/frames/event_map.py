@@ -2,8 +2,8 @@
 
 Figures of the field at temporal IoU 0.1 to 0.5 (VadCLIP, AVVD, LAS-VAD) are of events with classes: `per_class` is of
 their kind, and is there only where the scores name a class for every event that they predict. The class-agnostic
-figures beside it ask for the moment alone, and are comparable with no published mAP that we know. Nor is `per_class` to
-the last digit: VadCLIP's code counts "Normal" as one more class, and makes its own events (`docs/scorer.md`).
+figures beside it ask for the moment alone, and are comparable with no published mAP that we know. Nor is `per_class`
+to the last digit: VadCLIP's code counts "Normal" as one more class, and makes its own events (`docs/scorer.md`).
 """
 
 from typing import Any
