@@ -37,7 +37,8 @@ DIGESTED = ("config.json", "processor_config.json", "*.safetensors", "*.bin")  #
 def build_parser() -> Parser:
     """The parser of `eval/detection.py`."""
     parser = Parser(
-        "detection.py", description="Frame-level AUC and AP, event F1, and the baselines that never look at a frame."
+        "detection.py",
+        description="Frame-level AUC and AP, event F1 and mAP, and the baselines that never look at a frame.",
     )
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--model", metavar="DIR", help="checkpoint folder or Hub name; scores the videos")
@@ -46,7 +47,7 @@ def build_parser() -> Parser:
         metavar="DIR",
         help="scores made elsewhere instead: NAME.npz with an array `scores`, one a frame or one a snippet, and if "
         "known `n_frames`, `fps`, `frame_stride` (16), `times_s`, one a frame, where the rate does not tell them, and "
-        "`events`, rows of start_s, end_s, score",
+        "`events`, rows of start_s, end_s, score, and `event_classes`, the name of a class for each",
     )
     parser.add_argument("--annotations", required=True, metavar="PATH", help="the ground truth, see --protocol")
     parser.add_argument("--videos", metavar="DIR", help="folder of the videos, searched through; needed with --model")

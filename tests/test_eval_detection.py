@@ -196,6 +196,111 @@ def test_baselines_equal_brute_force(tmp_path):
     assert rows["scores"]["events"]["recall@0.3"] == pytest.approx(1 / 3)  # 60-75 of 32-80: 15 / 48
 
 
+RANKED = {  # events of two classes, a video of both, a normal one; a score a frame
+    "a": (100, 10.0, ["Theft"], [[2.0, 4.0], [6.0, 8.0]]),
+    "b": (100, 10.0, ["Arson"], [[0.0, 5.0]]),
+    "c": (100, 10.0, [], []),
+    "d": (100, 10.0, ["Arson", "Theft"], [[0.0, 5.0]]),
+}
+FOUND = {
+    "a": ([[2.0, 4.0, 0.9], [6.0, 7.0, 0.4]], ["Stealing", "Arson"]),
+    "b": ([[0.0, 5.0, 0.7]], ["arson"]),
+    "c": ([[1.0, 3.0, 0.8]], ["Theft"]),
+    "d": ([[0.0, 5.0, 0.6]], ["Riot"]),
+}
+
+
+def ranked_events(tmp_path, folder: str, found: dict) -> dict:
+    """A report on the events of `found`, by video with their classes or `None`; on none of the videos that lack."""
+    path = write_json(tmp_path / "ucf_database_test.json", hivau(**RANKED))
+    arrays = {}
+    for name in RANKED:
+        arrays[name] = {"scores": np.linspace(0, 1, 100), "fps": 10.0}
+        if name in found:
+            events, classes = found[name]
+            arrays[name]["events"] = np.array(events, dtype=float).reshape(-1, 3)
+            arrays[name] |= {} if classes is None else {"event_classes": np.array(classes)}
+    return evaluate_scores(
+        tmp_path, scores=write_scores(tmp_path / folder, **arrays), annotations=path, protocol="hivau"
+    )
+
+
+def test_event_map_by_hand(tmp_path):
+    report = ranked_events(tmp_path, "scores", FOUND)
+    found = report["rows"]["scores"]["event_map"]
+    # By score: right, the normal video, right, right, and of the second event of a the half: 4 events.
+    half = 1 / 4 * (1 + 2 / 3 + 3 / 4 + 4 / 5)
+    assert [found[f"ap@{iou}"] for iou in (0.1, 0.3, 0.5)] == [pytest.approx(half)] * 3
+    assert found["ap"] == pytest.approx(half) and (found["num_predictions"], found["num_events"]) == (5, 4)
+    classes = found["per_class"]
+    assert report["no_classes"] is None and classes["videos_left_out"] == 1  # d: which of its classes is its event?
+    # Stealing: right, wrong in c, of two events. Arson: right in b, then the one in a, where there is none.
+    assert {name: entry["ap"] for name, entry in classes["classes"].items()} == {"Stealing": 0.5, "Arson": 1.0}
+    assert classes["map"] == classes["map@0.4"] == pytest.approx(0.75)
+    truth = report["rows"]["ground truth"]["event_map"]
+    assert truth["ap"] == truth["per_class"]["map"] == 1.0
+    # Chance: a whole video each, of every class: at IoU 0.5 the event of b and d, at 0.2 one of a too.
+    chance = report["rows"]["chance"]["event_map"]
+    assert chance["ap@0.5"] == pytest.approx(2 / 4 * 2 / 4) and chance["ap@0.2"] == pytest.approx(3 / 4 * 3 / 4)
+    entries = chance["per_class"]["classes"]
+    assert (entries["Arson"]["ap@0.5"], entries["Stealing"]["ap@0.5"]) == (pytest.approx(1 / 3), 0.0)
+    assert entries["Arson"]["num_predictions"] == entries["Stealing"]["num_predictions"] == 3
+    marked = report["rows"]["video labels"]["event_map"]
+    assert marked["ap@0.5"] == pytest.approx(2 / 4 * 2 / 3)  # it knows that c is normal
+    assert marked["per_class"]["classes"]["Arson"]["ap@0.5"] == 1.0
+    said = markdown_of(tmp_path)
+    assert "| mAP of classes at IoU | 0.1 | 0.2 | 0.3 | 0.4 | 0.5 | mean |" in said and "1 videos of several" in said
+    assert f"| **scores** | {' | '.join([f'{half:.4f}'] * 6)} |" in said
+    assert "| scores, Arson | 1.0000 |" in said
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({name: (events, None) for name, (events, _) in FOUND.items()}, "the scores name no classes of events"),
+        ({"b": (FOUND["b"][0], None)}, "1 of 4 videos have no `events` with `event_classes`"),
+        ({"b": None}, "1 of 4 videos have no `events` with `event_classes`"),
+        ({"b": ([], None), "a": ([], [])}, None),  # nothing predicted needs no class
+        ({name: ([], []) for name in FOUND}, None),
+    ],
+)
+def test_where_there_is_no_map_of_classes(tmp_path, changes, reason):
+    found = {name: entry for name, entry in {**FOUND, **changes}.items() if entry}
+    report = ranked_events(tmp_path, "scores", found)
+    assert (report["no_classes"] or "").startswith(reason or "") and (report["no_classes"] is None) == (reason is None)
+    for row in report["rows"].values():
+        assert (row["event_map"]["per_class"] is None) == bool(reason) and row["event_map"]["ap"] is not None
+    if reason:
+        assert f"comparable with no published mAP: {reason}" in markdown_of(tmp_path)
+    else:
+        assert report["rows"]["scores"]["event_map"]["per_class"]["map"] == 0.0
+
+
+def test_events_without_an_annotated_one_have_no_map(tmp_path):
+    """All events are in the video whose class nothing tells."""
+    path = write_json(tmp_path / "ucf_database_test.json", hivau(c=RANKED["c"], d=RANKED["d"]))
+    arrays = {
+        name: {"scores": np.linspace(0, 1, 100), "events": FOUND[name][0], "event_classes": FOUND[name][1]}
+        for name in "cd"
+    }
+    scores = write_scores(tmp_path / "scores", **arrays)
+    report = evaluate_scores(tmp_path, scores=scores, annotations=path, protocol="hivau")
+    classes = report["rows"]["scores"]["event_map"]["per_class"]
+    assert classes == {**dict.fromkeys([f"map@0.{i}" for i in range(1, 6)]), "map": None, "classes": {}} | {
+        "videos_left_out": 1
+    }
+    assert "| **scores** | – | – | – | – | – | – |" in markdown_of(tmp_path)
+
+
+def test_the_report_says_what_its_columns_are(tmp_path, ucf):
+    report = evaluate_scores(tmp_path, **ucf)
+    row, columns = report["rows"]["scores"], report["columns"]
+    assert columns.keys() - {"event_map.per_class"} == row.keys() and row["event_map"] is None
+    assert "abnormal videos alone" in columns["auc_abnormal"] and "macro AUC" in columns["auc_within"]
+    said = markdown_of(tmp_path)
+    assert "| AUC, abnormal videos | macro AUC, within a video |" in said and "mAP" not in said
+
+
 def test_perfect_video_labels_on_ucf_crime(tmp_path, ground_truth):
     annotations = ground_truth / "ucf_annotation_with_frames.txt"
     scores = {
@@ -460,6 +565,10 @@ def test_scores_that_do_not_fit_are_counted(tmp_path, ucf, capsys):
         ({"event_rule": 0.5}, "`event_rule` is 0.5, expected three numbers"),
         ({"events": [[5.0, 1.0, 0.9]]}, "`events` are not all finite numbers with start_s before end_s"),
         ({"events": [[0.0, np.nan, 0.9]]}, "`events` are not all finite"),
+        ({"event_classes": ["Arson"]}, "`event_classes` is <U5 of shape (1,) beside no `events`, expected the name"),
+        ({"events": [[0.0, 1.0, 0.9]], "event_classes": ["Arson"] * 2}, "of shape (2,) beside 1 `events`"),
+        ({"events": [[0.0, 1.0, 0.9]], "event_classes": [3]}, "`event_classes` is int64 of shape (1,)"),
+        ({"events": [[0.0, 1.0, 0.9]], "event_classes": [" "]}, "expected the name of a class for each of `events`"),
     ],
 )
 def test_odd_arrays_are_counted_by_name(tmp_path, ucf, array, message, capsys):

@@ -13,6 +13,8 @@ import evaluate
 import numpy as np
 import pytest
 
+from eval.answers.protocols import protocols_of_answers
+from eval.answers.scores import read_instructions
 from tests.original import REFERENCE
 
 
@@ -131,6 +133,24 @@ def test_reproduces_the_reference(metrics, rows, level, tokenizer):
 def test_reproduces_meteor(metrics, meteor_rows, level):
     found = metrics["meteor"].from_statistics(meteor_rows[level])
     assert found["meteor"] == pytest.approx(EXPECTED[level]["ptb_tokenized"]["meteor"], abs=1e-4)
+
+
+@pytest.mark.parametrize("tokenizer", [pytest.param("ptb", marks=needs_java), "whitespace"])
+def test_the_pooled_protocol_is_the_reference(released, rows, tokenizer):
+    """And the others are not: the same answers, four figures."""
+    instructions, answers = read_instructions(str(released), "test"), {level: iter(rows[level][0]) for level in LEVELS}
+    shifted = [next(answers[row.level]) for row in instructions]
+    metrics = NAMES if tokenizer == "ptb" else ("bleu", "cider", "rouge")
+    found = protocols_of_answers(instructions, {"shifted": shifted}, metrics, tokenizer)
+    for level in LEVELS:
+        expected = EXPECTED[level]["ptb_tokenized" if tokenizer == "ptb" else "raw_whitespace"]
+        for column, figures in found[level]["scores"]["shifted"].items():
+            tolerance = 1e-4 if column == "meteor" else 1e-6
+            assert figures["pooled"] == pytest.approx(expected[column], abs=tolerance), (level, column)
+            assert figures["task_mean"] == figures["task_mean_nonzero"]
+            other = "deduplicated" if level == "clip" else "task_mean"
+            assert abs(figures[other] - figures["pooled"]) > 1e-3, (level, column)
+    assert [found[level]["rows_deduplicated"] for level in LEVELS] == [943, 734, 398]
 
 
 def _check_rows_reproduce_the_corpus(metric, name, result):

@@ -24,6 +24,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from eval.answers.baselines import FREQUENT, MEANING, MODEL, RIVAL, SHUFFLED, Pairs, pools_and_pairs
+from eval.answers.protocols import PROTOCOLS, protocols_of_pools
 from hivau70k_dataset.schema import LEVELS, Instruction
 from modeling_holmes_vau.base.commands import CommandError, first_line
 from modeling_holmes_vau.base.files import write_whole
@@ -286,7 +287,7 @@ def build_report(
 
     Returns:
         `dict`: `options`, `rows`, `videos`, `missing`, `pools` (text metrics), `judgements` and `attributes`, each a
-        list of what `compare` returns with `level`, `task` and `duplicates`.
+        list of what `compare` returns with `level`, `task` and `duplicates`; `protocols`, see [`protocols_of_pools`].
     """
     pools = pools_and_pairs(instructions, answered, options["seed"])
     texts = judgement = attributes = None
@@ -317,7 +318,7 @@ def build_report(
                 head["task"] = tasks.pop()
                 statistics = {name: row_statistic(attributes, pair, attribute_values) for name, pair in pairs.items()}
                 report["attributes"].append(head | compare(statistics, rows, options["bootstrap"], options["seed"]))
-    return report
+    return report | {"protocols": protocols_of_pools(report["pools"])}
 
 
 # ---- tables ---------------------------------------------------------------------------------------------------------
@@ -352,6 +353,7 @@ def markdown(report: dict[str, Any]) -> str:
         lines.append(f"- **missing: {report['missing']:,} answers, scored as empty ones**")
     for level in LEVELS:
         lines += _table(level, COLUMNS, [pool for pool in report["pools"] if pool["level"] == level])
+    lines += _protocol_table(report["protocols"])
     lines += _table("judgements", JUDGEMENT_COLUMNS, report["judgements"])
     lines += _table("colours and persons", ATTRIBUTE_COLUMNS, report["attributes"])
     lines += ["", "Answers that see no video, made from the references of the same rows:", ""]
@@ -380,6 +382,21 @@ def _table(title: str, columns: dict[str, str], pools: list[dict[str, Any]]) -> 
                 cells = [cell(pool["differences"][RIVAL][column]) for column in columns]
                 lines.append(table_row("", f"{MODEL} less {RIVAL}", *cells))
     return lines
+
+
+def _protocol_table(levels: dict[str, dict[str, Any]]) -> list[str]:
+    """A row a system and metric, a column a protocol."""
+    if not any(system for entry in levels.values() for system in entry["scores"].values()):
+        return []
+    lines = ["", "## protocols", "", *table_head("level", "metric", "answers", *PROTOCOLS)]
+    for level, entry in levels.items():
+        columns = list(next(iter(entry["scores"].values())))
+        for column in columns:
+            for place, (system, scores) in enumerate(entry["scores"].items()):
+                names = ("", "") if place else (level if column == columns[0] else "", COLUMNS[column])
+                cells = ["–" if figure is None else f"{figure:.3f}" for figure in scores[column].values()]
+                lines.append(table_row(*names, f"**{system}**" if system == MODEL else system, *cells))
+    return [*lines, "", *(f"- {name}: {meaning}" for name, meaning in PROTOCOLS.items())]
 
 
 def pool_name(pool: dict[str, Any]) -> str:

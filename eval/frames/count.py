@@ -1,6 +1,7 @@
 """Scores and truth of a test set, frame by frame, as they are counted."""
 
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +39,7 @@ class CountedVideo:
         event_rule (`tuple[float, ...]`, *optional*): Thresholds and least length of `find_events` that made them.
         times_s (`np.ndarray` of shape `(n_frames,)`, *optional*): Time of each frame in seconds, where `fps` does not
             tell it.
+        event_classes (`list[str]`, *optional*): The class of each predicted event, spelt as `classes`.
     """
 
     name: str
@@ -53,6 +55,7 @@ class CountedVideo:
     events: list[list[float]] | None
     event_rule: tuple[float, ...] | None
     times_s: np.ndarray | None = None
+    event_classes: list[str] | None = None
 
 
 def count_frames(n_frames: int, stride: int, length: str) -> int:
@@ -158,7 +161,7 @@ def count_video(
     spans = [(first, min(last + after, n_frames)) for first, last in truth.spans]
     return CountedVideo(
         name=test.truth.video,
-        classes=tuple(dict.fromkeys(canonical_class(label) or label for label in test.truth.labels)),
+        classes=tuple(dict.fromkeys(_spelt(test.truth.labels))),
         abnormal=bool(test.truth.labels or test.truth.spans),
         labels=frame_labels(truth, n_frames, interval_end)[: len(frames)],
         scores=frames,
@@ -170,7 +173,13 @@ def count_video(
         events=scores.events,
         event_rule=scores.event_rule,
         times_s=scores.times_s,
+        event_classes=None if scores.event_classes is None else _spelt(scores.event_classes),
     )
+
+
+def _spelt(labels: Iterable[str]) -> list[str]:
+    """Classes as the benchmarks spell them; those they don't know as they are."""
+    return [canonical_class(label) or label for label in labels]
 
 
 def warn_of_lengths(tests: dict[str, AnnotatedVideo], videos: list[CountedVideo]) -> None:

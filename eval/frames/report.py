@@ -13,18 +13,28 @@ from matplotlib.figure import Figure
 from sklearn.metrics import precision_recall_curve, roc_auc_score, roc_curve
 
 from eval.frames.count import CountedVideo
+from eval.frames.event_map import IOUS, SCORES, Events, event_map, why_no_classes
 from modeling_holmes_vau.base.files import write_whole
 
 
 METRICS = Path(__file__).resolve().parents[1] / "metrics"
 THRESHOLDS = (0.3, 0.5, 0.7)  # temporal IoU
-SCORES = "scores"  # the row of what is evaluated; the others are baselines
 FRAME_COLUMNS = {
     "auc": "AUC",
     "ap": "AP, trapezoid",
     "ap_step": "AP, step",
     "auc_abnormal": "AUC, abnormal videos",
-    "auc_within": "AUC within a video",
+    "auc_within": "macro AUC, within a video",
+}
+COLUMN_MEANING = {  # in report.json, for other tools
+    "auc": "micro AUC over the frames of all videos, the figure of UCF-Crime",
+    "ap": "average precision by the trapezoid rule over the frames of all videos, the figure of XD-Violence",
+    "ap_step": "the same by the step rule, which does not flatter scores that are tied",
+    "auc_abnormal": "AUC over the frames of abnormal videos alone",
+    "auc_within": "macro AUC: mean of the AUC within each video that has normal and abnormal frames",
+    "events": "precision, recall and F1 of predicted events by temporal IoU",
+    "event_map": "AP of predicted events, ranked over all videos, by temporal IoU without classes; ap is their mean",
+    "event_map.per_class": "mAP: the same of each class, and the mean of the classes; the kind that papers report",
 }
 MAX_POINTS = 2000  # of a drawn curve
 COLOURS = {
@@ -81,16 +91,10 @@ def build_report(videos: list[CountedVideo], options: dict[str, str], problems: 
 
     Returns:
         `dict`: `options`, `videos`, `frames`, `problems`, `other_length` (videos whose annotation tells another number
-        of frames), `rows` (metrics of scores and baselines) and `classes`.
+        of frames), `columns` (what the figures of `rows` are), `rows` (metrics of scores and baselines), `no_classes`
+        (why the events of `rows` have no mAP of classes; null if they have) and `classes`.
     """
-    frame_metric = evaluate.load(str(METRICS / "frame_anomaly"), keep_in_memory=True)
-    event_metric = evaluate.load(str(METRICS / "event_detection"), keep_in_memory=True)
     labels = [video.labels for video in videos]
-    table = {}
-    for name, scores in rows(videos):
-        result = frame_metric.compute(predictions=scores, references=labels)
-        table[name] = {column: result[column] for column in FRAME_COLUMNS}
-        table[name]["events"] = _event_metrics(event_metric, name, videos, scores)
     differ = {video.name: [video.annotated_frames, video.n_frames] for video in videos if _differs(video)}
     abnormal = sum(video.abnormal for video in videos)
     return {
@@ -104,19 +108,39 @@ def build_report(videos: list[CountedVideo], options: dict[str, str], problems: 
         "frames": {"counted": sum(map(len, labels)), "abnormal": int(sum(label.sum() for label in labels))},
         "problems": problems,
         "other_length": differ,
-        "rows": table,
-        "classes": _class_metrics(frame_metric, videos),
+        "columns": COLUMN_MEANING,
+        "rows": _measure(videos, labels),
+        "no_classes": why_no_classes(videos),
+        "classes": _class_metrics(_load("frame_anomaly"), videos),
     }
+
+
+def _load(name: str) -> evaluate.Metric:
+    return evaluate.load(str(METRICS / name), keep_in_memory=True)
+
+
+def _measure(videos: list[CountedVideo], labels: list[np.ndarray]) -> dict[str, dict[str, Any]]:
+    """The figures of each row; those of events are `None` where nothing tells the frames per second."""
+    frame_metric, event_metric, map_metric = map(_load, ("frame_anomaly", "event_detection", "event_map"))
+    has_seconds = all(video.fps is not None for video in videos)
+    there = [spans_s(video) for video in videos] if has_seconds else []
+    table = {}
+    for name, scores in rows(videos):
+        result = frame_metric.compute(predictions=scores, references=labels)
+        table[name] = {column: result[column] for column in FRAME_COLUMNS} | {"events": None, "event_map": None}
+        if has_seconds:
+            found = predicted_events(name, videos, scores)
+            table[name]["events"] = event_metric.compute(predictions=found, references=there, thresholds=THRESHOLDS)
+            table[name]["event_map"] = event_map(map_metric, name, videos, found, there)
+    return table
 
 
 def _differs(video: CountedVideo) -> bool:
     return video.annotated_frames is not None and video.annotated_frames != video.n_frames
 
 
-def _event_metrics(metric, name: str, videos: list[CountedVideo], scores: list[np.ndarray]) -> dict | None:
-    """Of the predicted events; those of baselines are found in their scores by the same rule. `None` without fps."""
-    if any(video.fps is None for video in videos):
-        return None
+def predicted_events(name: str, videos: list[CountedVideo], scores: list[np.ndarray]) -> list[Events]:
+    """The events of a row in each video; those of baselines are found in their scores by the same rule."""
     predicted = []
     for video, values in zip(videos, scores):
         if name == SCORES and video.events is not None:
@@ -125,8 +149,7 @@ def _event_metrics(metric, name: str, videos: list[CountedVideo], scores: list[n
             predicted.append([[*span_s, 1.0] for span_s in spans_s(video)])
         else:
             predicted.append(events_of_frames(video, values))
-    references = [spans_s(video) for video in videos]
-    return metric.compute(predictions=predicted, references=references, thresholds=THRESHOLDS)
+    return predicted
 
 
 def events_of_frames(video: CountedVideo, scores: np.ndarray) -> list[list[float]]:
@@ -199,7 +222,8 @@ def markdown(report: dict[str, Any]) -> str:
     if report["other_length"]:
         differ = len(report["other_length"])
         lines.append(f"- {differ} videos have another length than their annotation says; they are named below")
-    tables = (_frame_table(report), _event_table(report), _class_table(report), _named_videos(report))
+    tables = [_frame_table(report), _event_table(report), _map_table(report), _class_table(report)]
+    tables.append(_named_videos(report))
     return "\n".join([*lines, *(line for table in tables for line in ("", *table)), ""])
 
 
@@ -231,6 +255,28 @@ def _event_table(report: dict[str, Any]) -> list[str]:
         events = row["events"]
         counts = (str(events["num_predictions"]), str(events["num_events"]))
         lines.append(_table_row(_bold(name), *counts, *(events[column] for column in names)))
+    return lines
+
+
+def _map_table(report: dict[str, Any]) -> list[str]:
+    """AP of ranked events by IoU, without classes and with them."""
+    if report["rows"][SCORES]["event_map"] is None:
+        return []
+    ious = [f"{threshold:g}" for threshold in IOUS]
+    lines = _table_head("AP of events at IoU", *ious, "mean")
+    for name, row in report["rows"].items():
+        lines.append(_table_row(_bold(name), *(row["event_map"][f"ap@{iou}"] for iou in ious), row["event_map"]["ap"]))
+    if report["no_classes"]:
+        return [*lines, "", f"Without classes, so comparable with no published mAP: {report['no_classes']}."]
+    lines += ["", *_table_head("mAP of classes at IoU", *ious, "mean")]
+    for name, row in report["rows"].items():
+        figures = row["event_map"]["per_class"]
+        lines.append(_table_row(_bold(name), *(figures[f"map@{iou}"] for iou in ious), figures["map"]))
+    for name, entry in report["rows"][SCORES]["event_map"]["per_class"]["classes"].items():
+        lines.append(_table_row(f"scores, {name}", *(entry[f"ap@{iou}"] for iou in ious), entry["ap"]))
+    left_out = report["rows"][SCORES]["event_map"]["per_class"]["videos_left_out"]
+    lines += ["", "Mean of the classes that have events. The last two baselines know the class of a video, the others"]
+    lines[-1] += f" name every class. {left_out} videos of several classes, or of none that is named, are left out."
     return lines
 
 

@@ -33,6 +33,7 @@ class VideoScores:
         stride (`int`): How many frames a score stands for, where there is not one a frame.
         events (`list[list[float]]`, *optional*): `[start_s, end_s, peak_score]` of each predicted event.
         event_rule (`tuple[float, ...]`, *optional*): The arguments of `find_events` that made them.
+        event_classes (`list[str]`, *optional*): The class of each predicted event.
         times_s (`np.ndarray` of shape `(n_frames,)`, *optional*): Time of each frame in seconds, where `fps` does not
             tell it.
     """
@@ -43,6 +44,7 @@ class VideoScores:
     stride: int
     events: list[list[float]] | None
     event_rule: tuple[float, ...] | None
+    event_classes: list[str] | None
     times_s: np.ndarray | None
 
 
@@ -70,6 +72,7 @@ def read_scores(path: Path) -> VideoScores:
         stride=int(numbers.get("frame_stride", SNIPPET_FRAMES)),
         events=None if events is None else events.tolist(),
         event_rule=None if rule is None else tuple(rule.tolist()),
+        event_classes=_read_classes(path, arrays.get("event_classes"), events),
         times_s=times_s,
     )
 
@@ -89,6 +92,21 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
             f"{path}: `scores` is {scores.dtype} of shape {scores.shape}, expected finite numbers of shape (n,)."
         )
     return arrays
+
+
+def _read_classes(path: Path, classes: np.ndarray | None, events: np.ndarray | None) -> list[str] | None:
+    """The class of each event, where a file tells them."""
+    if classes is None:
+        return None
+    texts = classes.dtype.kind == "U" or not classes.size  # an empty array is one of numbers
+    fits = texts and events is not None and classes.shape == (len(events),)
+    if not fits or not all(map(str.strip, classes.tolist())):
+        there = "no `events`" if events is None else f"{len(events)} `events`"
+        raise ValueError(
+            f"{path}: `event_classes` is {classes.dtype} of shape {classes.shape} beside {there}, expected the name "
+            "of a class for each of `events`."
+        )
+    return classes.tolist()
 
 
 def _read_numbers(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, float]:
