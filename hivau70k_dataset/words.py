@@ -14,7 +14,8 @@ STOP_WORDS = frozenset(
         "only onto or other our out over own per same several she should since so some such than that the their them "
         "then there these they this those through throughout to together toward towards under until up upon us very "
         "was we were what when where whether which while who whole whom whose why will with within without would you "
-        "your video scene"
+        "your video scene something "
+        "somebody someone anything anybody anyone everything everybody everyone nothing nobody"
     ).split()
 )
 SHORTEST_STEM = 3
