@@ -74,7 +74,7 @@ def _draw_hierarchy(axes: Axes, hierarchy: dict[str, dict[str, dict[str, int]]],
     axes.set_xscale("log")
     axes.set_xlim(0.8, 6 * axes.dataLim.xmax)
     axes.set_ylim(-0.6, len(LEVELS) + 0.1)  # room above for the legend
-    axes.legend(frameon=False, loc="upper center", ncols=2)
+    axes.legend(frameon=False, loc="upper center", ncols=2, fontsize=9, columnspacing=1)
 
 
 def _draw_sources(axes: Axes, hierarchy: dict[str, dict[str, dict[str, int]]], title: str) -> None:
@@ -177,7 +177,8 @@ def _draw_distribution(axes: Axes, values: dict[str, list[float]], unit: str, ti
             label = f"{level} (n = {len(values[level])})"
             axes.hist(values[level], bins, weights=weights, color=COLOURS[level], alpha=0.55, label=label)
     axes.set_xscale("log")
-    axes.legend(frameon=False)
+    axes.set_ylim(0, 1.3 * axes.dataLim.ymax)  # room above for the legend
+    axes.legend(frameon=False, loc="upper left")
 
 
 def _draw_rows(axes: Axes, rows: dict[str, dict[str, int]], title: str) -> None:

@@ -1,3 +1,4 @@
+import warnings
 from dataclasses import replace
 from io import BytesIO
 
@@ -77,6 +78,19 @@ def test_the_table_and_the_picture_of_one_split_or_of_rows_alone(tmp_path):
     for statistics in (full, rows, annotations):
         picture = Image.open(BytesIO(draw_statistics(statistics)))
         assert picture.width > 1500 and len(set(picture.convert("L").resize((64, 16)).tobytes())) > 10
+
+
+def test_two_splits_one_of_them_without_normal_videos_and_clips(tmp_path):
+    files = read_annotation_files(write_release(tmp_path))
+    bare = replace(files.annotations[0], split="train", video="Bare", events=())
+    statistics = compute_statistics(replace(files, annotations=(bare, *files.annotations)))
+    assert statistics["train"]["hierarchy"]["ucf-crime"]["normal"] == {"clip": 0, "event": 0, "video": 0}
+    assert [row["level"] for row in statistics["train"]["sample"]] == ["video"] * 3
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        both = Image.open(BytesIO(draw_statistics(statistics)))
+    one = Image.open(BytesIO(draw_statistics({"test": statistics["test"]})))
+    assert both.width == one.width and both.height > 1.6 * one.height
 
 
 def test_the_released_files(released):

@@ -78,9 +78,8 @@ def _legend(judgements: bool) -> str:
         f'<mark class="{AGAINST}">word</mark> colour or person that the reference does not name, which names others',
     ]
     if judgements:
-        lines.append(
-            f"{_badge((True, 'right'))} {_badge((False, 'wrong'))} what a judgement says against the reference's"
-        )
+        badges = f"{_badge((True, 'right'))} {_badge((False, 'wrong'))}"
+        lines.append(f"{badges} whether a judgement says what the reference says")
     return f'<ul class="legend">{"".join(f"<li>{line}</li>" for line in lines)}</ul>'
 
 
