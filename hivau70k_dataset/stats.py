@@ -9,7 +9,7 @@ import numpy as np
 from .instructions import build_instructions
 from .labels import canonical_class
 from .reading import AnnotationFiles
-from .schema import LEVELS, TASKS, VideoAnnotation
+from .schema import LEVELS, TASKS, Instruction, VideoAnnotation
 from .words import content_words
 
 
@@ -74,17 +74,18 @@ def _split_statistics(files: AnnotationFiles, split: str, sample: str | None) ->
             "video": [len(video.summary.split()) for video in videos],
         },
         "hierarchy": _hierarchy(videos),
-        "answer_words": {
-            level: {
-                task: [len(row.answer.split()) for row in rows if (row.level, row.task) == (level, task)]
-                for task in TASKS
-                if counted[level, task]
-            }
-            for level in LEVELS
-        },
+        "answer_words": _answer_words(rows),
         "frequent_words": _frequent_words(videos),
         "sample": _sample(videos, sample),
     }
+
+
+def _answer_words(rows: Sequence[Instruction]) -> dict[str, dict[str, list[int]]]:
+    """The words of each answer, by level and task."""
+    found: dict[tuple[str, str], list[int]] = {}
+    for row in rows:
+        found.setdefault((row.level, row.task), []).append(len(row.answer.split()))
+    return {level: {task: found[level, task] for task in TASKS if (level, task) in found} for level in LEVELS}
 
 
 def _hierarchy(videos: Sequence[VideoAnnotation]) -> dict[str, dict[str, dict[str, int]]]:
