@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from modeling_holmes_vau.base.commands import check_output_folder, output_folder, run_command
+from modeling_holmes_vau.base.commands import CommandError, check_output_folder, output_folder, run_command
 from modeling_holmes_vau.base.files import check_new_folder, few_of, whole_folder, write_whole
 from modeling_holmes_vau.base.parser import Parser
 
@@ -41,8 +41,9 @@ def build_parser() -> Parser:
     validate.add_argument("-o", "--output", metavar="DIR", help="write report.txt and report.json there")
     validate.add_argument("--fix", metavar="DIR", help="write a cleaned copy and changes.json there; new or empty")
 
-    stats = _add_command(commands, "stats", "count rows, durations and words (the paper's Figure 3)")
+    stats = _add_command(commands, "stats", "count segments, rows, durations and words (the paper's Figure 3)")
     stats.add_argument("-o", "--output", metavar="DIR", help="write stats.md, stats.json and stats.png there")
+    stats.add_argument("--sample", metavar="VIDEO", help="whose annotations are shown (the first abnormal video)")
 
     cut = _add_command(commands, "cut", "write events and clips as files of their own, in the layout of the release")
     cut.add_argument("--videos", required=True, metavar="DIR", help="folder of the whole videos")
@@ -167,7 +168,10 @@ def run_stats(args: argparse.Namespace) -> int:
     if args.output:
         check_output_folder(args.output)
     files = read_annotation_files(args.annotations)
-    statistics, release = compute_statistics(files), compare_with_release(files)
+    try:
+        statistics, release = compute_statistics(files, args.sample), compare_with_release(files)
+    except ValueError as error:
+        raise CommandError(f"--sample: {error}") from error
     table = markdown_table(statistics)
     if release:
         table += f"\n\n```\n{release.to_text()}\n```"

@@ -15,9 +15,10 @@ RELEASED = {
     ("ucf-crime", "test"): (251, 337),
     ("xd-violence", "test"): (800, 1838),
 }
-TRAIN_NORMAL = {"ucf-crime": 758, "xd-violence": 1904}  # of the training videos (paper, appendix A.1)
-TRAIN_CLIPS = 55_806  # of both training files (paper, section 3.2)
-SOURCES = tuple(TRAIN_NORMAL)
+# Normal and abnormal training videos (paper, appendix A.1).
+TRAIN_KINDS = {"ucf-crime": (758, 735), "xd-violence": (1904, 2046)}
+TRAIN = {"videos": 5443, "events": 11_076, "clips": 55_806}  # both training files (paper, section 3.2)
+SOURCES = tuple(TRAIN_KINDS)
 
 
 @dataclass(frozen=True)
@@ -69,9 +70,13 @@ def compare_with_release(files: AnnotationFiles) -> ReleaseReport | None:
         there = [entry for entry in entries if (entry.source, entry.split) == (source, split)]
         counted = {"videos": (len(there), videos), "events": (sum(len(entry.events) for entry in there), events)}
         if split == "train":
-            counted["normal videos"] = (sum(not entry.labels for entry in there), TRAIN_NORMAL[source])
+            normal, abnormal = TRAIN_KINDS[source]
+            counted["normal videos"] = (sum(not entry.labels for entry in there), normal)
+            counted["abnormal videos"] = (sum(bool(entry.labels) for entry in there), abnormal)
         counts[f"{source} {split}"] = counted
-    clips = sum(len(event.clips) for entry in entries if entry.split == "train" for event in entry.events)
-    counts["train"] = {"clips": (clips, TRAIN_CLIPS)}
+    train = [entry for entry in entries if entry.split == "train"]
+    events = [event for entry in train for event in entry.events]
+    found = {"videos": len(train), "events": len(events), "clips": sum(len(event.clips) for event in events)}
+    counts["train"] = {what: (found[what], published) for what, published in TRAIN.items()}
     splits = {entry.split for entry in rows}
     return ReleaseReport(counts, tuple(split for split in ("train", "test") if split not in splits))

@@ -51,6 +51,9 @@ def test_stats(tmp_path, capsys):
     assert main(["stats", "--annotations", str(write_release(tmp_path / "a")), "--output", str(tmp_path / "s")]) == 0
     assert "**test**: 2 annotated videos, 1 of them abnormal." in capsys.readouterr().out
     assert sorted(path.name for path in (tmp_path / "s").iterdir()) == ["stats.json", "stats.md", "stats.png"]
+    capsys.readouterr()
+    assert main(["stats", "--annotations", str(tmp_path / "a"), "--sample", "nobody"]) == 1
+    assert "error: --sample: no annotated video is called 'nobody'; there are" in capsys.readouterr().err
 
 
 def test_instructions(tmp_path):

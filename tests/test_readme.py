@@ -16,6 +16,7 @@ import modeling_holmes_vau
 import train_scorer
 import train_sft
 from eval.detection import build_parser as detection_parser
+from eval.qualitative import build_parser as qualitative_parser
 from eval.reasoning import build_parser as reasoning_parser
 from hivau70k_dataset.cli import build_parser as dataset_parser
 from hivau70k_dataset.cli import main as dataset_main
@@ -32,6 +33,7 @@ READMES = [ROOT / "README.md", ROOT / "hivau70k_dataset" / "README.md", *sorted(
 PARSERS = {"holmes-vau": model_parser, "python -m hivau70k_dataset": dataset_parser}
 SCRIPTS = {
     "eval/detection.py": detection_parser,
+    "eval/qualitative.py": qualitative_parser,
     "eval/reasoning.py": reasoning_parser,
 }
 TRAINING = {

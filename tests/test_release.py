@@ -284,10 +284,12 @@ def test_the_whole_release_is_told_from_a_part_of_it():
     assert compare_with_release(replace(files, instructions=files.instructions[:1])).without_rows == ("test",)
     fewer = compare_with_release(replace(files, annotations=files.annotations[1:]))
     assert not fewer.is_whole
-    assert "\n  ucf-crime train: 1,492 of 1,493 videos, 2,838 of 2,840 events, 757 of 758 normal videos\n" in (
-        fewer.to_text()
+    text = fewer.to_text()
+    assert (
+        "\n  ucf-crime train: 1,492 of 1,493 videos, 2,838 of 2,840 events, 757 of 758 normal videos, 735 of" in text
     )
-    assert "\n  xd-violence test: whole" in fewer.to_text() and "train: 55,796 of 55,806 clips" in fewer.to_text()
+    assert "\n  train: 5,442 of 5,443 videos, 11,074 of 11,076 events, 55,796 of 55,806 clips" in text
+    assert "\n  xd-violence test: whole" in text
     other = replace(files.annotations[0], source="mine")
     assert compare_with_release(AnnotationFiles((other,), ())) is None
 

@@ -229,6 +229,25 @@ def test_events_are_shaded_where_they_are():
     assert shaded.shape[0] == blank.shape[0] + 42  # the row of labels
 
 
+def test_annotated_spans_have_a_band_of_their_own():
+    """Below the scores, of the colour of no found event; none is not the same as unknown."""
+    analysis = make_analysis(events=((5.0, 12.0, 0.9),), scores=[0.0] * 50)
+    plain = open_png(draw_timeline(analysis, make_frames()))
+    annotated = open_png(draw_timeline(analysis, make_frames(), [(10.0, 20.0), (30.0, 99.0)]))
+    none = open_png(draw_timeline(analysis, make_frames(), []))
+    green = np.abs(annotated - [0x2E, 0x7D, 0x4F]).max(axis=-1) <= 3
+    band = green[green.sum(axis=1) > 200]  # rows of the band: more than the legend and the borders have
+    assert len(band) == drawing.TRUTH_HEIGHT
+    columns = np.flatnonzero(band[drawing.TRUTH_HEIGHT // 2])
+    scale = (layout.RIGHT - layout.PLOT_LEFT) / 40
+    runs = np.split(columns, np.flatnonzero(np.diff(columns) > 20) + 1)  # a chosen frame's line lies before it
+    borders = [border for run in runs for border in (run[0], run[-1])]
+    assert borders == pytest.approx([layout.PLOT_LEFT + x_s * scale for x_s in (10, 20, 30, 40)], abs=2)
+    assert annotated.shape[0] == none.shape[0] == plain.shape[0] + drawing.TRUTH_TOP + drawing.TRUTH_HEIGHT
+    assert count_close(plain, drawing.TRUTH) == 0 and count_close(none, drawing.TRUTH) < 200
+    assert count_close(annotated, "#f6e2de") == pytest.approx(count_close(plain, "#f6e2de"), rel=0.05)
+
+
 def test_frames_inside_an_event_are_marked():
     inside = draw_timeline(make_analysis(events=((0.0, 40.0, 0.9),)), make_frames())
     outside = draw_timeline(make_analysis(events=((5.0, 6.0, 0.9),)), make_frames())

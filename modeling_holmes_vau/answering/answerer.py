@@ -68,14 +68,20 @@ def middle_frames(segment: Segment, num_frames: int) -> list:
     """The middle frame of each of `num_frames` equal parts of a segment, as PIL images."""
     from PIL import Image
 
-    from ..frame_rule_holmes_vau import frames_of_span, middle_frame_indices
     from ..video_reader_holmes_vau import open_video
 
     with open_video(segment.path) as reader:
-        first, count = frames_of_span(reader, segment.span_s)
-        check_segment(segment.span_s, reader.duration_s, reader.fps)
-        frames = reader.read(middle_frame_indices(count, num_frames, first))
+        frames = reader.read(middle_indices(reader, segment, num_frames))
     return [Image.fromarray(frame) for frame in frames]
+
+
+def middle_indices(reader, segment: Segment, num_frames: int) -> list[int]:
+    """The numbers of these frames in the opened video of the segment."""
+    from ..frame_rule_holmes_vau import frames_of_span, middle_frame_indices
+
+    first, count = frames_of_span(reader, segment.span_s)
+    check_segment(segment.span_s, reader.duration_s, reader.fps)
+    return middle_frame_indices(count, num_frames, first)
 
 
 def only_texts(questions: list[str], for_pictures: Sequence[str]) -> tuple[list[Reply], list[int]]:

@@ -22,6 +22,17 @@ def build_document(title: str, body: str, name: str) -> str:
     folder = resources.files(__package__)
     style = "".join((folder / f"{part}.css").read_text(encoding="utf-8") for part in ("common", name))
     script = "".join((folder / f"{part}.js").read_text(encoding="utf-8") for part in SCRIPTS[name])
+    return assemble(title, body, name, style, script)
+
+
+def build_still(title: str, body: str, name: str, style: str) -> str:
+    """A whole page without a script, for pages that are laid out elsewhere; `style` comes after the common one."""
+    common = (resources.files(__package__) / "common.css").read_text(encoding="utf-8")
+    return assemble(title, body, name, common + style, "")
+
+
+def assemble(title: str, body: str, name: str, style: str, script: str) -> str:
+    """The page of [`build_document`] from its parts."""
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     policy = (
         "default-src 'none'; img-src data:; media-src 'self' file:; style-src 'unsafe-inline'; "

@@ -2,6 +2,7 @@
 
 import io
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -36,16 +37,21 @@ MAX_DOTTED_POINTS = 60  # below this each scored frame is shown as a dot
 MAX_TICKS = 11
 
 INK, MUTED, RULE = "#1f2933", "#6b7785", "#d9dee4"
-CURVE, EVENT, WARNING = "#2f5d8a", "#c4472f", "#8a5a00"
+CURVE, EVENT, WARNING, TRUTH = "#2f5d8a", "#c4472f", "#8a5a00", "#2e7d4f"
 WARNING_GROUND = "#fff3d6"
+TRUTH_TOP, TRUTH_HEIGHT = 6, 12  # pixels: the band of annotated spans below the plot
 
 
-def draw_timeline(analysis: dict[str, Any], frames: np.ndarray) -> bytes:
+def draw_timeline(
+    analysis: dict[str, Any], frames: np.ndarray, truth_s: Sequence[tuple[float, float]] | None = None
+) -> bytes:
     """Draw the scores over time, the events, and the chosen frames as a numbered contact sheet.
 
     Args:
         analysis (`dict[str, Any]`): As for `write_report`.
         frames (`np.ndarray` of shape `(num_sampled, height, width, 3)` and dtype `uint8`): The chosen frames in RGB.
+        truth_s (`Sequence[tuple[float, float]]`, *optional*): Start and end in seconds of the annotated events, none
+            of a normal video: a band of their own below the scores, with their borders through the plot.
 
     Returns:
         `bytes`: A PNG file, `WIDTH` pixels wide; the height depends on the number and shape of the frames.
@@ -59,7 +65,7 @@ def draw_timeline(analysis: dict[str, Any], frames: np.ndarray) -> bytes:
         for time_s in analysis["sampled_times_s"]
     ]
     bottom = _draw_header(canvas, analysis)
-    bottom = _draw_plot(canvas, analysis, in_event, bottom)
+    bottom = _draw_plot(canvas, analysis, in_event, truth_s, bottom)
     bottom = _draw_sheet(canvas, analysis, frames, in_event, bottom)
     return canvas.to_png(bottom + 36)
 
@@ -191,8 +197,14 @@ def _draw_header(canvas: _Canvas, analysis: dict[str, Any]) -> float:
     return bottom
 
 
-def _draw_plot(canvas: _Canvas, analysis: dict[str, Any], in_event: list[bool], top: float) -> float:
-    """Draw scores, events and the places of the chosen frames; returns the y of the lower edge."""
+def _draw_plot(
+    canvas: _Canvas,
+    analysis: dict[str, Any],
+    in_event: list[bool],
+    truth_s: Sequence[tuple[float, float]] | None,
+    top: float,
+) -> float:
+    """Draw scores, events, annotated spans and the places of the chosen frames; returns the y of the lower edge."""
     dense_times_s = np.asarray(analysis["dense_times_s"], dtype=np.float64)
     sampled_times_s = np.asarray(analysis["sampled_times_s"], dtype=np.float64)
     start_s, end_s = shown_range(analysis)
@@ -202,13 +214,18 @@ def _draw_plot(canvas: _Canvas, analysis: dict[str, Any], in_event: list[bool], 
 
     spans = [(float(to_x(event["start_s"])), float(to_x(event["end_s"]))) for event in analysis["events"]]
     labels = _event_labels(canvas, analysis, spans)
-    _draw_legend(canvas, len(spans), len(labels), any(in_event), not all(in_event), top + 36)
+    entries = _legend_entries(len(spans), len(labels), in_event, truth_s)
+    _draw_legend(canvas, entries, top + 36)
     plot_top = top + (98 if labels else 56)
     plot_bottom = plot_top + PLOT_HEIGHT
-    axis_y = plot_bottom + 62  # below the badges
+    badges_top = plot_bottom + (0 if truth_s is None else TRUTH_TOP + TRUTH_HEIGHT)
+    axis_y = badges_top + 62  # below the badges
     _draw_scale(canvas, threshold_of(analysis), plot_bottom)
     _draw_grid(canvas, start_s, end_s, to_x, plot_top, plot_bottom, axis_y)
     _draw_events(canvas, spans, labels, plot_top, plot_bottom)
+    if truth_s is not None:
+        clipped = [(max(first_s, start_s), min(last_s, end_s)) for first_s, last_s in truth_s]
+        _draw_truth(canvas, [(float(to_x(a)), float(to_x(b))) for a, b in clipped if a < b], plot_top, plot_bottom)
 
     curve_times_s, curve_scores = envelope(dense_times_s, np.asarray(analysis["scores"], dtype=np.float64))
     for times_s, scores in split_at_gaps(curve_times_s, curve_scores, analysis.get("gaps_s", ())):
@@ -221,27 +238,37 @@ def _draw_plot(canvas: _Canvas, analysis: dict[str, Any], in_event: list[bool], 
 
     frames_x = to_x(sampled_times_s)
     frames_y = plot_bottom - PLOT_HEIGHT * np.interp(sampled_times_s, dense_times_s, analysis["scores"])
-    _draw_markers(canvas, frames_x, frames_y, in_event, plot_bottom)
+    _draw_markers(canvas, frames_x, frames_y, in_event, badges_top)
     return axis_y + 30
 
 
-def _draw_legend(canvas: _Canvas, events: int, labelled: int, inside: bool, outside: bool, y: float) -> None:
-    canvas.text(LEFT, y, "Anomaly score", 21, weight="bold")
-    entries = []
-    if outside:
-        entries.append(("chosen frame", CURVE, canvas.dots))
-    if inside:
-        entries.append(("chosen frame in an event", EVENT, canvas.dots))
+def _legend_entries(
+    events: int, labelled: int, in_event: list[bool], truth_s: Sequence[tuple[float, float]] | None
+) -> list[tuple[str, str, float | None]]:
+    """What the legend names, from the right: label, colour, and opacity of a box, 0 of none, `None` of a dot."""
+    entries: list[tuple[str, str, float | None]] = []
+    if not all(in_event):
+        entries.append(("chosen frame", CURVE, None))
+    if any(in_event):
+        entries.append(("chosen frame in an event", EVENT, None))
+    found = "abnormal event" if truth_s is None else "found event"
     note = f" ({labelled} of {events} labelled)" if labelled < events else ""
-    entries.append((f"abnormal event{note}" if events else "no abnormal event", EVENT, None))
+    entries.append((f"{found}{note}" if events else f"no {found}", EVENT, 0.2 if events else 0))
+    if truth_s is not None:
+        entries.append(("annotated event" if truth_s else "no annotated event", TRUTH, 1.0 if truth_s else 0))
+    return entries
+
+
+def _draw_legend(canvas: _Canvas, entries: list[tuple[str, str, float | None]], y: float) -> None:
+    canvas.text(LEFT, y, "Anomaly score", 21, weight="bold")
     x = RIGHT
-    for label, color, dots in entries:
+    for label, color, opacity in entries:
         x -= canvas.text_width(label, 17)
         canvas.text(x, y, label, 17, MUTED)
-        if dots:
-            dots([x - 16], [y - 6], color, 7)
-        elif events:
-            canvas.box(x - 28, y - 14, x - 8, y + 2, color, 0.2)
+        if opacity is None:
+            canvas.dots([x - 16], [y - 6], color, 7)
+        elif opacity:
+            canvas.box(x - 28, y - 14, x - 8, y + 2, color, opacity)
         x -= 56
 
 
@@ -292,6 +319,17 @@ def _draw_events(
     for stem, x, label in labels:
         canvas.line((stem, x), (top, top - 14), EVENT, 1.2, 0.6)
         canvas.text(x, top - 20, label, 17, EVENT, ha="center", weight="bold")
+
+
+def _draw_truth(canvas: _Canvas, spans: list[tuple[float, float]], top: float, bottom: float) -> None:
+    """The annotated spans, as a band below the plot, with their borders through it."""
+    band = bottom + TRUTH_TOP
+    canvas.box(PLOT_LEFT, band, RIGHT, band + TRUTH_HEIGHT, TRUTH, 0.1)
+    for left, right in spans:
+        spare = max(0.0, 3 - (right - left)) / 2
+        canvas.box(left - spare, band, right + spare, band + TRUTH_HEIGHT, TRUTH)
+        for x in (left, right):
+            canvas.line((x, x), (top, band), TRUTH, 1.4, 0.8)
 
 
 def _draw_markers(canvas: _Canvas, xs: np.ndarray, ys: np.ndarray, in_event: list[bool], bottom: float) -> None:
