@@ -238,6 +238,7 @@ class FrameChooser:
         self.rule, self.model, self.processor = rule, model, processor
         self._reader: tuple[str, VideoReader] | None = None  # the last one: segments come file by file
         made_with = asdict(rule)
+        del made_with["scored"]  # here blind samplers choose from the dense grid, as the others do
         self.scores = None
         if rule.needs_scores:
             if model.config.model_type != "holmes_vau":

@@ -147,7 +147,10 @@ class VideoEncoder:
             self._patch_tokens.clear()
 
     def scores(self) -> torch.Tensor:
-        """Anomaly probability of each dense frame so far, `(num_dense,)`, float32 on the CPU."""
+        """Anomaly probability of each dense frame so far, `(num_dense,)`, float32 on the CPU; empty where other frames
+        came, but none to score."""
+        if self._frames and not self._dense:
+            return torch.empty(0)
         if self._scores is None:
             start = time.perf_counter()
             self._scores = self.model.score_features(self.class_tokens)
@@ -168,6 +171,8 @@ class VideoEncoder:
             came.
         """
         dense = np.array(self.dense_frame_indices)
+        if not len(dense) and (frames := rule.shown(count, first)) is not None:
+            return frames
         within = np.flatnonzero((dense >= first) & (dense < first + count))
         if not len(within):
             within = np.abs(dense - (first + (count - 1) / 2)).argmin(keepdims=True)

@@ -88,6 +88,9 @@ class FrameRule:
         frame_stride (`int`): Distance between scored frames.
         sampler (`str`, *optional*, defaults to `"ats"`), tau (`float`, *optional*, defaults to 0.1): See
             [`sample_frames`].
+        scored (`bool`, *optional*, defaults to `True`): Whether the dense grid is read and scored. Without scores the
+            frames are the middle ones of equal parts of all frames, however long the video (the "Uniform" of the
+            paper's Table 4), and nothing else is decoded.
 
     Example:
 
@@ -103,6 +106,7 @@ class FrameRule:
     frame_stride: int
     sampler: str = "ats"
     tau: float = 0.1
+    scored: bool = True
 
     def __post_init__(self):
         if self.num_frames < 1 or self.frame_stride < 1:
@@ -110,6 +114,11 @@ class FrameRule:
                 f"`num_frames` and `frame_stride` must be at least 1, got {self.num_frames} and {self.frame_stride}."
             )
         check_sampler(self.sampler)
+        if self.needs_scores and not self.scored:
+            raise ValueError(
+                f"The sampler {self.sampler!r} chooses by scores: without them pass "
+                f"{' or '.join(map(repr, BLIND_SAMPLERS))}."
+            )
 
     @classmethod
     def of(
@@ -120,14 +129,17 @@ class FrameRule:
         frame_stride: int | None = None,
         sampler: str | None = None,
         tau: float | None = None,
+        scored: bool = True,
     ) -> "FrameRule":
         """The rule of a checkpoint where no other is given: N and stride of its processor, sampler and tau of its
-        configuration."""
+        configuration. Without scores the sampler is "uniform" where no other is given."""
+        sampler = "uniform" if sampler is None and not scored else sampler
         return cls(
             processor.num_frames if num_frames is None else num_frames,
             processor.frame_stride if frame_stride is None else frame_stride,
             config.sampler if sampler is None else sampler,
             config.sampler_tau if tau is None else tau,
+            scored,
         )
 
     @property
@@ -136,8 +148,8 @@ class FrameRule:
         return self.sampler not in BLIND_SAMPLERS
 
     def shown(self, count: int, first: int = 0) -> list[int] | None:
-        """The frames that are shown of so short a video; `None` where the sampler chooses."""
-        if count > self.frame_stride * self.num_frames:
+        """The frames that are shown of so short a video, or without scores; `None` where the sampler chooses."""
+        if self.scored and count > self.frame_stride * self.num_frames:
             return None
         return middle_frame_indices(count, self.num_frames, first)
 
@@ -188,7 +200,7 @@ class FrameRule:
             `ValueError`: if the span is outside the video, or all its frames are missing from a damaged one.
         """
         first, count = frames_of_span(video, segment_s)
-        dense = dense_frame_indices(count, self.frame_stride, first)
+        dense = dense_frame_indices(count, self.frame_stride, first) if self.scored else []
         shown = self.shown(count, first)
         indices, scored = sorted({*dense, *(shown or [])}), {*dense}
         return FramePlan(

@@ -110,6 +110,8 @@ class VideoSession:
             decoded is analysed, and `warning` says what is missing.
         event_threshold (`float`, *optional*, defaults to `config.event_threshold`): Score that makes an event; the
             score that keeps one going is scaled with it.
+        scored (`bool`, *optional*, defaults to `True`): Whether frames are scored. Without scores there are no events,
+            only the few frames that the language model sees are decoded, and they are evenly spread.
         on_progress (`Callable[[int, int], None]`, *optional*): Called with frames done and frames in all.
 
     The attributes `reader`, `rule` ([`FrameRule`]), `event_rule` ([`EventRule`]), `plan` ([`FramePlan`]) and `encoder`
@@ -140,9 +142,10 @@ class VideoSession:
         on_progress: Callable[[int, int], None] | None = None,
         strict: bool = False,
         event_threshold: float | None = None,
+        scored: bool = True,
     ):
         self.model, self.processor, self.segment_s, self.strict = model, processor, segment_s, strict
-        self.rule = FrameRule.of(model.config, processor, num_frames, frame_stride, sampler, sampler_tau)
+        self.rule = FrameRule.of(model.config, processor, num_frames, frame_stride, sampler, sampler_tau, scored)
         self.event_rule = EventRule.of(model.config, event_threshold)
         check_room(model, processor, self.rule.num_frames, "", 1)
         self.reader = open_video(video, processor.video_backend, fps, strict)
@@ -190,7 +193,13 @@ class VideoSession:
             `ValueError`: as for the session; it then stays as it was.
         """
         rule = FrameRule.of(
-            self.model.config, self.processor, num_frames, self.rule.frame_stride, sampler, sampler_tau
+            self.model.config,
+            self.processor,
+            num_frames,
+            self.rule.frame_stride,
+            sampler,
+            sampler_tau,
+            self.rule.scored,
         )
         event_rule = EventRule.of(self.model.config, event_threshold)
         check_room(self.model, self.processor, rule.num_frames, "", 1)
@@ -250,7 +259,9 @@ class VideoSession:
         return VideoChat(self.encoded(span_s, context), self.model, self.processor)
 
     def events(self) -> list[Event]:
-        """Abnormal events by `event_rule`, see [`find_events`]."""
+        """Abnormal events by `event_rule`, see [`find_events`]; none without scores."""
+        if not self.rule.scored:
+            return []
         return find_events(
             self.scores,
             self.encoder.dense_times_s,

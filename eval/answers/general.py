@@ -61,7 +61,7 @@ def add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", type=int, metavar="N", help=f"questions at a time ({BATCH_SIZE})")
     parser.add_argument("--device", help="cpu, cuda, cuda:1, mps; default: the fastest there is")
     parser.add_argument("--dtype", default="auto", choices=("auto", "float32", "bfloat16", "float16"))
-    parser.set_defaults(processor_kwargs=None, trust_remote_code=False, levels=None, tasks=None)
+    parser.set_defaults(processor_kwargs=None, trust_remote_code=False, levels=None, tasks=None, no_scores=False)
     add_server_arguments(parser.add_argument_group("models behind a server"), required=False, concurrency=8)
 
 

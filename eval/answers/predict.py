@@ -71,6 +71,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--sampler", choices=SAMPLERS, help="how Holmes-VAU chooses them (the checkpoint's)")
     parser.add_argument(
+        "--no-scores",
+        action="store_true",
+        help="Holmes-VAU: score nothing, and see frames evenly spread over all (the paper's Uniform)",
+    )
+    parser.add_argument(
         "--max-new-tokens", type=int, metavar="N", help="longest answer (Holmes-VAU: the checkpoint's; others: 1024)"
     )
     parser.add_argument(
@@ -367,6 +372,10 @@ def check_arguments(args: argparse.Namespace) -> None:
     is_ours = not args.endpoint and model_type(args.model) == OURS
     if args.sampler and not is_ours:
         raise CommandError(f"--sampler is for Holmes-VAU; {args.model} sees frames evenly spread: leave it out")
+    if args.no_scores and not is_ours:
+        raise CommandError(f"--no-scores is for Holmes-VAU; {args.model} scores nothing anyway: leave it out")
+    if args.no_scores and args.sampler not in (None, "uniform"):
+        raise CommandError(f"--no-scores: --sampler {args.sampler} chooses by scores; leave one of the two out")
     if args.processor_kwargs and (is_ours or args.endpoint):
         raise CommandError("--processor-kwargs is for other checkpoints of transformers: leave it out")
 
@@ -382,6 +391,8 @@ def settings_of(args: argparse.Namespace, rows: list[Row]) -> dict:
         code = ("*.py",) if args.trust_remote_code else ()
         settings["digest"] = checkpoint_digest(args.model, (*DIGESTED, *code))
     names = ("num_frames", "sampler", "max_new_tokens", "processor_kwargs", "split", "levels", "tasks", "limit")
+    if args.no_scores:
+        settings["no_scores"] = True
     return {**settings, **{name: vars(args)[name] for name in names}, "instructions": rows_digest(rows)}
 
 
@@ -440,7 +451,7 @@ def answerer_options(args: argparse.Namespace, device: str | None) -> dict:
         return options | {"concurrency": args.concurrency}
     options |= {"device": device, "dtype": args.dtype}
     if model_type(args.model) == OURS:
-        return options | {"sampler": args.sampler}
+        return options | {"sampler": args.sampler, "scored": not args.no_scores}
     return options | {"processor_kwargs": args.processor_kwargs, "trust_remote_code": args.trust_remote_code}
 
 

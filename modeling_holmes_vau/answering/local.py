@@ -14,6 +14,8 @@ class HolmesVAUAnswerer(Answerer):
         model (`HolmesVAUForConditionalGeneration`), processor (`HolmesVAUProcessor`): The checkpoint.
         num_frames (`int`, *optional*), sampler (`str`, *optional*): Default to those of the checkpoint.
         max_new_tokens (`int`, *optional*): Longest answer; defaults to that of the checkpoint.
+        scored (`bool`, *optional*, defaults to `True`): Whether frames are scored; without scores they are evenly
+            spread, and no other is decoded.
     """
 
     def __init__(
@@ -23,8 +25,9 @@ class HolmesVAUAnswerer(Answerer):
         num_frames: int | None = None,
         sampler: str | None = None,
         max_new_tokens: int | None = None,
+        scored: bool = True,
     ):
-        self.model, self.processor, self.sampler = model, processor, sampler
+        self.model, self.processor, self.sampler, self.scored = model, processor, sampler, scored
         self.warning = model.config.warning
         self.num_frames = processor.num_frames if num_frames is None else num_frames
         self.options = {} if max_new_tokens is None else {"max_new_tokens": max_new_tokens}
@@ -39,6 +42,7 @@ class HolmesVAUAnswerer(Answerer):
         frames_of_span(reader, segment.span_s)
         check_segment(segment.span_s, reader.duration_s, reader.fps)
         options = {"num_frames": self.num_frames, "segment_s": segment.span_s, "sampler": self.sampler}
+        options["scored"] = self.scored
         return VideoSession(reader, self.model, self.processor, **options, strict=True).encoded()
 
     def prompt_length(self, question: str) -> int:
@@ -72,6 +76,7 @@ def load_local(
     num_frames: int | None = None,
     sampler: str | None = None,
     max_new_tokens: int | None = None,
+    scored: bool = True,
 ) -> HolmesVAUAnswerer:
     """
     The answerer of a Holmes-VAU checkpoint.
@@ -79,7 +84,7 @@ def load_local(
     Args:
         name (`str`): Folder or Hub name.
         device (`str`, *optional*), dtype (`str`, *optional*): As for `checkpoint.load.load_on_device`.
-        num_frames, sampler, max_new_tokens: As for [`HolmesVAUAnswerer`].
+        num_frames, sampler, max_new_tokens, scored: As for [`HolmesVAUAnswerer`].
 
     Raises:
         `ValueError`: one line, if it cannot be loaded.
@@ -87,4 +92,4 @@ def load_local(
     from ..checkpoint.load import load_on_device
 
     model, processor = load_on_device(name, device, dtype)
-    return HolmesVAUAnswerer(model, processor, num_frames, sampler, max_new_tokens)
+    return HolmesVAUAnswerer(model, processor, num_frames, sampler, max_new_tokens, scored)
