@@ -278,3 +278,25 @@ def write_qwen2_5_vl(folder: Path) -> Path:
     Qwen2VLImageProcessor(size={"shortest_edge": 28 * 28, "longest_edge": 56 * 56}).save_pretrained(folder)
     picture, video = (f"{QWEN_TOKENS[0]}{word}{QWEN_TOKENS[1]}" for word in QWEN_TOKENS[2:])
     return _save(AutoModelForImageTextToText.from_config(config), tokenizer, picture, folder, video)
+
+
+def write_smolvlm(folder: Path) -> Path:
+    """SmolVLM: its processor tells the time of each frame in words, by the package num2words."""
+    words = ("<image>", "<video>", "<fake_token_around_image>", "<global-img>", "<end_of_utterance>")
+    tokenizer = _tokenizer(*words)
+    config = AutoConfig.for_model(
+        "smolvlm",
+        image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
+        scale_factor=2,
+        text_config={"model_type": "llama", **_text(tokenizer)},
+        vision_config={"model_type": "smolvlm_vision", **VISION},
+    )
+    torch.manual_seed(0)
+    _save(AutoModelForImageTextToText.from_config(config), tokenizer, "<image>", folder, "<video>")
+    pictures = {"image_processor_type": "SmolVLMImageProcessor", "do_image_splitting": True}
+    pictures |= {"max_image_size": {"longest_edge": SIDE}, "size": {"longest_edge": 2 * SIDE}}
+    pictures["video_sampling"] = {"fps": 1, "max_frames": 64, "video_size": {"longest_edge": SIDE}}
+    (folder / "preprocessor_config.json").write_text(json.dumps(pictures))
+    settings = {"processor_class": "SmolVLMProcessor", "image_seq_len": 4}
+    (folder / "processor_config.json").write_text(json.dumps(settings))
+    return folder

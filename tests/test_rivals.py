@@ -1,5 +1,6 @@
 """How other models are shown frames: as one video where they take videos, else as pictures."""
 
+import re
 import shutil
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoVideoProcessor, CLIPImageProcessorPil
 from transformers.utils import is_torchvision_available
+from transformers.utils.import_utils import is_num2words_available
 
 from modeling_holmes_vau.answering import load_answerer
 from modeling_holmes_vau.answering.answerer import middle_frames, see_middle_frames
@@ -152,6 +154,27 @@ def test_what_stands_in_for_a_video_processor_does_the_same(models, segments, na
 def test_every_stand_in_is_tried_here(models):
     classes = {base.__name__ for name in KINDS for base in type(load_rival_processor(str(models[name]))).__mro__}
     assert classes >= set(ON_PIL)
+
+
+@pytest.mark.parametrize("frames_as", ["images", "video"])
+def test_a_model_that_is_told_the_time_in_words(segments, tmp_path, frames_as):
+    if not is_num2words_available():
+        pytest.skip("SmolVLM's processor needs num2words")
+    if frames_as == "video" and not is_torchvision_available():
+        pytest.skip("SmolVLM's video processor needs torchvision")
+    answerer = load(rivals.write_smolvlm(tmp_path / "smolvlm"), frames_as=frames_as)
+    seen = answerer.look(segments[1])
+    inputs = answerer.prepare([seen], ["Why?"])
+    assert inputs["pixel_values"].shape == (1, 4, 3, 56, 56) and answerer.ask(seen, "Why?")
+    prompt = answerer.tokenizer.decode(inputs["input_ids"][0])
+    if frames_as == "video":  # frames 10, 32, 54 and 76 of 88 at 25 per second
+        assert "four frames from a 0:00:03" in prompt
+        assert re.findall(r"from 00:(\d+):", prompt) == [
+            "00",
+            "01",
+            "02",
+            "03",
+        ]
 
 
 # ---- errors ---------------------------------------------------------------------------------------------------------

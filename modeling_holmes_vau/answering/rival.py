@@ -73,7 +73,7 @@ class RivalAnswerer(Answerer):
 
     def prepare(self, seen: list[SeenFrames], questions: list[str]):
         """The inputs of the model."""
-        options = {"return_tensors": "pt", "padding": True, **self.processor_kwargs}
+        options = {"padding": True, **self.processor_kwargs}
         if self.frames_as == VIDEO:
             options |= {"do_sample_frames": False, "video_metadata": [_metadata(frames) for frames in seen]}
         shown = _as_video if self.frames_as == VIDEO else _as_pictures
@@ -82,6 +82,7 @@ class RivalAnswerer(Answerer):
             add_generation_prompt=True,
             tokenize=True,
             return_dict=True,
+            return_tensors="pt",  # here: SmolVLM's overrides what `processor_kwargs` says
             processor_kwargs=options,
         )
 
