@@ -14,11 +14,15 @@ from hivau70k_dataset.engine.division import Division, divide_at_random, random_
 from hivau70k_dataset.engine.exchange import all_annotations, take_changes
 from hivau70k_dataset.engine.formats import read_format, write_format
 from hivau70k_dataset.engine.instruct import annotate, seen_of_clip, seen_of_event, seen_of_video
+from hivau70k_dataset.engine.prompts import Prompts
 from hivau70k_dataset.engine.state import State, clip_id, event_id
 from hivau70k_dataset.engine.work import Work, WorkClip
 from hivau70k_dataset.reading import read_annotation_files
 from hivau70k_dataset.schema import AnnotationError
+from modeling_holmes_vau.answering import load_answerer
+from modeling_holmes_vau.spans_holmes_vau import Segment
 from tests.engine_data import work_folder, work_video
+from tests.rivals import write_llava_next_video
 from tests.videos import write_video
 
 
@@ -117,6 +121,29 @@ def test_annotations_with_texts_need_no_model(tmp_path, videos, capsys):
     assert [clip.caption for clip in gate.events[0].clips] == ["A bin.", "It burns."]
     assert run("caption", work, "--model", "/nowhere") == 0  # nothing is asked
     assert "no clip wants a caption (2 were given)" in capsys.readouterr().out
+
+
+def test_a_captioner_for_videos_is_given_videos(tmp_path, videos, capsys):
+    (tmp_path / "spans.csv").write_text("video,start_s,end_s,label\ngate.mp4,1,3,Arson\ngate.mp4,6,9,Arson\n")
+    work, model = tmp_path / "work", write_llava_next_video(tmp_path / "LLaVA-NeXT-Video")
+    assert run("decouple", work, "--videos", videos, "--events", tmp_path / "spans.csv", "--clip-seconds", "3") == 0
+    asked = ("--model", model, "--device", "cpu", "--num-frames", "4", "--max-new-tokens", "8")
+
+    def captions() -> list[str]:
+        state = State(Work(work))
+        (video,) = state.videos()
+        return [state.caption(video, event, clip).text for event in video.events for clip in event.clips]
+
+    def expected(frames_as: str) -> list[str]:
+        answerer = load_answerer(str(model), device="cpu", num_frames=4, max_new_tokens=8, frames_as=frames_as)
+        clips = (Segment(str(videos / "gate.mp4"), span_s) for span_s in [(1.0, 3.0), (6.0, 9.0)])
+        return [answerer.ask(answerer.look(clip), Prompts.read(None).caption) for clip in clips]
+
+    assert run("caption", work, *asked) == 0 and captions() == expected("video")
+    assert run("caption", work, *asked, "--frames-as", "images") == 0  # other calls: nothing is taken for the other
+    assert captions() == expected("images") != expected("video")
+    assert run("caption", work, *asked) == 0 and captions() == expected("video")
+    assert capsys.readouterr().out.count("captions: 4 calls") == 2  # the last run made none
 
 
 def test_clips_as_uca_has_them(videos, tmp_path, capsys):

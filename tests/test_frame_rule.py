@@ -1,14 +1,17 @@
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from modeling_holmes_vau import FrameRule, HolmesVAUConfig, open_video, sample_frames
+from modeling_holmes_vau.frame_rule_holmes_vau import middle_frame_indices
 from modeling_holmes_vau.sampler_holmes_vau import SAMPLERS
 
 
 RULE = FrameRule(num_frames=4, frame_stride=16)
+PROCESSOR = SimpleNamespace(num_frames=4, frame_stride=16)
 
 
 def test_a_short_video_shows_middle_frames_whatever_the_sampler():
@@ -52,3 +55,14 @@ def test_each_number_has_one_owner(processor56):
     owned = FrameRule(processor56.num_frames, processor56.frame_stride, "top_k", 0.3)
     assert FrameRule.of(config, processor56) == owned
     assert FrameRule.of(config, processor56, 3, 2, "ats", 0.0) == FrameRule(3, 2, "ats", 0.0)
+
+
+def test_without_scores_frames_are_spread_over_all_and_nothing_else_is_read():
+    rule = FrameRule.of(HolmesVAUConfig(), PROCESSOR, scored=False)
+    assert rule.sampler == "uniform" and not rule.scored
+    assert rule.shown(1000, 5) == middle_frame_indices(1000, 4, 5)  # however long
+    video = open_video(np.zeros((200, 8, 8, 3), np.uint8), fps=10)
+    plan = rule.plan(video)
+    assert plan.frame_indices == plan.shown == middle_frame_indices(200, 4) and plan.dense == []
+    with pytest.raises(ValueError, match="'ats' chooses by scores: without them pass 'uniform'"):
+        FrameRule(4, 16, scored=False)

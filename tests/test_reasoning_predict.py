@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -27,7 +28,9 @@ from hivau70k_dataset.miniature.render import render_miniature
 from hivau70k_dataset.reading import read_annotation_files
 from hivau70k_dataset.schema import Instruction
 from hivau70k_dataset.videos import VideoFolder
+from modeling_holmes_vau import cli
 from modeling_holmes_vau.answering import load_answerer
+from modeling_holmes_vau.answering.answerer import SeenFrames
 from modeling_holmes_vau.answering.endpoint import EndpointAnswerer
 from modeling_holmes_vau.answering.local import HolmesVAUAnswerer
 from modeling_holmes_vau.base.runs import sole_run
@@ -390,12 +393,42 @@ def test_longest_questions_first():
 # ---- other models ---------------------------------------------------------------------------------------------------
 
 
-def test_a_rival(mini, instructions, tmp_path):
+def test_a_rival(mini, instructions, tmp_path, capsys):
     model = write_qwen2_vl(tmp_path / "qwen2_vl")
     single = predict(mini, model, tmp_path / "single.jsonl", batch_size=1)
     assert rows_of(single) == list(range(len(instructions)))
     assert len({json.loads(line)["prediction"] for line in single.splitlines()}) > 5
     assert predict(mini, model, tmp_path / "batches.jsonl", batch_size=8, num_frames=2) == single
+    # how it was shown the frames is kept, and a run with another way is another
+    assert json.loads((tmp_path / "single.jsonl.settings.json").read_text())["frames_as"] == "video"
+    assert predict(mini, model, tmp_path / "images.jsonl", frames_as="images") != single
+    capsys.readouterr()
+    assert predict(mini, model, tmp_path / "images.jsonl", status=1)
+    said = capsys.readouterr().err
+    assert "made with frames_as images, now asked for with frames_as video; choose another file" in said
+
+
+def test_how_frames_are_shown_is_for_other_models(mini, tiny, tmp_path, capsys):
+    predict(mini, tiny, tmp_path / "ours.jsonl", status=1, frames_as="video")
+    assert "--frames-as is for other models than Holmes-VAU: leave it out" in capsys.readouterr().err
+
+
+def test_the_original_layout_is_offered_its_conversion(mini, original56, tmp_path, capsys):
+    predict(mini, original56, tmp_path / "predictions.jsonl", status=1)
+    scorer, output = original56 / "anomaly_scorer.pth", f"{original56.name}-converted"
+    words = ["holmes-vau", "convert", "--checkpoint", original56, "--scorer", scorer, "--output", output]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith(f"must be converted once: {shlex.join(map(str, words))}")
+    # the command runs, and what it writes is a model that predicts
+    assert cli.main([*map(str, words[1:-1]), str(tmp_path / output)]) == 0
+    assert rows_of(predict(mini, tmp_path / output, tmp_path / "predictions.jsonl", limit=1)) == [0]
+
+
+def test_a_server_gets_a_video_if_told(mini, tmp_path):
+    with chat_server(lambda asked, number: (200, completion("Yes."))) as (url, asked):
+        for frames_as, kind in [(None, "image_url"), ("video", "video_url")]:
+            predict(mini, "them", tmp_path / f"{kind}.jsonl", endpoint=url, limit=1, frames_as=frames_as, device=None)
+            assert asked[-1].body["messages"][0]["content"][0]["type"] == kind
 
 
 def free_port() -> int:
@@ -443,7 +476,8 @@ def test_transformers_serve(mini, served, instructions, tmp_path):
     for row in rows:
         urls = [part["image_url"]["url"] for part in pictures.look(row.segment)]
         frames = [Image.open(io.BytesIO(base64.b64decode(url.split(",")[1]))) for url in urls]
-        expected += [reply for _, reply in rival.answer([frames], [row.entry.question])]
+        seen = SeenFrames(frames, [], 0, 0.0)
+        expected += [reply for _, reply in rival.answer([seen], [row.entry.question])]
     # the server saw the pictures, as JPEG left them, and the question, as the model itself does
     assert [json.loads(line)["prediction"] for line in output.splitlines()] == expected
     assert rows_of(output) == [0, 1, 2, 3, 4] and len(set(expected)) > 1

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from modeling_holmes_vau import FrameRule, VideoChat, VideoEncoder, VideoSession, analyze_video
+from modeling_holmes_vau.frame_rule_holmes_vau import middle_frame_indices
 from modeling_holmes_vau.video_processing_holmes_vau import FrameChunk, FrameStream
 from tests.passes import passes_of
 from tests.videos import write_video
@@ -98,3 +99,18 @@ def test_a_file_is_indexed_once(video, model56, processor56, monkeypatch):
 def test_a_conversation_needs_an_encoded_video(model56, processor56):
     with pytest.raises(TypeError, match="street.mp4: .*VideoChat.open"):
         VideoChat("street.mp4", model56, processor56)
+
+
+def test_without_scores_only_the_shown_frames_are_encoded(video, model56, processor56):
+    with passes_of(model56.model.vision_tower) as seen, passes_of(model56.anomaly_scorer) as scored:
+        blind = VideoSession(video, model56, processor56, num_frames=4, scored=False)
+        encoded = blind.encoded()
+    assert sum(len(one["pixel_values"]) for one in seen) == 4 and not scored
+    assert encoded.frame_indices.tolist() == blind.plan.shown == middle_frame_indices(700, 4)
+    assert len(encoded.anomaly_scores) == len(encoded.dense_frame_indices) == 0
+    assert blind.events() == [] and blind.scores.shape == (0,) and blind.sampler == "middle"
+    features = model56.project_frames(model56.encode_frames(blind.stream.read(blind.plan.shown))[:, 1:])
+    torch.testing.assert_close(encoded.image_features, features, atol=1e-5, rtol=1e-4)
+    assert blind.encoded((4.0, 20.0)).frame_indices.tolist() == middle_frame_indices(400, 4, 100)
+    with pytest.raises(ValueError, match="'top_k' chooses by scores"):
+        VideoSession(video, model56, processor56, sampler="top_k", scored=False)

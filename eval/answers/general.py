@@ -26,6 +26,7 @@ from hivau70k_dataset.general import GeneralQuestion, read_general
 from hivau70k_dataset.schema import SPLITS
 from hivau70k_dataset.videos import VideoFolder
 from modeling_holmes_vau.answering import load_answerer
+from modeling_holmes_vau.answering.answerer import AUTO
 from modeling_holmes_vau.base.commands import CommandError, check_output_folder, first_line, output_folder
 from modeling_holmes_vau.base.files import write_whole
 from modeling_holmes_vau.base.journal import Journal, read_journals
@@ -61,7 +62,8 @@ def add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", type=int, metavar="N", help=f"questions at a time ({BATCH_SIZE})")
     parser.add_argument("--device", help="cpu, cuda, cuda:1, mps; default: the fastest there is")
     parser.add_argument("--dtype", default="auto", choices=("auto", "float32", "bfloat16", "float16"))
-    parser.set_defaults(processor_kwargs=None, trust_remote_code=False, levels=None, tasks=None, no_scores=False)
+    parser.set_defaults(processor_kwargs=None, trust_remote_code=False, frames_as=AUTO, levels=None, tasks=None)
+    parser.set_defaults(no_scores=False)
     add_server_arguments(parser.add_argument_group("models behind a server"), required=False, concurrency=8)
 
 

@@ -32,6 +32,7 @@ from hivau70k_dataset.reading import read_annotation_files
 from hivau70k_dataset.schema import LEVELS, SPLITS, TASKS, Instruction
 from hivau70k_dataset.videos import VideoFolder
 from modeling_holmes_vau.answering import load_answerer, model_type
+from modeling_holmes_vau.answering.answerer import AUTO, FRAMES_AS, VIDEO
 from modeling_holmes_vau.answering.endpoint import RefusedRequest
 from modeling_holmes_vau.base.commands import CommandError, first_line
 from modeling_holmes_vau.base.files import PROBLEMS, few_of
@@ -89,6 +90,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--dtype", default="auto", choices=("auto", "float32", "bfloat16", "float16"), help="default: the checkpoint's"
     )
     rival = parser.add_argument_group("other models than Holmes-VAU")
+    rival.add_argument(
+        "--frames-as",
+        choices=FRAMES_AS,
+        default=AUTO,
+        help="how frames go in: one video, or a picture each (auto: a video where the checkpoint takes videos; "
+        "servers: images)",
+    )
     rival.add_argument(
         "--processor-kwargs", type=json.loads, metavar="JSON", help='for the processor: {"max_pixels": 200704}'
     )
@@ -376,6 +384,8 @@ def check_arguments(args: argparse.Namespace) -> None:
         raise CommandError(f"--no-scores is for Holmes-VAU; {args.model} scores nothing anyway: leave it out")
     if args.no_scores and args.sampler not in (None, "uniform"):
         raise CommandError(f"--no-scores: --sampler {args.sampler} chooses by scores; leave one of the two out")
+    if args.frames_as != AUTO and is_ours:
+        raise CommandError("--frames-as is for other models than Holmes-VAU: leave it out")
     if args.processor_kwargs and (is_ours or args.endpoint):
         raise CommandError("--processor-kwargs is for other checkpoints of transformers: leave it out")
 
@@ -390,10 +400,23 @@ def settings_of(args: argparse.Namespace, rows: list[Row]) -> dict:
 
         code = ("*.py",) if args.trust_remote_code else ()
         settings["digest"] = checkpoint_digest(args.model, (*DIGESTED, *code))
+    settings["frames_as"] = frames_as(args)
     names = ("num_frames", "sampler", "max_new_tokens", "processor_kwargs", "split", "levels", "tasks", "limit")
     if args.no_scores:
         settings["no_scores"] = True
     return {**settings, **{name: vars(args)[name] for name in names}, "instructions": rows_digest(rows)}
+
+
+def frames_as(args: argparse.Namespace) -> str | None:
+    """How another checkpoint is shown frames, `"video"` or `"images"`; of a server, to which they go as images unless
+    told otherwise, `None` or `"video"`; `None` for Holmes-VAU."""
+    if args.endpoint:
+        return VIDEO if args.frames_as == VIDEO else None
+    if model_type(args.model) == OURS:
+        return None
+    from modeling_holmes_vau.answering.rival import open_processor
+
+    return open_processor(args.model, args.frames_as, args.trust_remote_code)[1]
 
 
 def prepare(args: argparse.Namespace, alone: ExitStack) -> Job:
@@ -448,10 +471,11 @@ def answerer_options(args: argparse.Namespace, device: str | None) -> dict:
     options = {"num_frames": args.num_frames, "max_new_tokens": args.max_new_tokens}
     if args.endpoint:
         options |= {"api_key": server_key(args.api_key_env), "timeout_s": args.timeout, "retries": args.retries}
-        return options | {"concurrency": args.concurrency}
+        return options | {"concurrency": args.concurrency, "frames_as": args.frames_as}
     options |= {"device": device, "dtype": args.dtype}
     if model_type(args.model) == OURS:
         return options | {"sampler": args.sampler, "scored": not args.no_scores}
+    options["frames_as"] = args.frames_as
     return options | {"processor_kwargs": args.processor_kwargs, "trust_remote_code": args.trust_remote_code}
 
 

@@ -5,6 +5,7 @@ import logging
 import shutil
 from pathlib import Path
 
+from modeling_holmes_vau.answering.answerer import AUTO, VIDEO
 from modeling_holmes_vau.base.files import few_of
 from modeling_holmes_vau.base.parser import server_key
 from modeling_holmes_vau.base.runs import sole_run
@@ -128,7 +129,7 @@ def run_caption(args: argparse.Namespace, work: Work) -> int:
     state, book, prompt = State(work), CallBook(work.captions, args.shard), Prompts.read(args.prompts).caption
     clips = find_clips(state, prompt, book.is_own)
     settings = {"num_frames": args.num_frames, "max_new_tokens": args.max_new_tokens}
-    settings |= {"frames_as": args.frames_as} if args.endpoint else {}
+    settings |= frames_settings(args)
     name = model_name(args.model, args.endpoint)
     if args.dry_run:
         keys = {call.key(name, settings) for call in clips.calls}
@@ -148,6 +149,20 @@ def run_caption(args: argparse.Namespace, work: Work) -> int:
     return tell(outcome, book, budget, work, "captions")
 
 
+def frames_settings(args: argparse.Namespace) -> dict:
+    """How a captioner that is not Holmes-VAU is shown frames, as journals tell it; they call images of a server
+    pictures, and no call is paid for again for a word."""
+    if args.endpoint:
+        return {"frames_as": VIDEO if args.frames_as == VIDEO else "pictures"}
+    from modeling_holmes_vau.answering import model_type
+
+    if not Path(args.model).is_dir() or model_type(args.model) != "holmes_vau":
+        return {"frames_as": args.frames_as}
+    if args.frames_as != AUTO:
+        raise AnnotationError(f"--frames-as is for other models than Holmes-VAU, as {args.model} is: leave it out.")
+    return {}
+
+
 def _nobody(call) -> None:
     raise AssertionError("all calls have been made")
 
@@ -162,6 +177,7 @@ def answerer_options(args: argparse.Namespace, place: str) -> dict:
     options |= {"device": args.device, "dtype": args.dtype}
     if model_type(place) == "holmes_vau":
         return options
+    options["frames_as"] = args.frames_as
     return options | {"processor_kwargs": args.processor_kwargs, "trust_remote_code": args.trust_remote_code}
 
 
@@ -331,7 +347,7 @@ def run_all(args: argparse.Namespace, work: Work) -> int:
 
 def _texts(args: argparse.Namespace, work: Work) -> int:
     """Steps 2 and 3 with the arguments of `all`."""
-    common = {**vars(args), "frames_as": "pictures", "processor_kwargs": None, "trust_remote_code": False}
+    common = {**vars(args), "frames_as": AUTO, "processor_kwargs": None, "trust_remote_code": False}
     status = 0
     for name, run in (("captioner", run_caption), ("summariser", run_summarise)):
         asked = {"model": vars(args)[name], "endpoint": vars(args)[f"{name}_endpoint"]}

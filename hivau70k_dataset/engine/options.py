@@ -5,6 +5,7 @@ import json
 import re
 from pathlib import Path
 
+from modeling_holmes_vau.answering.answerer import AUTO, FRAMES_AS
 from modeling_holmes_vau.base.parser import add_server_arguments
 
 from ..schema import SPLITS
@@ -154,7 +155,10 @@ def add_caption(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--num-frames", type=int, metavar="N", help="frames of a clip that it sees (its own, else 16)")
     parser.add_argument(
-        "--frames-as", choices=("pictures", "video"), default="pictures", help="how a server gets them (pictures)"
+        "--frames-as",
+        choices=FRAMES_AS,
+        default=AUTO,
+        help="one video, or a picture each (auto: a video where the checkpoint takes videos; servers: images)",
     )
     add_budget(parser)
     parser.add_argument("--device", help="cpu, cuda, cuda:1, mps; default: the fastest there is")

@@ -39,8 +39,9 @@ def load_answerer(model: str, endpoint: str | None = None, **options) -> Answere
         model (`str`): Checkpoint folder or Hub name, or what the model is called behind `endpoint`.
         endpoint (`str`, *optional*): Address of a server, as `http://localhost:8000/v1`.
         options: `num_frames` and `max_new_tokens`; with a server those of `endpoint.load_endpoint` (`api_key`,
-            `timeout_s`, `retries`, `concurrency`), else those of `local.load_local` (`device`, `dtype`, `sampler`) or
-            `rival.load_rival` (`device`, `dtype`, `processor_kwargs`, `trust_remote_code`), as the checkpoint is.
+            `timeout_s`, `retries`, `concurrency`, `frames_as`), else those of `local.load_local` (`device`, `dtype`,
+            `sampler`) or `rival.load_rival` (`device`, `dtype`, `processor_kwargs`, `trust_remote_code`, `frames_as`),
+            as the checkpoint is.
 
     Raises:
         `ValueError`: one line, if the model cannot be loaded.

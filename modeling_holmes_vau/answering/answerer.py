@@ -9,6 +9,7 @@ from ..spans_holmes_vau import Segment, check_segment
 
 
 NUM_FRAMES = 16  # as Holmes-VAU sees (paper, section 5.1)
+AUTO, VIDEO, IMAGES = FRAMES_AS = ("auto", "video", "images")  # how a model is shown them; auto: as it is made for
 NEW_TOKENS = 1024  # Holmes-VAU's limit; checkpoints of others often say 20
 
 # A reply is a text, or the error that stands in its place.
@@ -64,15 +65,42 @@ class Answerer(ABC):
         return Completion(self.ask(seen, question))
 
 
+@dataclass(frozen=True)
+class SeenFrames:
+    """
+    Frames of a segment.
+
+    Args:
+        pictures (`list[PIL.Image.Image]`): The frames.
+        indices (`list[int]`): Their numbers, counted from the segment's first frame.
+        count (`int`): Frames that the segment has.
+        fps (`float`): Of the video.
+    """
+
+    pictures: list
+    indices: list[int]
+    count: int
+    fps: float
+
+
 def middle_frames(segment: Segment, num_frames: int) -> list:
     """The middle frame of each of `num_frames` equal parts of a segment, as PIL images."""
+    return see_middle_frames(segment, num_frames).pictures
+
+
+def see_middle_frames(segment: Segment, num_frames: int) -> SeenFrames:
+    """The middle frame of each of `num_frames` equal parts of a segment, and where they are in it."""
     from PIL import Image
 
+    from ..frame_rule_holmes_vau import frames_of_span
     from ..video_reader_holmes_vau import open_video
 
     with open_video(segment.path) as reader:
-        frames = reader.read(middle_indices(reader, segment, num_frames))
-    return [Image.fromarray(frame) for frame in frames]
+        first, count = frames_of_span(reader, segment.span_s)
+        indices, fps = middle_indices(reader, segment, num_frames), reader.fps
+        frames = reader.read(indices)
+    pictures = [Image.fromarray(frame) for frame in frames]
+    return SeenFrames(pictures, [index - first for index in indices], count, fps)
 
 
 def middle_indices(reader, segment: Segment, num_frames: int) -> list[int]:

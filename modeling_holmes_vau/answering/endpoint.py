@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 
 from ..base.errors import causes
 from ..spans_holmes_vau import Segment
-from .answerer import NEW_TOKENS, NUM_FRAMES, Answerer, Completion, Reply, middle_frames
+from .answerer import AUTO, FRAMES_AS, NEW_TOKENS, NUM_FRAMES, VIDEO, Answerer, Completion, Reply, middle_frames
 from .writer import Writer
 
 
@@ -40,7 +40,6 @@ _ABOUT_SCHEMA = re.compile(rb"""response_format|json_schema|guided|structured"""
 GARBLED_TRIES = 3  # at most, for an answer that is no chat completion
 TRIES_BEFORE = "x-stainless-retry-count"  # a header of the client's requests
 JPEG_QUALITY = 90
-FRAMES_AS = ("pictures", "video")
 
 
 class EndpointError(OSError):
@@ -337,8 +336,9 @@ class EndpointAnswerer(Answerer):
         num_frames (`int`, *optional*, defaults to 16): Frames of a segment.
         max_new_tokens (`int`, *optional*, defaults to 1024): Longest answer.
         concurrency (`int`, *optional*, defaults to 8): Requests under way at a time.
-        frames_as (`str`, *optional*, defaults to `"pictures"`): Or `"video"`: all frames in one `data:video/jpeg`
-            address, comma between them, which vLLM shows the model as a video and does not sample again.
+        frames_as (`str`, *optional*, defaults to `"auto"`): `"images"`, which is what `"auto"` is for a server, or
+            `"video"`: all frames in one `data:video/jpeg` address, comma between them, which vLLM shows the model as a
+            video and does not sample again.
     """
 
     asks_together = False
@@ -349,7 +349,7 @@ class EndpointAnswerer(Answerer):
         num_frames: int | None = None,
         max_new_tokens: int | None = None,
         concurrency: int = 8,
-        frames_as: str = "pictures",
+        frames_as: str = AUTO,
     ):
         if frames_as not in FRAMES_AS:
             raise ValueError(f"`frames_as` must be one of {', '.join(FRAMES_AS)}, got {frames_as!r}.")
@@ -360,7 +360,7 @@ class EndpointAnswerer(Answerer):
     def look(self, segment: Segment) -> list[dict]:
         """The frames of a segment as parts of a message."""
         frames = [_base64(frame) for frame in middle_frames(segment, self.num_frames)]
-        if self.frames_as == "video":
+        if self.frames_as == VIDEO:
             return [{"type": "video_url", "video_url": {"url": f"data:video/jpeg;base64,{','.join(frames)}"}}]
         return [{"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{frame}"}} for frame in frames]
 
@@ -419,7 +419,7 @@ def load_endpoint(
     timeout_s: float = 300.0,
     retries: int = 5,
     concurrency: int = 8,
-    frames_as: str = "pictures",
+    frames_as: str = AUTO,
 ) -> EndpointAnswerer:
     """The answerer of a model behind a server. Arguments are those of [`ChatClient`] and [`EndpointAnswerer`]."""
     client = ChatClient(endpoint, model, api_key, timeout_s, retries)

@@ -1,27 +1,44 @@
 """Answers of other vision-language checkpoints of transformers, on this machine."""
 
 from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
 
 from ..base.commands import first_line
 from ..checkpoint.folder import CheckpointError
 from ..spans_holmes_vau import Segment
-from .answerer import NEW_TOKENS, NUM_FRAMES, Answerer, Reply, middle_frames, only_texts
+from .answerer import (
+    AUTO,
+    FRAMES_AS,
+    IMAGES,
+    NEW_TOKENS,
+    NUM_FRAMES,
+    VIDEO,
+    Answerer,
+    Reply,
+    SeenFrames,
+    only_texts,
+    see_middle_frames,
+)
 
 
 # What image processors call cutting one picture into many (InternVL, SmolVLM and Idefics3, Gemma 3): a frame is one.
 TILING = ("crop_to_patches", "do_image_splitting", "do_pan_and_scan")
+SECONDS = ("second_per_grid_ts",)  # inputs of models (Qwen2.5-VL) that tell the time between frames
 
 
 class RivalAnswerer(Answerer):
     """
-    Any image-text-to-text checkpoint of transformers with a chat template: evenly spread frames as pictures, then the
-    question. Frames are decoded once a segment; the model's own vision tower runs for each question.
+    Any image-text-to-text checkpoint of transformers with a chat template: evenly spread frames, as one video or as
+    pictures, then the question. Frames are decoded once a segment; the model's vision tower runs for each question.
 
     Args:
         model (`PreTrainedModel`), processor (`ProcessorMixin`): The checkpoint.
         num_frames (`int`, *optional*, defaults to 16): Frames of a segment.
         max_new_tokens (`int`, *optional*, defaults to 1024): Longest answer.
         processor_kwargs (`dict`, *optional*): For the call of the processor.
+        frames_as (`str`, *optional*, defaults to `"images"`): Or `"video"`, where the processor takes videos.
     """
 
     def __init__(
@@ -31,12 +48,13 @@ class RivalAnswerer(Answerer):
         num_frames: int | None = None,
         max_new_tokens: int | None = None,
         processor_kwargs: dict | None = None,
+        frames_as: str = IMAGES,
     ):
-        self.model, self.processor = model, processor
+        self.model, self.processor, self.frames_as = model, processor, frames_as
         self.num_frames = NUM_FRAMES if num_frames is None else num_frames
         self.max_new_tokens = NEW_TOKENS if max_new_tokens is None else max_new_tokens
         settings = processor.image_processor.to_dict()
-        one_tile = {name: False for name in TILING if name in settings}
+        one_tile = {name: False for name in TILING if name in settings and frames_as == IMAGES}
         self.processor_kwargs = {**one_tile, **(processor_kwargs or {})}
         words = (getattr(processor, name, None) for name in ("image_token", "video_token"))
         self.for_pictures = tuple(word for word in words if isinstance(word, str) and word)
@@ -45,22 +63,27 @@ class RivalAnswerer(Answerer):
         if self.tokenizer.pad_token is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
 
-    def look(self, segment: Segment) -> list:
+    def look(self, segment: Segment) -> SeenFrames:
         """The frames of a segment."""
-        return middle_frames(segment, self.num_frames)
+        return see_middle_frames(segment, self.num_frames)
 
     def prompt_length(self, question: str) -> int:
         """Tokens of a question."""
         return len(self.tokenizer(question)["input_ids"])
 
-    def prepare(self, seen: list, questions: list[str]):
+    def prepare(self, seen: list[SeenFrames], questions: list[str]):
         """The inputs of the model."""
+        options = {"padding": True, **self.processor_kwargs}
+        if self.frames_as == VIDEO:
+            options |= {"do_sample_frames": False, "video_metadata": [_metadata(frames) for frames in seen]}
+        shown = _as_video if self.frames_as == VIDEO else _as_pictures
         return self.processor.apply_chat_template(
-            [_pictures_and(question, frames) for frames, question in zip(seen, questions)],
+            [_asked(shown(frames), question) for frames, question in zip(seen, questions)],
             add_generation_prompt=True,
             tokenize=True,
             return_dict=True,
-            processor_kwargs={"return_tensors": "pt", "padding": True, **self.processor_kwargs},
+            return_tensors="pt",  # here: SmolVLM's overrides what `processor_kwargs` says
+            processor_kwargs=options,
         )
 
     def answer(self, seen: list, questions: list[str]) -> Iterator[tuple[int, Reply]]:
@@ -69,7 +92,9 @@ class RivalAnswerer(Answerer):
         if not fine:
             return enumerate(replies)
         inputs = self.prepare([seen[i] for i in fine], [questions[i] for i in fine])
-        inputs = inputs.to(self.model.device, self.model.dtype)
+        inputs = inputs.to(self.model.device)
+        seconds = {name: inputs[name] for name in SECONDS if name in inputs}  # half precision is too coarse for them
+        inputs = {**inputs.to(self.model.dtype), **seconds}
         ids = self.model.generate(
             **inputs,
             do_sample=False,
@@ -83,9 +108,30 @@ class RivalAnswerer(Answerer):
         return enumerate(replies)
 
 
-def _pictures_and(question: str, frames: list) -> list[dict]:
-    content = [*({"type": "image", "image": frame} for frame in frames), {"type": "text", "text": question}]
-    return [{"role": "user", "content": content}]
+def _asked(shown: list[dict], question: str) -> list[dict]:
+    """A conversation of one question."""
+    return [{"role": "user", "content": [*shown, {"type": "text", "text": question}]}]
+
+
+def _as_pictures(frames: SeenFrames) -> list[dict]:
+    return [{"type": "image", "image": frame} for frame in frames.pictures]
+
+
+def _as_video(frames: SeenFrames) -> list[dict]:
+    return [{"type": "video", "video": np.stack([np.asarray(frame) for frame in frames.pictures])}]
+
+
+def _metadata(frames: SeenFrames) -> dict[str, Any]:
+    """What transformers' processors want to know of a video, the segment being the whole of it."""
+    width, height = frames.pictures[0].size
+    return {
+        "total_num_frames": frames.count,
+        "fps": frames.fps,
+        "duration": frames.count / frames.fps,
+        "frames_indices": frames.indices,
+        "width": width,
+        "height": height,
+    }
 
 
 # ---- loading --------------------------------------------------------------------------------------------------------
@@ -99,6 +145,7 @@ def load_rival(
     max_new_tokens: int | None = None,
     processor_kwargs: dict | None = None,
     trust_remote_code: bool = False,
+    frames_as: str = AUTO,
 ) -> RivalAnswerer:
     """
     The answerer of another checkpoint than Holmes-VAU.
@@ -108,45 +155,95 @@ def load_rival(
         device (`str`, *optional*), dtype (`str`, *optional*): As for `checkpoint.load.load_on_device`.
         num_frames, max_new_tokens, processor_kwargs: As for [`RivalAnswerer`].
         trust_remote_code (`bool`, *optional*, defaults to `False`): Run code that comes with the checkpoint.
+        frames_as (`str`, *optional*, defaults to `"auto"`): How frames go in: `"video"`, as one video; `"images"`, as
+            a picture each; `"auto"`, as a video if the checkpoint takes videos.
 
     Raises:
-        [`CheckpointError`]: one line, if it cannot be loaded, or takes no pictures.
+        [`CheckpointError`]: one line, if it cannot be loaded, or does not take what it is to be shown.
     """
-    from ..checkpoint.load import check_device, quiet_transformers
+    from ..checkpoint.load import check_device
 
     device = check_device(device)
-    quiet_transformers()
+    processor, frames_as = open_processor(name, frames_as, trust_remote_code)
     try:
-        model, processor = _load(name, dtype, trust_remote_code)
-        answerer = RivalAnswerer(model.to(device).eval(), processor, num_frames, max_new_tokens, processor_kwargs)
+        model = _load_model(name, dtype, trust_remote_code).to(device).eval()
+        answerer = RivalAnswerer(model, processor, num_frames, max_new_tokens, processor_kwargs, frames_as)
     except CheckpointError:
         raise
     except Exception as error:  # whatever transformers, safetensors or the device say, it is about this checkpoint
-        hint = "; --trust-remote-code runs it" if "trust_remote_code=True" in str(error) else ""
-        raise CheckpointError(f"--model {name}: cannot be used on {device}: {first_line(error)}{hint}") from error
-    _check_template(name, processor)
-    _check_picture(name, answerer)
+        raise _cannot_be_used(name, error, f" on {device}") from error
+    _try_out(name, answerer)
     return answerer
 
 
-def _load(name: str, dtype: str, trust_remote_code: bool) -> tuple:
-    from transformers import AutoModelForImageTextToText, ProcessorMixin
+def open_processor(name: str, frames_as: str = AUTO, trust_remote_code: bool = False) -> tuple[Any, str]:
+    """
+    The processor of a checkpoint and how frames go into it, `"video"` or `"images"`. Arguments are those of
+    [`load_rival`].
 
-    options = {"trust_remote_code": trust_remote_code}
-    processor = load_rival_processor(name, **options)
+    Raises:
+        [`CheckpointError`]: one line, if it has none, or does not take what it is to be shown.
+    """
+    from transformers import ProcessorMixin
+
+    from ..checkpoint.load import quiet_transformers
+
+    quiet_transformers()
+    if frames_as not in FRAMES_AS:
+        raise CheckpointError(f"`frames_as` must be one of {', '.join(FRAMES_AS)}, got {frames_as!r}")
+    try:
+        processor = load_rival_processor(name, trust_remote_code)
+    except Exception as error:  # as above
+        raise _cannot_be_used(name, error) from error
     if not isinstance(processor, ProcessorMixin):
         raise CheckpointError(f"--model {name}: has no picture processor; expected a vision-language one")
-    model, loaded = AutoModelForImageTextToText.from_pretrained(name, dtype=dtype, output_loading_info=True, **options)
+    if not processor.chat_template:
+        raise CheckpointError(f"--model {name}: has no chat template; expected a checkpoint tuned to chat")
+    takes_videos = _takes_videos(processor)
+    if frames_as == VIDEO and not takes_videos:
+        raise CheckpointError(
+            f"--model {name}: its processor or its chat template takes no videos; leave out --frames-as video"
+        )
+    if frames_as == VIDEO or (frames_as == AUTO and takes_videos):
+        _check_torchvision(name, processor)
+        return processor, VIDEO
+    try:
+        processor.apply_chat_template(_asked([{"type": "image"}], "?"), add_generation_prompt=True)
+    except Exception as error:  # templates raise what they like
+        raise CheckpointError(f"--model {name}: its chat template takes no pictures: {first_line(error)}") from error
+    return processor, IMAGES
+
+
+def _check_torchvision(name: str, processor) -> None:
+    from .rival_videos import NeedsTorchvision
+
+    if isinstance(processor.video_processor, NeedsTorchvision):
+        raise CheckpointError(
+            f"--model {name}: its video processor needs torchvision, which is not installed; run "
+            "`pip install torchvision` (the version for the installed torch), or pass --frames-as images"
+        )
+
+
+def _cannot_be_used(name: str, error: Exception, where: str = "") -> CheckpointError:
+    hint = "; --trust-remote-code runs it" if "trust_remote_code=True" in str(error) else ""
+    return CheckpointError(f"--model {name}: cannot be used{where}: {first_line(error)}{hint}")
+
+
+def _load_model(name: str, dtype: str, trust_remote_code: bool):
+    from transformers import AutoModelForImageTextToText
+
+    options = {"dtype": dtype, "trust_remote_code": trust_remote_code}
+    model, loaded = AutoModelForImageTextToText.from_pretrained(name, output_loading_info=True, **options)
     missing = sorted({*loaded["missing_keys"], *(str(key) for key in loaded["mismatched_keys"])})
     if missing:
         raise CheckpointError(f"--model {name}: {len(missing)} weights are missing or misshapen, such as {missing[0]}")
-    return model, processor
+    return model
 
 
 def load_rival_processor(name: str, trust_remote_code: bool = False):
     """
-    The processor of a checkpoint. Many have a video processor, which needs torchvision; where that is missing, they
-    are put together without it, which is all that pictures need.
+    The processor of a checkpoint. Many have a video processor, which needs torchvision; where that is missing, another
+    takes its place, see `rival_videos.py`.
     """
     from transformers import PROCESSOR_MAPPING, AutoConfig, AutoImageProcessor, AutoProcessor, AutoTokenizer
     from transformers.utils import is_torchvision_available
@@ -160,7 +257,7 @@ def load_rival_processor(name: str, trust_remote_code: bool = False):
     if "video_processor" not in known.get_attributes():
         return AutoProcessor.from_pretrained(name, **options)
 
-    class WithoutVideos(known):
+    class WithoutTorchvision(known):
         def check_argument_for_proper_class(self, argument_name, argument):
             if argument_name != "video_processor":
                 return super().check_argument_for_proper_class(argument_name, argument)
@@ -171,27 +268,39 @@ def load_rival_processor(name: str, trust_remote_code: bool = False):
         "video_processor": None,
     }
     settings, _ = known.get_processor_dict(name)
-    return WithoutVideos.from_args_and_dict([parts[part] for part in known.get_attributes()], settings)
+    processor = WithoutTorchvision.from_args_and_dict([parts[part] for part in known.get_attributes()], settings)
+    from .rival_videos import video_processor_on_pil
+
+    processor.video_processor = video_processor_on_pil(name, known.__name__)
+    return processor
 
 
-def _check_template(name: str, processor) -> None:
-    """Refuses a checkpoint whose chat template is missing or takes no pictures."""
-    if not processor.chat_template:
-        raise CheckpointError(f"--model {name}: has no chat template; expected a checkpoint tuned to chat")
+def _takes_videos(processor) -> bool:
+    """Whether a processor has a part for videos, and a chat template with a place for one."""
+    if getattr(processor, "video_processor", None) is None:
+        return False
     try:
-        processor.apply_chat_template(_pictures_and("?", [None]), add_generation_prompt=True)
-    except Exception as error:  # templates raise what they like
-        raise CheckpointError(f"--model {name}: its chat template takes no pictures: {first_line(error)}") from error
+        prompts = [
+            processor.apply_chat_template(_asked(shown, "?"), add_generation_prompt=True)
+            for shown in ([{"type": "video"}], [])
+        ]
+    except Exception:  # templates raise what they like
+        return False
+    word = getattr(processor, "video_token", None)
+    return prompts[0] != prompts[1] and (not word or word in prompts[0])
 
 
-def _check_picture(name: str, answerer: RivalAnswerer) -> None:
-    """Refuses a checkpoint whose processor fails on a picture and a question."""
+def _try_out(name: str, answerer: RivalAnswerer) -> None:
+    """Refuses a checkpoint whose processor fails on two frames and a question."""
     from PIL import Image
 
+    frames = SeenFrames([Image.new("RGB", (64, 64))] * 2, [0, 1], 2, 1.0)
     try:
-        answerer.prepare([[Image.new("RGB", (64, 64))]], ["?"])
+        answerer.prepare([frames], ["?"])
     except Exception as error:  # of processor and image library, which know their own arguments
+        what, advice = "pictures", "see --processor-kwargs"
+        if answerer.frames_as == VIDEO:
+            what, advice = "a video", "or pass --frames-as images, or see --processor-kwargs"
         raise CheckpointError(
-            f"--model {name}: its processor cannot take a picture and a question: {first_line(error)}; "
-            "see --processor-kwargs"
+            f"--model {name}: its processor cannot take {what} and a question: {first_line(error)}; {advice}"
         ) from error
