@@ -1,4 +1,4 @@
-"""`holmes-vau analyze | chat | web | convert | init | merge`: parsing and printing only."""
+"""`holmes-vau analyze | collect | chat | web | convert | init | merge`: parsing and printing only."""
 
 import argparse
 
@@ -7,6 +7,7 @@ from ..base.commands import CommandError, run_command
 from ..base.parser import Parser
 from .analyze import add_analyze, run_analyze
 from .chat import add_chat, run_chat
+from .collect import add_collect, run_collect
 from .web import add_web, run_web
 
 
@@ -30,6 +31,9 @@ def build_parser() -> Parser:
     parser.add_argument("--version", action="version", version=f"holmes-vau {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
     add_analyze(commands.add_parser("analyze", help="scores, events and an answer for each video"))
+    add_collect(
+        commands.add_parser("collect", help="join reports of several runs or machines, and say what is missing")
+    )
     add_chat(commands.add_parser("chat", help="a conversation about a video, its events or any span, in the terminal"))
     add_web(commands.add_parser("web", help="a page in the browser: drop a video in, see, ask, try settings"))
     convert = commands.add_parser("convert", help="original Holmes-VAU weights -> a folder for the Auto classes")
@@ -66,6 +70,8 @@ def _run(args: argparse.Namespace) -> int:
             raise CommandError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
     if args.command == "analyze":
         return run_analyze(args)
+    if args.command == "collect":
+        return run_collect(args)
     if args.command == "chat":
         return run_chat(args)
     if args.command == "web":

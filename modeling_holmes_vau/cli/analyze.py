@@ -15,6 +15,7 @@ from ..checkpoint.known import MINI
 from ..levels_holmes_vau import LEVELS
 from .inputs import find_videos
 from .outputs import is_done, report_folders, update_index
+from .shares import local_device, shard_of, videos_of_share, whole_share
 from .terminal import summary
 
 
@@ -42,6 +43,12 @@ def add_analyze(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--resume", action="store_true", help="skip videos that have a report in --output, made with the same options"
+    )
+    parser.add_argument(
+        "--shard",
+        type=shard_of,
+        metavar="I/N",
+        help="only the I-th of N shares of the videos, for several machines; `collect` joins them",
     )
     parser.add_argument("--json", action="store_true", help="print each analysis as one line of JSON")
 
@@ -178,7 +185,7 @@ def load_for(args: argparse.Namespace):
     """Model and processor of `analyze`, and what is to be said of them on stderr."""
     from ..checkpoint.load import load_on_device
 
-    model, processor = load_on_device(args.model, args.device, args.dtype)
+    model, processor = load_on_device(args.model, args.device or local_device(os.environ), args.dtype)
     check_prompts(getattr(args, "prompt", None), processor)
     if model.config.warning:
         print(f"warning: {model.config.warning}", file=sys.stderr)
@@ -260,6 +267,16 @@ def check_prompts(prompts: list[str] | None, processor) -> None:
             raise CommandError(f"a question holds {token}, which stands for pictures: leave it out")
 
 
+def take_share(args: argparse.Namespace, videos: list[str]) -> list[str]:
+    """The videos that this process analyses: its share, of the machine's where there are several."""
+    share = whole_share(args.shard, os.environ)
+    if share is None:
+        return videos
+    mine = videos_of_share(videos, args.videos, share)
+    print(f"share {share[0]} of {share[1]}: {len(mine)} of {len(videos)} videos", file=sys.stderr)
+    return mine
+
+
 def run_analyze(args: argparse.Namespace) -> int:
     """`holmes-vau analyze`: 0 if every video was analysed, 1 if one was not."""
     if args.output and importlib.util.find_spec("matplotlib") is None:
@@ -274,7 +291,8 @@ def run_analyze(args: argparse.Namespace) -> int:
         print(f"note: {note}", file=sys.stderr)
     for count in range(len(problems)):
         tell(problems[: count + 1])
-    folders = report_folders(videos, args.output, options_of(args)) if args.output else {}
+    folders = report_folders(videos, args.output, options_of(args)) if args.output else {}  # of all shares alike
+    videos = take_share(args, videos)
     if args.resume:
         done = [video for video in videos if is_done(folders[video], options_of(args))]
         for video in done:

@@ -1,12 +1,19 @@
 """Where the report of each video goes, and whether it is there already."""
 
+from __future__ import annotations
+
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..base.files import PROBLEMS
 from ..base.names import folded, safe_name
 
+
+if TYPE_CHECKING:
+    from ..report.index import Entry
 
 REPORT_FILES = (
     "analysis.json",
@@ -17,7 +24,13 @@ REPORT_FILES = (
     "thumbnail.jpg",
     "report.html",
 )
-OWN_FILES = ("index.html", PROBLEMS)  # of all reports together, beside their folders
+OWN_FILES = (
+    "index.html",
+    "events.csv",
+    "events.parquet",
+    "missing.txt",
+    PROBLEMS,
+)  # of all reports together, beside their folders
 
 
 def report_folders(videos: list[str], output: str, options: dict) -> dict[str, Path]:
@@ -66,20 +79,15 @@ def is_done(folder: Path, options: dict) -> bool:
     return (folder / "report.html").is_file() and (earlier_analysis(folder) or {}).get("options") == options
 
 
-def update_index(output: Path) -> Path | None:
-    """Write the page about all videos that have a report in `output`; `None` where it is less than two. What is no
-    whole analysis, as of another version, is left out.
-
-    Raises:
-        `ValueError`: if there is something else of that name.
-        `OSError`: if it can't be written.
-    """
+def read_reports(folders: Iterable[Path], output: Path) -> list[Entry]:
+    """The reports that are whole among `folders`, each with its analysis; of another version, or begun, they are left
+    out. Their names are as seen from `output`."""
     from ..analysis_holmes_vau import Analysis
     from ..report.events import list_events
-    from ..report.index import Entry, write_index
+    from ..report.index import Entry
 
     entries = []
-    for folder in sorted(output.iterdir()):
+    for folder in folders:
         if not (folder / "report.html").is_file() or not (analysis := earlier_analysis(folder)):
             continue
         try:
@@ -88,5 +96,28 @@ def update_index(output: Path) -> Path | None:
         except (ValueError, TypeError, KeyError, AttributeError):
             continue
         picture = folder / "thumbnail.jpg"
-        entries.append(Entry(folder.name, analysis, picture.read_bytes() if picture.is_file() else None))
-    return write_index(output, entries) if len(entries) > 1 else None
+        name = Path(os.path.relpath(folder, output)).as_posix()
+        entries.append(Entry(name, analysis, picture.read_bytes() if picture.is_file() else None))
+    return entries
+
+
+def update_index(output: Path) -> Path | None:
+    """Write the page about all videos that have a report in `output`, and the tables of their events; `None` where it
+    is less than two.
+
+    Raises:
+        `ValueError`: if there is something else of one of the names.
+        `OSError`: if one can't be written.
+    """
+    entries = read_reports(sorted(output.iterdir()), output)
+    return write_overview(output, entries) if len(entries) > 1 else None
+
+
+def write_overview(output: Path, entries: list[Entry]) -> Path:
+    """The page about many reports, and the tables of their events."""
+    from ..report.index import write_index
+    from ..report.table import write_tables
+
+    index = write_index(output, entries)
+    write_tables(output, [(entry.folder, entry.analysis) for entry in entries])
+    return index
