@@ -173,7 +173,7 @@ def test_the_table_of_events_is_sorted_and_anothers_is_left_alone(whole, tmp_pat
     weak = make_analysis(video="weak.mp4")
     strong = {**make_analysis(video="strong.mp4"), "scores": [1.0] * 50}
     rows = event_rows([("calm", calm), ("weak", weak), ("strong", strong)])
-    assert [row["video"] for row in rows] == sorted((row["video"] for row in rows)) and rows[0]["report"] == "strong"
+    assert [row["video"] for row in rows] == sorted(row["video"] for row in rows) and rows[0]["report"] == "strong"
     assert "calm.mp4" not in {row["video"] for row in rows} and rows[0]["strongest_score"] == 1.0
     (tmp_path / "events.csv").write_text("mine,own\n1,2\n")
     with pytest.raises(ValueError, match=r"events\.csv is not a table of events of reports and stays as it is"):
