@@ -18,6 +18,7 @@ import train_sft
 from eval.detection import build_parser as detection_parser
 from eval.qualitative import build_parser as qualitative_parser
 from eval.reasoning import build_parser as reasoning_parser
+from eval.tables import build_parser as tables_parser
 from hivau70k_dataset.cli import build_parser as dataset_parser
 from hivau70k_dataset.cli import main as dataset_main
 from modeling_holmes_vau import Analysis, HolmesVAUForConditionalGeneration
@@ -34,6 +35,7 @@ PARSERS = {"holmes-vau": model_parser, "python -m hivau70k_dataset": dataset_par
 SCRIPTS = {
     "eval/detection.py": detection_parser,
     "eval/qualitative.py": qualitative_parser,
+    "eval/tables.py": tables_parser,
     "eval/reasoning.py": reasoning_parser,
 }
 TRAINING = {
