@@ -81,8 +81,9 @@ print(processor.decode(ids[0, inputs["input_ids"].shape[1] :], skip_special_toke
   that is the maximum over them; trained on the words of clip captions and on what shows where in single frames.
 - Anomaly scorer: UR-DMU, on every {stride}th frame.
 - Language model: Llama of {layers} layers and width {width}, vocabulary of {vocabulary} tokens made from the training
-  text; trained on single frames (short captions, general questions), then on clips (captions, general questions), then
-  with LoRA on the instructions of all levels, and merged. It sees {num_frames} frames.
+  text; trained on single frames (short captions, general questions), then on clips (captions, general questions about
+  frames, clips and videos, and, without frames, what is written about events and videos), then with LoRA on the
+  instructions of all levels, and merged. It sees {num_frames} frames.
 - The weights are stored in 16 bits and loaded in 32.
 
 ## Training
