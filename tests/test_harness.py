@@ -27,6 +27,7 @@ MODEL = ROOT / "checkpoints" / "holmes-vau-mini"
 HARNESS = os.environ.get("HOLMES_VAU_HARNESS")
 needs_harness = pytest.mark.skipif(not HARNESS, reason="lmms-eval has an environment of its own: make test-harness")
 needs_java = pytest.mark.skipif(shutil.which("java") is None, reason="no java on the PATH")
+SAMPLE_FIELDS = {"input": "question", "target": "reference", "video": "video"}  # of lmms-eval: of `predict`
 LONGEST_S = 900.0  # of a program, on a busy machine
 
 
@@ -273,7 +274,7 @@ def run_harness(folder: Path, mini: Path) -> tuple[dict[int, dict], dict[str, di
     done = subprocess.run([*line, "--log_samples", "--output_path", "out"], **options)
     (results,) = folder.glob("out/*/*_results.json") or [pytest.fail(done.stderr[-3000:])]
     lines = [line for path in folder.glob("out/*/*_samples_*.jsonl") for line in path.read_text().splitlines()]
-    samples = {sample["doc"]["row"]: sample for sample in map(json.loads, lines)}
+    samples = {sample["row"]: sample for sample in map(json.loads, lines)}
     assert len(lines) == len(samples)
     return samples, json.loads(results.read_text())["results"]
 
@@ -291,8 +292,8 @@ def test_lmms_eval_answers_and_counts_as_we_do(tmp_path, capsys):
     assert len(lines) >= 40 and {line["row"] for line in lines} == samples.keys()
     for line in lines:
         sample = samples[line["row"]]
-        assert sample["filtered_resps"] == [line["prediction"]], line["row"]
-        assert sample["target"] == line["reference"] and sample["doc"]["question"] == line["question"]
+        assert sample["filtered_resps"] == line["prediction"], line["row"]
+        assert all(sample[ours] == line[name] for ours, name in SAMPLE_FIELDS.items())
     argv = ["score", "--predictions", predictions, "--annotations", mini, "--output", scores, "--bootstrap", "0"]
     assert reasoning.main([str(word) for word in argv]) == 0
     report = json.loads((scores / "report.json").read_text(encoding="utf-8"))

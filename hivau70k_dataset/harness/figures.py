@@ -17,14 +17,17 @@ JUDGEMENTS = ("accuracy", "precision", "recall", "f1", "class_accuracy", "class_
 Pairs = tuple[tuple[str, str], ...]
 
 
-def text_pair(document: dict[str, Any], results: list[str]) -> dict[str, tuple[str, str]]:
-    """What the figures of a text are made of: answer and reference, under the name of each."""
-    return dict.fromkeys(TEXTS, (results[0], document["reference"]))
+def text_pair(document: dict[str, Any], results: list[str]) -> dict[str, Any]:
+    """What the figures of a text are made of: answer and reference, under the name of each; and for the samples that
+    lmms-eval writes, which row of which segment it is."""
+    pair = (results[0], document["reference"])
+    return {"row": document["row"], "video": document["video"], **dict.fromkeys(TEXTS, pair)}
 
 
-def judgement_pair(document: dict[str, Any], results: list[str]) -> dict[str, tuple[str, str]]:
+def judgement_pair(document: dict[str, Any], results: list[str]) -> dict[str, Any]:
     """The same of a judgement."""
-    return dict.fromkeys(JUDGEMENTS, (results[0], document["reference"]))
+    pair = (results[0], document["reference"])
+    return {"row": document["row"], "video": document["video"], **dict.fromkeys(JUDGEMENTS, pair)}
 
 
 def metric_folder(name: str) -> Path:
