@@ -6,6 +6,7 @@ from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
 MINI = Path("checkpoints/holmes-vau-mini")  # the model in the box; its logs stay in the repository
+METRICS = [Path("eval/metrics", name) for name in ("bleu", "cider", "judgement", "meteor", "rouge")]  # of the harness
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "modeling_holmes_vau/__init__.py").read_text(encoding="utf-8"))[1]
 
 REQUIRED = [
@@ -43,6 +44,19 @@ DEMO = ["matplotlib>=3.8"]
 WEB = [*DEMO, "gradio>=6.30,<7", "pillow>=10,<13"]
 # A test asks a model through `transformers serve`.
 SERVE = [*ASK, "fastapi>=0.110", "uvicorn>=0.30"]
+# What lmms-eval 0.7 imports to load a model, ask it and score tasks like ours. It is itself installed with --no-deps:
+# it asks for av below 16, with which our reader does not work, and for dozens of packages of other models and tasks.
+HARNESS = [
+    "accelerate>=1.10",
+    "evaluate>=0.4.6",
+    "datasets>=4.7",
+    "pycocoevalcap>=1.2",
+    "filelock<4",  # lmms-eval patches what is gone in 4
+    "loguru>=0.7",
+    "pytablewriter>=1.2",
+    "sacrebleu>=2.4",
+    "tenacity>=8.3",
+]
 DEV = [
     *DEMO,
     *DATA,
@@ -68,14 +82,32 @@ setup(
     packages=find_packages(include=["modeling_holmes_vau*", "hivau70k_dataset*"]),
     package_data={
         "hivau70k_dataset": ["README.md", "prompts.json"],
+        "hivau70k_dataset.harness": ["tasks/*"],
         "hivau70k_dataset.engine": ["prompts/*.txt"],
         "hivau70k_dataset.engine.review": ["*.css", "*.html", "*.js"],
         "modeling_holmes_vau.report": ["*.css", "*.js"],
         "modeling_holmes_vau.apps": ["*.css", "*.js"],
     },
-    data_files=[(f"share/holmes-vau/{MINI.name}", [str(file) for file in MINI.glob("*") if file.is_file()])],
+    data_files=[
+        (f"share/holmes-vau/{MINI.name}", [str(file) for file in MINI.glob("*") if file.is_file()]),
+        *(
+            (f"share/holmes-vau/metrics/{folder.name}", [str(file) for file in folder.glob("*.py")])
+            for folder in METRICS
+        ),
+    ],
     python_requires=">=3.11",
     install_requires=REQUIRED,
-    extras_require={"data": DATA, "train": TRAIN, "eval": EVAL, "demo": DEMO, "web": WEB, "dev": DEV},
-    entry_points={"console_scripts": ["holmes-vau = modeling_holmes_vau.cli:main"]},
+    extras_require={
+        "data": DATA,
+        "train": TRAIN,
+        "eval": EVAL,
+        "harness": HARNESS,
+        "demo": DEMO,
+        "web": WEB,
+        "dev": DEV,
+    },
+    entry_points={
+        "console_scripts": ["holmes-vau = modeling_holmes_vau.cli:main"],
+        "lmms_eval.models": ["holmes_vau = modeling_holmes_vau.harness:manifest"],
+    },
 )

@@ -23,7 +23,7 @@ FLOORS = (
     ("modeling_holmes_vau/checkpoint", "modeling_holmes_vau/report", "modeling_holmes_vau/answering"),
     ("modeling_holmes_vau/cli", "modeling_holmes_vau/apps", "modeling_holmes_vau/live", "modeling_holmes_vau/harness"),
     ("hivau70k_dataset",),
-    ("hivau70k_dataset/cli", "hivau70k_dataset/miniature", "hivau70k_dataset/engine"),
+    ("hivau70k_dataset/cli", "hivau70k_dataset/miniature", "hivau70k_dataset/engine", "hivau70k_dataset/harness"),
     ("training", "eval/frames", "eval/answers", "eval/paper", "eval/metrics"),
     ("scripts", "space"),
     ("benchmarks",),

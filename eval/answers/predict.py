@@ -28,11 +28,13 @@ from typing import Any
 
 from eval.answers.lines import Answer, check_rows, read_lines
 from eval.answers.scores import read_instructions
+from hivau70k_dataset.asked import Row, asked_rows
 from hivau70k_dataset.reading import read_annotation_files
 from hivau70k_dataset.schema import LEVELS, SPLITS, TASKS, Instruction
 from hivau70k_dataset.videos import VideoFolder
-from modeling_holmes_vau.answering import load_answerer, model_type
+from modeling_holmes_vau.answering import batches, load_answerer, model_type
 from modeling_holmes_vau.answering.answerer import AUTO, FRAMES_AS, VIDEO
+from modeling_holmes_vau.answering.batches import CHUNK_BATCHES
 from modeling_holmes_vau.answering.endpoint import RefusedRequest
 from modeling_holmes_vau.base.commands import CommandError, first_line
 from modeling_holmes_vau.base.files import PROBLEMS, few_of
@@ -40,16 +42,13 @@ from modeling_holmes_vau.base.journal import Journal, read_journals
 from modeling_holmes_vau.base.parser import add_server_arguments, server_key
 from modeling_holmes_vau.base.progress import Progress
 from modeling_holmes_vau.base.runs import LOCK, WHERE, check_settings, sole_run, write_settings
-from modeling_holmes_vau.checkpoint.folder import OURS
+from modeling_holmes_vau.checkpoint.folder import DIGESTED, OURS
 from modeling_holmes_vau.spans_holmes_vau import Segment
 
 
 SAMPLERS = ("ats", "ats_norm", "uniform", "top_k", "nearest")
 BATCH_SIZE = 8
 FIRST_REFUSALS = 16  # requests a server may refuse before it has answered any, without being given up
-CHUNK_BATCHES = 4  # batches of a chunk: what it saw of its segments is in memory at a time
-# What of a checkpoint decides its answers, tokenizer and templates included.
-DIGESTED = ("*.json", "*.jinja", "*.txt", "*.model", "*.safetensors", "*.bin")
 LONGEST_WAIT = timedelta(days=7)  # of processes for each other: one may have far longer videos
 
 
@@ -109,25 +108,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 @dataclass(frozen=True)
-class Row:
-    """One question.
-
-    Args:
-        row (`int`): Place of the instruction in the list of its split.
-        entry (`Instruction`): The question and the annotated answer.
-        span_s (`tuple[float, float]`, *optional*): Where the annotation has it in its video.
-        segment (`Segment`, *optional*): What it is about; `None` where the video is missing.
-        problem (`str`): Why it is.
-    """
-
-    row: int
-    entry: Instruction
-    span_s: tuple[float, float] | None
-    segment: Segment | None
-    problem: str = ""
-
-
-@dataclass(frozen=True)
 class Job:
     """What a run has to do.
 
@@ -143,23 +123,11 @@ class Job:
 def read_rows(args: argparse.Namespace) -> list[Row]:
     """The questions to ask, each with its segment."""
     instructions = read_instructions(args.annotations, args.split)
-    annotations = {
-        (entry.source, entry.video): entry
-        for entry in read_annotation_files(args.annotations).annotations
-        if entry.split == args.split
-    }
-    videos, rows = VideoFolder(args.videos), []
+    annotations = [entry for entry in read_annotation_files(args.annotations).annotations if entry.split == args.split]
+    videos = VideoFolder(args.videos)
     for note in videos.notes:
         print(f"note: {note}", file=sys.stderr)
-    for place, entry in enumerate(instructions):
-        if entry.level not in (args.levels or LEVELS) or entry.task not in (args.tasks or TASKS):
-            continue
-        annotation = annotations.get((entry.source, entry.name))
-        span_s = annotation and annotation.span_s(entry.level, entry.event, entry.clip)
-        try:
-            rows.append(Row(place, entry, span_s, videos.find_segment(entry, span_s)))
-        except ValueError as error:
-            rows.append(Row(place, entry, span_s, None, first_line(error)))
+    rows = asked_rows(instructions, annotations, videos, args.levels or LEVELS, args.tasks or TASKS)
     rows = rows[: args.limit]
     if not rows:
         raise CommandError(
@@ -186,21 +154,12 @@ def plan_chunks(rows: list[Row], size: int) -> list[list[Row]]:
     >>> [[row.row for row in chunk] for chunk in plan_chunks(rows, 2)]
     [[0, 2], [1, 3]]
     """
-    of_segment: dict[str, list[Row]] = {}
-    for row in rows:
-        of_segment.setdefault(row.entry.video, []).append(row)
-    chunks: list[list[Row]] = [[]]
-    for same in of_segment.values():
-        if len(chunks[-1]) >= size:
-            chunks.append([])
-        chunks[-1].extend(same)
-    return chunks
+    return batches.plan_chunks(rows, size, lambda row: row.entry.video)
 
 
 def plan_batches(chunk: list[Row], size: int, length: Callable[[str], int]) -> list[list[Row]]:
     """Batches of up to `size` rows, longest question first."""
-    ordered = sorted(chunk, key=lambda row: (-length(row.entry.question), row.row))
-    return [ordered[start : start + size] for start in range(0, len(ordered), size)]
+    return batches.plan_batches(chunk, size, lambda row: length(row.entry.question), lambda row: row.row)
 
 
 # ---- output ---------------------------------------------------------------------------------------------------------

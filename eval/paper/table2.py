@@ -25,10 +25,8 @@ from eval.paper.published import TABLE2
 from eval.paper.suite import MINI, Suite, add_suite_arguments, data_cells, resolved, suite_of
 from hivau70k_dataset.schema import LEVELS
 from modeling_holmes_vau.base.commands import CommandError, output_folder
+from modeling_holmes_vau.checkpoint.folder import DIGESTED
 from modeling_holmes_vau.checkpoint.load import checkpoint_digest
-
-
-DIGESTED = ("*.json", "*.jinja", "*.safetensors", "*.bin")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

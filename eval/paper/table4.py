@@ -15,13 +15,13 @@ from eval.paper.layout import bars, figure_cell, table, write_table
 from eval.paper.published import TABLE4, TABLE4_LATENCY_MS
 from eval.paper.suite import MINI, Suite, add_suite_arguments, data_cells, resolved, shorter_than, suite_of
 from modeling_holmes_vau.base.commands import CommandError, output_folder
+from modeling_holmes_vau.checkpoint.folder import DIGESTED
 from modeling_holmes_vau.checkpoint.load import checkpoint_digest
 
 
 SAMPLERS = ("top_k", "uniform", "ats", "ats_norm")
 FRAMES = (8, 16, 32)
 COLUMNS = ("bleu_sum", "cider")
-DIGESTED = ("*.json", "*.jinja", "*.safetensors", "*.bin")
 VIDEO_ROW_S = {8: 0.3, 16: 0.45, 32: 0.8}  # by the model in the box on two CPU cores
 LATENCY_S = {8: 18.0, 16: 22.0, 32: 30.0}
 MEANING = {

@@ -18,11 +18,11 @@ from eval.paper.cells import ROOT, Cell
 from eval.paper.suite import Suite, resolved
 from hivau70k_dataset.schema import LEVELS
 from modeling_holmes_vau.base.commands import CommandError
+from modeling_holmes_vau.checkpoint.folder import DIGESTED
 from modeling_holmes_vau.checkpoint.load import checkpoint_digest
 
 
 CONFIGS = {"miniature": "configs/mini/sft.yaml", "hivau": "configs/sft.yaml"}
-DIGESTED = ("*.json", "*.jinja", "*.safetensors", "*.bin")
 TRAIN_VIDEOS = 600  # of the miniature's default recipe
 STEPS = 600  # on the miniature
 STEP_S, FRAMES_S = 0.4, 240.0  # of training on two CPU cores; choosing and storing frames, once for all cells

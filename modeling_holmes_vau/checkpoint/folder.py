@@ -33,6 +33,8 @@ JSON_FILES = (
     "training.json",
 )
 SMALL_FILES = (*JSON_FILES, "chat_template.jinja", "merges.txt", "tokenizer.model")
+# What of a checkpoint decides its answers, tokenizer and templates included.
+DIGESTED = ("*.json", "*.jinja", "*.txt", "*.model", "*.safetensors", "*.bin")
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 

@@ -1,8 +1,8 @@
 """Checkpoints that this package knows by name: the small one in the box, and HolmesVAU-2B's sizes."""
 
-import importlib.metadata
 from pathlib import Path
 
+from ..base.installed import installed_folder
 from .folder import CheckpointError
 
 
@@ -37,13 +37,8 @@ def default_checkpoint(name: str = MINI, root: Path = ROOT) -> Path:
     folder = root / "checkpoints"
     if (folder / name / "config.json").is_file():
         return folder / name
-    try:
-        files = importlib.metadata.files("holmes-vau") or []
-    except importlib.metadata.PackageNotFoundError:
-        files = []
-    for file in files:
-        if file.parts[-2:] == (name, "config.json") and Path(file.locate()).is_file():
-            return Path(file.locate()).resolve().parent
+    if found := installed_folder(name, "config.json"):
+        return found
     raise CheckpointError(f"{name} is missing from {folder}: pass --model, or train it with `make mini`")
 
 
