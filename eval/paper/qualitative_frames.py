@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from eval.answers.predict import DIGESTED, Output
+from eval.answers.predict import Output
 from eval.paper.qualitative_rows import Answers
 from modeling_holmes_vau.answering import load_answerer, model_type
 from modeling_holmes_vau.answering.answerer import NUM_FRAMES, middle_indices
 from modeling_holmes_vau.base.commands import first_line
-from modeling_holmes_vau.checkpoint.folder import OURS
+from modeling_holmes_vau.checkpoint.folder import DIGESTED, OURS
 from modeling_holmes_vau.frame_rule_holmes_vau import FrameRule
 from modeling_holmes_vau.report.frames import to_jpeg
 from modeling_holmes_vau.spans_holmes_vau import Segment

@@ -6,7 +6,7 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-from eval.answers.predict import DIGESTED, SAMPLERS
+from eval.answers.predict import SAMPLERS
 from eval.frames.truth import PROTOCOLS, AnnotatedVideo, read_tests
 from eval.paper.qualitative_rows import add_random_arguments, check_names, choose_some
 from hivau70k_dataset.ground_truth import check_spans
@@ -16,6 +16,7 @@ from modeling_holmes_vau.base.commands import CommandError, output_folder
 from modeling_holmes_vau.base.files import few_of, write_whole
 from modeling_holmes_vau.base.runs import WHERE, check_settings, sole_run, write_settings
 from modeling_holmes_vau.base.share import do_all
+from modeling_holmes_vau.checkpoint.folder import DIGESTED
 from modeling_holmes_vau.spans_holmes_vau import check_segment
 
 
