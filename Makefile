@@ -74,8 +74,8 @@ mini: $(MINI)/merged/config.json
 
 # A checkpoint carries a copy of the code that runs it; a test says when this is due.
 mini-code:
-	rm -f checkpoints/holmes-vau-mini/*.py
-	cp modeling_holmes_vau/*_holmes_vau.py checkpoints/holmes-vau-mini/
+	rm -f checkpoints/*/*.py
+	for checkpoint in checkpoints/*/; do cp modeling_holmes_vau/*_holmes_vau.py $$checkpoint; done
 
 # datasets 3.x, the last to run loading scripts, lives in an environment of its own.
 $(VENV)-datasets3/.installed:

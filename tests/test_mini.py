@@ -23,6 +23,7 @@ from tests.annotations import write_json
 
 
 ROOT = Path(__file__).parents[1]
+BASE = ROOT / "checkpoints" / "holmes-vau-mini-base"  # what a model like it is tuned from
 JUDGEMENT = "What types of anomalies are shown in the video clip?"
 
 
@@ -43,8 +44,21 @@ def test_it_is_small_and_complete():
     assert AutoProcessor.from_pretrained(folder, trust_remote_code=True).num_frames == 8
 
 
-def test_its_code_is_that_of_the_package():
-    folder = default_checkpoint()
+def test_its_base_is_small_complete_and_was_never_tuned():
+    folder = BASE
+    assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 15e6
+    assert json.loads((folder / "config.json").read_text())["warning"] == SYNTHETIC_WARNING
+    assert {path.stem for path in (folder / "logs").iterdir()} >= {"vision", "scorer", "align", "captions"}
+    model, loaded = AutoModel.from_pretrained(folder, trust_remote_code=True, output_loading_info=True)
+    assert not loaded["missing_keys"] and not loaded["unexpected_keys"] and model.dtype == torch.float32
+    box = AutoModel.from_pretrained(default_checkpoint(), trust_remote_code=True)
+    ours, theirs = (dict(one.model.vision_tower.named_parameters()) for one in (model, box))
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert not torch.equal(model.lm_head.weight, box.lm_head.weight)
+
+
+@pytest.mark.parametrize("folder", [default_checkpoint(), BASE], ids=lambda folder: folder.name)
+def test_its_code_is_that_of_the_package(folder):
     copies = sorted(path.name for path in folder.glob("*.py"))
     assert "modeling_holmes_vau.py" in copies
     changed = [

@@ -23,6 +23,7 @@ from modeling_holmes_vau.checkpoint.load import checkpoint_digest
 
 
 CONFIGS = {"miniature": "configs/mini/sft.yaml", "hivau": "configs/sft.yaml"}
+BASE = "checkpoints/holmes-vau-mini-base"
 TRAIN_VIDEOS = 600  # of the miniature's default recipe
 STEPS = 600  # on the miniature
 STEP_S, FRAMES_S = 0.4, 240.0  # of training on two CPU cores; choosing and storing frames, once for all cells
@@ -34,10 +35,9 @@ def add_tuning_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the ablations."""
     parser.add_argument(
         "--base",
-        required=True,
+        default=BASE,
         metavar="DIR",
-        help="checkpoint to tune, never tuned on anomalies; of the miniature runs/mini/captions/checkpoint, which "
-        "`make mini` leaves",
+        help="checkpoint to tune, never tuned on anomalies (%(default)s, which knows the miniature alone)",
     )
     parser.add_argument(
         "--steps", type=int, metavar="N", help=f"optimisation steps of each (miniature: {STEPS}; hivau: one epoch)"
@@ -53,8 +53,8 @@ def check_tuning(args: argparse.Namespace) -> None:
     config = Path(base, "config.json")
     if config.is_file() and (ROOT / "checkpoints" / "holmes-vau-mini") == Path(base):
         raise CommandError(
-            f"--base {args.base}: the model in the box has been tuned on all levels already; pass what it was tuned "
-            "from, runs/mini/captions/checkpoint, which `make mini` leaves"
+            f"--base {args.base}: the model in the box has been tuned on all levels already; pass what is like "
+            f"what it was tuned from, {BASE}"
         )
 
 
