@@ -243,7 +243,14 @@ def test_another_question_or_span_is_kept_beside_the_first(analyze, clip, tmp_pa
     assert {path: path.read_bytes() for path in sorted((tmp_path / "clip").iterdir())} == before
     _, out, err = analyze(clip, "--output", tmp_path, *others[0], *resume)  # the same again goes to its own place
     assert f"{tmp_path / 'clip-2' / 'report.html'}" in (err if resume else out)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["clip", "clip-2", "clip-3", "index.html"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "clip",
+        "clip-2",
+        "clip-3",
+        "events.csv",
+        "events.parquet",
+        "index.html",
+    ]
 
 
 def test_videos_of_one_name_do_not_share_a_report(analyze, clip, tmp_path):

@@ -5,6 +5,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -124,7 +125,10 @@ def test_all_waits_for_people_and_goes_on(folder, tmp_path):
         words += ["--captioner", folder / "base"]
         words += ["--summariser", "llama", "--summariser-endpoint", address, "--device", "cpu"]
         command = [sys.executable, "-m", "hivau70k_dataset", *map(str, words)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as run:
+        # What is started in the background ignores Ctrl-C, and so would what it starts.
+        listens = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
+        with subprocess.Popen(command, preexec_fn=listens, **quiet) as run:
             while "review at http://127.0.0.1:" not in (line := run.stdout.readline()):
                 assert line, "it ended before the review"
             accept_all(tmp_path / "work")

@@ -554,7 +554,7 @@ def test_documented_commands_parse(monkeypatch):
     lines = [line for line in documented_commands() if "train_sft.py" in line]
     assert len(lines) > 5
     for line in lines:
-        words = [word for word in shlex.split(line.split("train_sft.py")[1]) if word != "..."]
+        words = [word for word in shlex.split(line.split("train_sft.py")[1], comments=True) if word != "..."]
         needed = ["--model=2b", "--dry-run=true"] if "--annotations" not in words else []
         assert parse([*needed, *words, "--use-cpu=true"])[0].model in ("2b", "base", "scorer/checkpoint")
     with pytest.raises(SystemExit):

@@ -90,7 +90,7 @@ def tuned_cell(
         train += [] if steps is None else ["--max-steps", str(steps)]
         merge = [
             "-m",
-            "modeling_holmes_vau.cli",
+            "modeling_holmes_vau",
             "merge",
             "--adapter",
             str(tuned / "adapter"),
