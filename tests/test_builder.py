@@ -1,9 +1,12 @@
 """The builder's tables: from the class, streamed, with videos, and in the form TRL takes."""
 
 import logging
+import re
+from pathlib import Path
 
 import pytest
 
+from hivau70k_dataset import builder
 from hivau70k_dataset.builder import HIVAU70k
 from hivau70k_dataset.schema import AnnotationError
 from tests.annotations import raw_annotations, write_json, write_release
@@ -226,3 +229,19 @@ def test_the_released_files(released, tmp_path):
         builder = HIVAU70k(config_name=name, data_dir=str(released), cache_dir=str(tmp_path))
         builder.download_and_prepare()
         assert {split: len(table) for split, table in builder.as_dataset().items()} == {"test": count}
+
+
+def test_the_script_imports_every_file_that_its_files_import():
+    """datasets 3.x copies what a loading script imports itself, and nothing that those files import."""
+    folder = Path(builder.__file__).parent
+
+    def imported(name: str) -> set[str]:
+        return set(re.findall(r"^from \.(\w+) import", (folder / f"{name}.py").read_text(), re.MULTILINE))
+
+    there = imported("builder")
+    needed, waiting = set(there), list(there)
+    while waiting:
+        new = imported(waiting.pop()) - needed
+        needed |= new
+        waiting += new
+    assert needed == there
