@@ -20,7 +20,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for `eval` itself, and packages not installed
 
 from eval.frames.count import read_videos, warn_of_lengths
-from eval.frames.scores import score_missing
+from eval.frames.scores import DIGESTED, score_missing
 from eval.frames.truth import PROTOCOLS, AnnotatedVideo, read_tests
 from hivau70k_dataset.schema import SPLITS
 from modeling_holmes_vau.base.commands import CommandError, output_folder, run_command
@@ -31,7 +31,6 @@ from modeling_holmes_vau.checkpoint.folder import OURS
 
 
 SETTINGS = "settings.json"
-DIGESTED = ("config.json", "processor_config.json", "*.safetensors", "*.bin")  # what of a checkpoint decides scores
 
 
 def build_parser() -> Parser:

@@ -62,7 +62,7 @@ def test_texts_with_signs_of_mathematics_are_drawn_as_they_are(tmp_path):
     first, *others = files.annotations
     event = replace(first.events[0], clips=(replace(first.events[0].clips[0], caption="A $5 bill and $10_{ a } go."),))
     odd = replace(files, annotations=(replace(first, events=(event,)), *others))
-    draw_statistics(compute_statistics(odd))
+    assert draw_statistics(compute_statistics(odd)).startswith(b"\x89PNG")
 
 
 def test_the_table_and_the_picture_of_one_split_or_of_rows_alone(tmp_path):

@@ -77,9 +77,10 @@ def test_a_program_that_fails_is_told_in_a_line_and_its_cell_is_not_done(tmp_pat
     assert not (tmp_path / "cells" / "bad" / CELL).exists()
 
 
-def test_a_damaged_cell_is_told(tmp_path):
+@pytest.mark.parametrize("content", ["{", "[]", '{"settings": {}}'])
+def test_a_damaged_cell_is_told(tmp_path, content):
     make_cells([counting_cell("one", 1)], tmp_path, "test")
-    (tmp_path / "cells" / "one" / CELL).write_text("{")
+    (tmp_path / "cells" / "one" / CELL).write_text(content)
     with pytest.raises(CommandError, match="is damaged; delete it"):
         make_cells([counting_cell("one", 1)], tmp_path, "test")
 
@@ -178,7 +179,7 @@ def test_table2_takes_files_and_checkpoints(mini, tiny, tmp_path, capsys):
     ("models", "said"),
     [
         (["x"], "--models x: expected NAME=WHAT"),
-        (["a=b", "a=c"], "the name 'a' stands twice"),
+        (["a=b", "A=c"], "the name 'A' stands twice"),
         (["shuffled=b"], "is that of a baseline"),
         (["a=missing.jsonl"], "a=missing.jsonl: no such file"),
     ],
@@ -231,6 +232,9 @@ def test_table1_wants_scorers_of_their_benchmark_alone(tiny, tmp_path):
         (["table3", "--base", "checkpoints/holmes-vau-mini"], "has been tuned on all levels already"),
         (["table3", "--base", "x", "--steps", "0"], "--steps must be at least 1"),
         (["figure6", "--base", "x", "--ranks", "0"], "--ranks must be at least 1"),
+        (["table3", "--config", "nowhere.yaml"], "--config nowhere.yaml: no such file"),
+        (["table3", "--base", "nowhere"], "nowhere: no such folder"),
+        (["table4", "--model", "nowhere"], "nowhere: no such folder"),
         (["table4", "--frames", "0"], "must be at least 1"),
     ],
 )
@@ -238,14 +242,13 @@ def test_mistakes_are_a_line(tmp_path, capsys, words, said):
     assert make(*words, "-o", tmp_path / "out") == 1
     error = capsys.readouterr().err
     assert said in error and error.count("\n") == 1
+    assert not (tmp_path / "out" / "data").exists()  # told before anything is rendered
 
 
 def test_table3_has_every_combination_of_levels_once():
-    assert table3.COMBINATIONS == (*((level,) for level in LEVELS), *TABLE3_PAIRS, LEVELS) and len(TABLE3) == 7
+    pairs = (("clip", "event"), ("clip", "video"), ("event", "video"))
+    assert table3.COMBINATIONS == (*((level,) for level in LEVELS), *pairs, LEVELS) and len(TABLE3) == 7
     assert set(table3.COMBINATIONS) == set(TABLE3)
-
-
-TABLE3_PAIRS = (("clip", "event"), ("clip", "video"), ("event", "video"))
 
 
 def test_the_printed_tables_agree_with_each_other():
@@ -277,6 +280,20 @@ def test_an_ablation_tunes_merges_asks_and_scores(mini, tiny, tmp_path):
         "eval/general.py",
     ]
     assert "--lora-r 2 --lora-alpha 4" in commands[0] and (tmp_path / "out" / "figure6.png").stat().st_size > 5000
+
+
+def test_a_table_goes_on_where_its_data_has_moved(mini, tiny, tmp_path, capsys):
+    moved = tmp_path / "moved"
+    moved.symlink_to(mini)
+    words = ["table1", "--model", tiny, "--any-source", "-o", tmp_path / "out", "--device", "cpu"]
+    assert make(*words, "--annotations", mini) == 0 == make(*words, "--annotations", moved)
+    assert "1 cells, 1 done, 0 to run" in capsys.readouterr().out
+    for split in ("test", "train"):  # what is not tested does not matter
+        Arguments = type("Arguments", (), {"suite": "miniature", "annotations": str(mini), "videos": None})
+        Arguments.output, Arguments.limit, Arguments.device, Arguments.dtype = "", None, None, None
+        found = suite_of(Arguments).settings
+        render_miniature(mini, split, videos=3, size=64, workers=1, progress=False)
+        assert suite_of(Arguments).settings == found
 
 
 def test_small_things():

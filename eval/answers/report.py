@@ -62,6 +62,7 @@ PANELS = ("bleu_sum", "cider", "meteor", "rouge_l", "f1", "class_accuracy")  # o
 COLOURS = {MODEL: "#b5484f", RIVAL: "#f2a541", FREQUENT: "#4c78a8", SHUFFLED: "#72b7b2"}
 PANELS_A_ROW = 3
 PERCENTILES = (2.5, 97.5)
+INTERVAL = ("value", "low", "high")  # a figure of a report
 
 Values = dict[str, np.ndarray]
 
@@ -158,7 +159,7 @@ def with_interval(point: np.ndarray, resampled: np.ndarray) -> dict[str, float |
     """A figure and its interval, as the report holds them; null where there is none."""
     known = resampled[np.isfinite(resampled)]
     low, high = np.percentile(known, PERCENTILES) if len(known) else (np.nan, np.nan)
-    figures = {"value": point, "low": low, "high": high}
+    figures = dict(zip(INTERVAL, (point, low, high)))
     return {name: float(figure) if np.isfinite(figure) else None for name, figure in figures.items()}
 
 
@@ -324,12 +325,13 @@ def build_report(
 # ---- tables ---------------------------------------------------------------------------------------------------------
 
 
-def cell(figure: dict[str, float | None], bold: bool = False) -> str:
+def cell(figure: dict[str, float | None], bold: bool = False, digits: int = 3) -> str:
     """A figure and its interval in a table."""
     if figure["value"] is None:
         return "–"
-    value = f"**{figure['value']:.3f}**" if bold else f"{figure['value']:.3f}"
-    return value if figure["low"] is None else f"{value} [{figure['low']:.3f}, {figure['high']:.3f}]"
+    value, low, high = (None if part is None else f"{part:.{digits}f}" for part in map(figure.get, INTERVAL))
+    value = f"**{value}**" if bold else value
+    return value if low is None else f"{value} [{low}, {high}]"
 
 
 def table_head(*names: str) -> list[str]:

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from eval.answers.report import draw_weights, with_interval
 from eval.frames.count import CountedVideo
 
 
-PERCENTILES = (2.5, 97.5)
 Counts = tuple[np.ndarray, np.ndarray]  # abnormal and normal frames by score, from the highest score down
 
 
@@ -61,14 +61,9 @@ def detection_intervals(
         there = (count[0] + count[1]) > 0
         return count[0][there], count[1][there]
 
-    rng, drawn = np.random.default_rng(seed), {name: [] for name in FIGURES}
-    for _ in range(resamples):
-        found = counts(rng.multinomial(len(videos), np.full(len(videos), 1 / len(videos))).astype(float))
-        if found[0].sum() and found[1].sum():
-            for name, figure in FIGURES.items():
-                drawn[name].append(figure(found))
-    whole, result = counts(np.ones(len(videos))), {}
-    for name, figure in FIGURES.items():
-        low, high = np.percentile(drawn[name], PERCENTILES).tolist() if drawn[name] else (None, None)
-        result[name] = {"value": figure(whole), "low": low, "high": high}
-    return result
+    drawn = [found for one in draw_weights(len(videos), resamples, seed) if all(map(np.sum, found := counts(one)))]
+    whole = counts(np.ones(len(videos)))
+    return {
+        name: with_interval(figure(whole), np.array([figure(found) for found in drawn]))
+        for name, figure in FIGURES.items()
+    }

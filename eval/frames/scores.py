@@ -19,6 +19,7 @@ from modeling_holmes_vau.base.share import do_all
 from modeling_holmes_vau.spans_holmes_vau import is_even_clock
 
 
+DIGESTED = ("config.json", "processor_config.json", "*.safetensors", "*.bin")  # what of a checkpoint decides scores
 SNIPPET_FRAMES = 16  # what a score stands for where its file does not tell: I3D's, C3D's and VadCLIP's snippets
 
 

@@ -83,9 +83,7 @@ def answer_cell(
 
 def rows_by_level(suite: Suite) -> dict[str, int]:
     """How many test rows each level has."""
-    from eval.answers.scores import read_instructions
-
     counts = dict.fromkeys(LEVELS, 0)
-    for row in read_instructions(suite.annotations, "test"):
+    for row in suite.rows:
         counts[row.level] += 1
     return counts if suite.limit is None else {level: min(number, suite.limit) for level, number in counts.items()}

@@ -25,6 +25,7 @@ from modeling_holmes_vau.base.runs import compare_settings
 
 ROOT = Path(__file__).resolve().parents[2]  # whose programs the commands are
 CELL = "cell.json"
+FIELDS = {"settings", "commands", "seconds", "figures"}  # of it
 START_S = 12.0  # of the programs of a cell, beside their work
 
 
@@ -66,7 +67,9 @@ def read_done(output: Path, cell: Cell) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except ValueError:
-        raise CommandError(f"{path}: is damaged; delete it, and its figures are read again") from None
+        kept = None
+    if not isinstance(kept, dict) or not FIELDS <= kept.keys():
+        raise CommandError(f"{path}: is damaged; delete it, and its figures are read again")
     compare_settings(kept["settings"], _as_json(cell.settings), f"{path.parent}: a cell", "choose another --output")
     return kept
 

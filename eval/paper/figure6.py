@@ -5,13 +5,12 @@ with. At full scale the paper takes Video-MME, which lmms-eval has (`docs/reason
 """
 
 import argparse
-import io
 from typing import Any
 
 from matplotlib.figure import Figure
 
 from eval.paper.cells import make_cells
-from eval.paper.layout import COLOURS, figure_cell, table, write_table
+from eval.paper.layout import COLOURS, figure_cell, table, to_png, write_table
 from eval.paper.suite import add_suite_arguments, data_cells, suite_of
 from eval.paper.tuning import TRAIN_VIDEOS, add_tuning_arguments, check_tuning, level_figures, tuned_cell
 from hivau70k_dataset.schema import LEVELS
@@ -116,6 +115,4 @@ def draw(result: dict[str, Any]) -> bytes:
     for axes in (left, right):
         axes.grid(color="#e6e6e6")
         axes.spines["top"].set_visible(False)
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=110)
-    return picture.getvalue()
+    return to_png(figure)

@@ -8,6 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from eval.answers.report import cell, table_head, table_row
 from modeling_holmes_vau.base.files import write_whole
 
 
@@ -16,20 +17,19 @@ COLOURS = ("#b5484f", "#4c78a8", "#f2a541", "#72b7b2", "#8a6fb0", "#9a9a9a", "#5
 
 def figure_cell(figure: dict[str, float | None] | float | None, digits: int = 3, bold: bool = False) -> str:
     """A figure of a table, with its interval where it has one."""
-    value = figure["value"] if isinstance(figure, dict) else figure
-    if value is None:
-        return "–"
-    text = f"{value:.{digits}f}"
-    text = f"**{text}**" if bold else text
-    if isinstance(figure, dict) and figure.get("low") is not None:
-        text += f" [{figure['low']:.{digits}f}, {figure['high']:.{digits}f}]"
-    return text
+    return cell(figure if isinstance(figure, dict) else {"value": figure}, bold, digits)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """The lines of a Markdown table whose first column is of words."""
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return [f"| {' | '.join(line)} |" for line in lines]
+    return [*table_head(*head), *(table_row(*row) for row in rows)]
+
+
+def to_png(figure: Figure) -> bytes:
+    """A figure as a file."""
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=110)
+    return picture.getvalue()
 
 
 def bars(
@@ -59,9 +59,7 @@ def bars(
         handles, labels = place.get_legend_handles_labels()
         named |= dict(zip(labels, handles))
     figure.legend(named.values(), named, loc="outside lower center", ncols=min(5, len(named)), frameon=False)
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=110)
-    return picture.getvalue()
+    return to_png(figure)
 
 
 def _draw_groups(axes, groups: dict[str, dict], systems: list[str]) -> None:

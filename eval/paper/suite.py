@@ -1,13 +1,18 @@
 """What a table is made on: the miniature, which anybody can render, or HIVAU-70k with its videos."""
 
 import argparse
-from dataclasses import dataclass
+import hashlib
+import json
+from dataclasses import astuple, dataclass
+from functools import cached_property
 from pathlib import Path
 
+from eval.answers.scores import read_instructions
 from eval.paper.cells import ROOT, Cell
 from hivau70k_dataset.reading import read_annotation_files
-from hivau70k_dataset.schema import LEVELS, VideoAnnotation
+from hivau70k_dataset.schema import LEVELS, Instruction, VideoAnnotation
 from modeling_holmes_vau.base.commands import CommandError
+from modeling_holmes_vau.checkpoint.load import open_folder
 
 
 SUITES = ("miniature", "hivau")
@@ -41,8 +46,15 @@ class Suite:
 
     @property
     def settings(self) -> dict:
-        """What of the suite decides figures; what is in the folders, the programs themselves check."""
-        return {"suite": self.name, "annotations": self.annotations, "limit": self.limit, "options": self.options}
+        """What of the suite decides figures: the rows, wherever they lie."""
+        asked = json.dumps([astuple(row) for row in self.rows])
+        digest = hashlib.sha256(asked.encode()).hexdigest()[:16]
+        return {"suite": self.name, "rows": digest, "limit": self.limit, "options": self.options}
+
+    @cached_property
+    def rows(self) -> list[Instruction]:
+        """The test rows."""
+        return read_instructions(self.annotations, "test")
 
     def entries(self, split: str = "test") -> list[VideoAnnotation]:
         """The annotated videos of a split."""
@@ -127,6 +139,11 @@ def shorter_than(suite: Suite, frames: int) -> dict[str, dict[str, int]]:
             counted[level]["all"] += len(lengths)
             counted[level]["short"] += sum(length <= frames for length in lengths)
     return counted
+
+
+def check_model(name: str, option: str = "--model") -> None:
+    """Refuse what is no checkpoint before anything is rendered."""
+    open_folder(resolved(name), option=option, weights=False)
 
 
 def resolved(name: str) -> str:

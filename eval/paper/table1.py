@@ -5,20 +5,22 @@ scorer of which the checkpoint tells otherwise, or nothing, is refused, unless t
 """
 
 import argparse
+import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
+from eval.frames.scores import DIGESTED
 from eval.paper.cells import Cell, make_cells
 from eval.paper.layout import bars, figure_cell, table, write_table
 from eval.paper.published import TABLE1
-from eval.paper.suite import MINI, add_suite_arguments, data_cells, resolved, suite_of
+from eval.paper.suite import MINI, add_suite_arguments, check_model, data_cells, resolved, suite_of
+from hivau70k_dataset.reading import read_annotation_files
 from modeling_holmes_vau.base.commands import CommandError, output_folder
 from modeling_holmes_vau.checkpoint.load import checkpoint_digest, open_folder
 
 
-DIGESTED = ("config.json", "processor_config.json", "*.safetensors", "*.bin")
 TITLES = {"miniature": "miniature", "ucf-crime": "UCF-Crime", "xd-violence": "XD-Violence"}
 SCORE_S = 35.0  # the test videos of the miniature, on two CPU cores
 IOUS = ("0.1", "0.2", "0.3", "0.4", "0.5")
@@ -108,8 +110,19 @@ def benchmark_cell(benchmark: Benchmark, options: tuple[str, ...]) -> Cell:
         return report | {"intervals": read_intervals(benchmark, folder / "detection" / "scores")}
 
     digest = checkpoint_digest(benchmark.model, DIGESTED)
-    settings = {"model": digest, "protocol": benchmark.protocol, "truth": benchmark.truth, "options": options}
+    settings = {"model": digest, "protocol": benchmark.protocol, "truth": truth_digest(benchmark), "options": options}
     return Cell(benchmark.source, settings, commands, read, SCORE_S if benchmark.source == "miniature" else 0.0)
+
+
+def truth_digest(benchmark: Benchmark) -> str:
+    """What is annotated, wherever it lies: of a folder, its test videos."""
+    path = Path(benchmark.truth)
+    if path.is_file():
+        content = path.read_bytes()
+    else:
+        entries = read_annotation_files(path).annotations
+        content = json.dumps([astuple(entry) for entry in entries if entry.split == "test"]).encode()
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def read_intervals(benchmark: Benchmark, scores: Path) -> dict[str, Any]:
@@ -124,13 +137,13 @@ def read_intervals(benchmark: Benchmark, scores: Path) -> dict[str, Any]:
 
 def run(args: argparse.Namespace) -> int:
     """Make the table."""
-    output = output_folder(args.output)
-    if args.suite == "miniature":
-        make_cells(data_cells(args, suite_of(args)), output, "data")
-    benchmarks = benchmarks_of(args)
+    output, benchmarks = output_folder(args.output), benchmarks_of(args)
     for benchmark in benchmarks:
+        check_model(benchmark.model)
         if not args.any_source:
             check_sources(benchmark)
+    if args.suite == "miniature":
+        make_cells(data_cells(args, suite_of(args)), output, "data")
     named = (("--device", args.device), ("--dtype", args.dtype))
     options = tuple(part for option, value in named if value for part in (option, value))
     cells = {benchmark.source: benchmark_cell(benchmark, options) for benchmark in benchmarks}

@@ -22,9 +22,10 @@ from eval.paper.answers import (
 from eval.paper.cells import Cell, make_cells
 from eval.paper.layout import bars, figure_cell, table, write_table
 from eval.paper.published import TABLE2
-from eval.paper.suite import MINI, Suite, add_suite_arguments, data_cells, resolved, suite_of
+from eval.paper.suite import MINI, Suite, add_suite_arguments, check_model, data_cells, resolved, suite_of
 from hivau70k_dataset.schema import LEVELS
 from modeling_holmes_vau.base.commands import CommandError, output_folder
+from modeling_holmes_vau.base.names import folded, safe_name
 from modeling_holmes_vau.checkpoint.folder import DIGESTED
 from modeling_holmes_vau.checkpoint.load import checkpoint_digest
 
@@ -49,7 +50,7 @@ def read_models(named: list[str] | None) -> dict[str, str]:
         name, equals, what = entry.partition("=")
         if not equals or not name or not what:
             raise CommandError(f"--models {entry}: expected NAME=WHAT, as Ours=predictions.jsonl")
-        if name in models or name in BASELINES:
+        if folded(name) in map(folded, (*models, *BASELINES)):
             raise CommandError(f"--models: the name {name!r} stands twice or is that of a baseline; choose others")
         models[name] = what
     return models
@@ -57,8 +58,22 @@ def read_models(named: list[str] | None) -> dict[str, str]:
 
 def slug(name: str) -> str:
     """A name fit for a folder, and its own."""
-    fit = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in name)[:40]
+    fit = safe_name(name)
     return fit if fit == name else f"{fit}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
+
+
+def is_served(what: str) -> bool:
+    """Whether a model is one behind a server."""
+    return "://" in what.partition("@")[2]
+
+
+def check_models(models: dict[str, str]) -> None:
+    """Mistakes in what models are that show before anything is rendered."""
+    for name, what in models.items():
+        if what.endswith(".jsonl") and not Path(what).is_file():
+            raise CommandError(f"--models {name}={what}: no such file; `eval/reasoning.py predict` writes it")
+        if not Path(what).is_file() and not is_served(what):
+            check_model(what, "--models")
 
 
 def model_cell(suite: Suite, name: str, what: str) -> Cell:
@@ -72,12 +87,10 @@ def model_cell(suite: Suite, name: str, what: str) -> Cell:
             return [score_command(suite, path, folder, columns, True)]
 
         return Cell(slug(name), settings, commands, read_scores, 20.0)
-    served, at, address = what.partition("@")
-    if at and "://" in address:
+    if is_served(what):
+        served, _, address = what.partition("@")
         model, settings = ["--model", served, "--endpoint", address], {"endpoint": address, "served_model": served}
         return answer_cell(suite, slug(name), model, settings)
-    if what.endswith(".jsonl"):
-        raise CommandError(f"--models {name}={what}: no such file; `eval/reasoning.py predict` writes it")
     checkpoint = resolved(what)
     settings = {"model": checkpoint_digest(checkpoint, DIGESTED, "--models")}
     work = sum(ANSWER_S[level] * number for level, number in rows_by_level(suite).items()) + 20.0
@@ -87,6 +100,7 @@ def model_cell(suite: Suite, name: str, what: str) -> Cell:
 def run(args: argparse.Namespace) -> int:
     """Make the table."""
     models, suite, output = read_models(args.models), suite_of(args), output_folder(args.output)
+    check_models(models)
     make_cells(data_cells(args, suite), output, "data")
     cells = {name: model_cell(suite, name, what) for name, what in models.items()}
     kept = make_cells(list(cells.values()), output, "table2", args.dry_run)

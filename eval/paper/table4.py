@@ -13,10 +13,19 @@ from eval.paper.answers import BASELINES, answer_cell, rows_by_level
 from eval.paper.cells import Cell, cell_folder, make_cells
 from eval.paper.layout import bars, figure_cell, table, write_table
 from eval.paper.published import TABLE4, TABLE4_LATENCY_MS
-from eval.paper.suite import MINI, Suite, add_suite_arguments, data_cells, resolved, shorter_than, suite_of
+from eval.paper.suite import (
+    MINI,
+    Suite,
+    add_suite_arguments,
+    check_model,
+    data_cells,
+    resolved,
+    shorter_than,
+    suite_of,
+)
 from modeling_holmes_vau.base.commands import CommandError, output_folder
 from modeling_holmes_vau.checkpoint.folder import DIGESTED
-from modeling_holmes_vau.checkpoint.load import checkpoint_digest
+from modeling_holmes_vau.checkpoint.load import checkpoint_digest, open_folder
 
 
 SAMPLERS = ("top_k", "uniform", "ats", "ats_norm")
@@ -84,6 +93,8 @@ def run(args: argparse.Namespace) -> int:
     """Make the table."""
     if min(args.frames) < 1 or args.runs < 1:
         raise CommandError(f"--frames {args.frames} --runs {args.runs}: all must be at least 1")
+    args.frames, args.samplers = list(dict.fromkeys(args.frames)), list(dict.fromkeys(args.samplers))
+    check_model(args.model)
     suite, output = suite_of(args), output_folder(args.output)
     make_cells(data_cells(args, suite), output, "data")
     cells = plan(args, suite)
@@ -96,12 +107,15 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def stride_of(model: str) -> int:
+    """The distance between scored frames, which the processor of a checkpoint knows."""
+    folder, _ = open_folder(model, weights=False)
+    return json.loads((folder / "processor_config.json").read_text(encoding="utf-8"))["frame_stride"]
+
+
 def collect(args: argparse.Namespace, suite: Suite, kept: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """The figures of the table by N and sampler."""
-    from hivau70k_dataset.schema import LEVELS
-    from modeling_holmes_vau.checkpoint.load import load_on_device
-
-    stride = load_on_device(resolved(args.model), "cpu", "auto")[1].frame_stride
+    stride = stride_of(resolved(args.model))
     rows, blind = [], {}
     for frames in args.frames:
         for sampler in args.samplers:
@@ -114,15 +128,13 @@ def collect(args: argparse.Namespace, suite: Suite, kept: dict[str, dict[str, An
                 row["latency"] = {name: value for name, value in latency["figures"].items() if name != "runs"}
             rows.append(row)
     short = {frames: shorter_than(suite, frames * stride) for frames in args.frames}
-    shares = {n: {level: short[n][level]["short"] / max(1, short[n][level]["all"]) for level in LEVELS} for n in short}
     return {
         "suite": suite.name,
         "model": args.model,
         "stride": stride,
         "rows": rows,
         "blind": blind,
-        "too_short": {str(frames): share for frames, share in shares.items()},
-        "too_short_counts": {str(frames): counts for frames, counts in short.items()},
+        "too_short": {str(frames): counts for frames, counts in short.items()},
     }
 
 
@@ -178,9 +190,9 @@ def latency_lines(result: dict[str, Any], real: bool) -> list[str]:
 def short_lines(result: dict[str, Any]) -> list[str]:
     """Which share of the segments no sampler is asked about."""
     rows = []
-    for frames, shares in result["too_short"].items():
-        counts = result["too_short_counts"][frames]
-        rows.append([frames, *(f"{share:.1%} of {counts[level]['all']:,}" for level, share in shares.items())])
+    for frames, levels in result["too_short"].items():
+        shares = (f"{found['short'] / max(1, found['all']):.1%} of {found['all']:,}" for found in levels.values())
+        rows.append([frames, *shares])
     lines = ["", "## Too short for a sampler to matter", "", *table(["N", "clips", "events", "videos"], rows), ""]
     return [*lines, f"Segments of at most N x {result['stride']} frames show the middle frames of N equal parts."]
 

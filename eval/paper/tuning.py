@@ -15,7 +15,7 @@ from eval.paper.answers import (
     score_command,
 )
 from eval.paper.cells import ROOT, Cell
-from eval.paper.suite import Suite, resolved
+from eval.paper.suite import Suite, check_model, resolved
 from hivau70k_dataset.schema import LEVELS
 from modeling_holmes_vau.base.commands import CommandError
 from modeling_holmes_vau.checkpoint.folder import DIGESTED
@@ -49,9 +49,11 @@ def check_tuning(args: argparse.Namespace) -> None:
     """Mistakes that show before anything is read."""
     if args.steps is not None and args.steps < 1:
         raise CommandError(f"--steps must be at least 1, got {args.steps}")
+    if args.config and not Path(args.config).is_file():
+        raise CommandError(f"--config {args.config}: no such file; pass settings of train_sft.py, or leave it out")
+    check_model(args.base, "--base")
     base = resolved(args.base)
-    config = Path(base, "config.json")
-    if config.is_file() and (ROOT / "checkpoints" / "holmes-vau-mini") == Path(base):
+    if (ROOT / "checkpoints" / "holmes-vau-mini") == Path(base):
         raise CommandError(
             f"--base {args.base}: the model in the box has been tuned on all levels already; pass what is like "
             f"what it was tuned from, {BASE}"
@@ -78,7 +80,7 @@ def tuned_cell(
         options (`dict`): Of `train_sft.py`, that differ from those of the others; a list is several words.
         general (`bool`, *optional*, defaults to `False`): Ask the general questions too.
     """
-    base, config = resolved(args.base), args.config or str(ROOT / CONFIGS[suite.name])
+    base, config = resolved(args.base), str(Path(args.config or ROOT / CONFIGS[suite.name]).resolve())
     steps = args.steps or (STEPS if suite.name == "miniature" else None)
     output = Path(args.output).resolve()
     words = [part for key, value in options.items() for part in (f"--{key}", *_words(value))]
