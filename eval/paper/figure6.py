@@ -30,9 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Make the figure."""
-    check_tuning(args)
     if min(args.ranks) < 1:
         raise CommandError(f"--ranks must be at least 1, got {min(args.ranks)}")
+    check_tuning(args)
     suite, output = suite_of(args), output_folder(args.output)
     make_cells(data_cells(args, suite, TRAIN_VIDEOS), output, "data")
     general = suite.name == "miniature"
