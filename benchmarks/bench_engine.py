@@ -31,7 +31,7 @@ from hivau70k_dataset.labels import canonical_class, parse_judgement  # noqa: E4
 from hivau70k_dataset.reading import read_annotation_files  # noqa: E402
 from hivau70k_dataset.schema import VideoAnnotation  # noqa: E402
 from hivau70k_dataset.videos import VideoFolder  # noqa: E402
-from modeling_holmes_vau.base.commands import CommandError  # noqa: E402
+from modeling_holmes_vau.base.commands import CommandError, run_command  # noqa: E402
 from modeling_holmes_vau.base.files import write_whole  # noqa: E402
 from modeling_holmes_vau.base.parser import Parser  # noqa: E402
 
@@ -213,14 +213,18 @@ def measure(args: argparse.Namespace) -> dict:
     return {**figures, **calls, "seconds": seconds, **check_result(args, work, videos)}
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Entry point; returns the exit status."""
-    args = build_parser().parse_args(argv)
+def run(args: argparse.Namespace) -> int:
+    """Measure, print and keep the figures."""
     figures = measure(args)
     text = json.dumps(figures, indent=2)
     print(text)
     write_whole(Path(args.output) / "report.json", text + "\n")
     return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; returns the exit status."""
+    return run_command(run, build_parser().parse_args(argv))
 
 
 if __name__ == "__main__":

@@ -302,6 +302,9 @@ TEXTS = {"judgement": "An Arson anomaly exists.", "description": "It burns.", "a
 def test_unreviewed_and_rejected_items_stay_out(state, tmp_path, capsys):
     work = state.work
     assert run("instruct", work.root) == 1 and "items are not reviewed" in capsys.readouterr().err
+    assert run("instruct", work.root, "--unreviewed") == 1  # nothing has been summarised
+    said = capsys.readouterr().err
+    assert "items have no text: `annotate caption`" in said and "not reviewed" not in said and said.count("\n") == 1
     decide(state, "Arson1", ACCEPTED, TEXTS)
     decide(state, "Arson1/e0", ACCEPTED, {**TEXTS, "description": "A bin burns."})
     decide(state, "Arson1/e1", REJECTED)

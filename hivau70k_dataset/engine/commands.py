@@ -3,6 +3,7 @@
 import argparse
 import logging
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from modeling_holmes_vau.answering.answerer import AUTO, VIDEO
@@ -258,16 +259,29 @@ def run_review(args: argparse.Namespace, work: Work) -> int:
     return serve(work, args.port, args.open)
 
 
+def why_nothing(reasons: Iterable[str]) -> str:
+    """Why no video is left to write, and what to do."""
+    reasons = list(reasons)
+    unread = reasons.count("not reviewed")
+    empty, said = len(reasons) - unread, []
+    if empty:
+        said.append(
+            f"{empty} items have no text: `annotate caption` and `annotate summarise` make them, with a model whose "
+            "replies can be read, or people write them in `annotate review`"
+        )
+    if unread:
+        said.append(f"{unread} items are not reviewed: `annotate review` comes first, or pass --unreviewed")
+    return "; ".join(said) or "there are no videos"
+
+
 def run_instruct(args: argparse.Namespace, work: Work) -> int:
     """Write annotations and rows."""
     state, output = State(work), args.output or work.annotations
     done = annotate(state, args.unreviewed)
     counts = ", ".join(f"{count} {status}" for status, count in done.counts.items())
     if not done.annotations:
-        unread = sum(reason == "not reviewed" for reason in done.left_out.values())
         raise AnnotationError(
-            f"--work {work.root}: nothing to write of {counts or 'nothing'}: {unread} items are not reviewed. "
-            "`annotate review` comes first, or pass --unreviewed."
+            f"--work {work.root}: nothing to write of {counts or 'nothing'}: {why_nothing(done.left_out.values())}"
         )
     if args.output:
         rows = write_annotations(state, output, done.annotations, args.seed, args.conversations)
