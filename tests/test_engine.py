@@ -9,6 +9,7 @@ import pytest
 
 from hivau70k_dataset.cli import main
 from hivau70k_dataset.engine.boundaries import read_uca
+from hivau70k_dataset.engine.commands import why_nothing
 from hivau70k_dataset.engine.decisions import ACCEPTED, EDITED, PROPOSED, REJECTED, Conflict, Decisions
 from hivau70k_dataset.engine.division import Division, divide_at_random, random_stretches
 from hivau70k_dataset.engine.exchange import all_annotations, take_changes
@@ -301,10 +302,13 @@ TEXTS = {"judgement": "An Arson anomaly exists.", "description": "It burns.", "a
 
 def test_unreviewed_and_rejected_items_stay_out(state, tmp_path, capsys):
     work = state.work
-    assert run("instruct", work.root) == 1 and "items are not reviewed" in capsys.readouterr().err
-    assert run("instruct", work.root, "--unreviewed") == 1  # nothing has been summarised
-    said = capsys.readouterr().err
-    assert "items have no text: `annotate caption`" in said and "not reviewed" not in said and said.count("\n") == 1
+    for more in ((), ("--unreviewed",)):  # nothing has been captioned or summarised
+        assert run("instruct", work.root, *more) == 1
+        said = capsys.readouterr().err
+        assert "items have no text: `annotate caption`" in said and "not reviewed" not in said
+        assert said.count("\n") == 1
+    told = why_nothing(["not reviewed", "no text: a reply of two parts", "not reviewed"])
+    assert told.startswith("1 items have no text: ") and "; 2 items are not reviewed: `annotate review`" in told
     decide(state, "Arson1", ACCEPTED, TEXTS)
     decide(state, "Arson1/e0", ACCEPTED, {**TEXTS, "description": "A bin burns."})
     decide(state, "Arson1/e1", REJECTED)
