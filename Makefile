@@ -58,8 +58,11 @@ $(MINI)/align/checkpoint/README.md: | $(MINI)/scorer/checkpoint/processor_config
 $(MINI)/captions/checkpoint/README.md: | $(MINI)/align/checkpoint/README.md
 	$(BIN)/python train_sft.py --config configs/mini/captions.yaml --bf16 $(BF16) --model $(MINI)/align/checkpoint $(DATA) --feature-cache $(MINI)/tower --output-dir $(MINI)/captions
 
-$(MINI)/sft/adapter/training.json: | $(MINI)/captions/checkpoint/README.md
-	$(BIN)/python train_sft.py --config configs/mini/sft.yaml --bf16 $(BF16) --model $(MINI)/captions/checkpoint $(DATA) --feature-cache $(MINI)/tower --output-dir $(MINI)/sft
+$(MINI)/retell/checkpoint/README.md: | $(MINI)/captions/checkpoint/README.md
+	$(BIN)/python train_sft.py --config configs/mini/retell.yaml --bf16 $(BF16) --model $(MINI)/captions/checkpoint $(DATA) --feature-cache $(MINI)/tower --output-dir $(MINI)/retell
+
+$(MINI)/sft/adapter/training.json: | $(MINI)/retell/checkpoint/README.md
+	$(BIN)/python train_sft.py --config configs/mini/sft.yaml --bf16 $(BF16) --model $(MINI)/retell/checkpoint $(DATA) --feature-cache $(MINI)/tower --output-dir $(MINI)/sft
 
 $(MINI)/merged/config.json: | $(MINI)/sft/adapter/training.json
 	$(BIN)/holmes-vau merge --half --adapter $(MINI)/sft/adapter --output $(MINI)/merged

@@ -4,7 +4,7 @@
 
 `--run` holds what the steps before it wrote: `merged`, the reports `detection`, `scores` and `general` on the test
 split, `machine.txt` with a sentence on where that ran, if it is to be told, and the
-logs of `vision`, `scorer`, `align`, `captions` and `sft`.
+logs of `vision`, `scorer`, `align`, `captions`, `retell` and `sft`.
 """
 
 import json
@@ -28,6 +28,8 @@ LOGS = {  # name in the checkpoint -> in the run
     "scorer": "scorer/log.jsonl",
     "captions": "captions/log.jsonl",
     "captions_samples": "captions/samples.jsonl",
+    "retell": "retell/log.jsonl",
+    "retell_samples": "retell/samples.jsonl",
     "sft": "sft/log.jsonl",
     "sft_samples": "sft/samples.jsonl",
 }
@@ -82,8 +84,8 @@ print(processor.decode(ids[0, inputs["input_ids"].shape[1] :], skip_special_toke
 - Anomaly scorer: UR-DMU, on every {stride}th frame.
 - Language model: Llama of {layers} layers and width {width}, vocabulary of {vocabulary} tokens made from the training
   text; trained on single frames (short captions, general questions), then on clips (captions, general questions about
-  frames, clips and videos, and, without frames, what is written about events and videos), then with LoRA on the
-  instructions of all levels, and merged. It sees {num_frames} frames.
+  frames, clips and videos, and, without frames, what is written about events and videos), then on clips cut otherwise
+  and told in other words, then with LoRA on the instructions of all levels, and merged. It sees {num_frames} frames.
 - The weights are stored in 16 bits and loaded in 32.
 
 ## Training

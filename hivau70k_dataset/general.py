@@ -20,7 +20,7 @@ from .schema import SPLITS, AnnotationError
 
 
 FOLDER = "general"
-GENERAL_LEVELS = ("moment", "clip", "video")
+GENERAL_LEVELS = ("moment", "clip", "video", "cut")
 TEXTS = ("id", "level", "video", "kind", "question", "answer", "key")
 
 
@@ -30,7 +30,8 @@ class GeneralQuestion:
 
     Args:
         id (`str`): Its own.
-        level (`str`): "moment" (a few frames, in which the answer stays the same), "clip" or "video".
+        level (`str`): "moment" (a few frames, in which the answer stays the same), "clip", "video", or "cut" (a clip
+            that begins a little later and ends a little sooner).
         video (`str`): Path of the whole video in the layout of the release, `{source}/videos/{split}/{name}.mp4`.
         start_s (`float`), end_s (`float`): What it is about, in seconds.
         kind (`str`): What is asked for, as "count" or "place".

@@ -81,9 +81,14 @@ def test_general_questions_about_one_span_are_one_conversation(data, tmp_path):
     assert list(problems) == [rows[3].span] and "no such video" in problems[rows[3].span]
     some = [GeneralQuestion(str(i), "moment", video, i / 8, i / 8 + 0.5, **fields) for i in range(10)]
     write_general(file, some)
-    asked = {"general": ["moment", "clip"], "general_spans": 4}
+    asked = {"general": ["moment", "clip"], "general_spans": [4]}
     few, _ = read_conversations(annotations, data / "videos", [], TASKS, **asked)
     assert [talk.segment.span_s[0] for talk in few] == [0.0, 0.25, 0.625, 0.875]
+    write_general(file, [*some, *(replace(row, id=f"{row.id}c", level="cut") for row in some)])
+    each, _ = read_conversations(
+        annotations, data / "videos", [], TASKS, general=["moment", "cut"], general_spans=[1, 2]
+    )
+    assert [talk.segment.span_s[0] for talk in each] == [0.0, 0.0, 0.625]
     write_general(file, rows)
     both, _ = read_conversations(annotations, data / "videos", ["clip"], TASKS, general=["clip"])
     assert [talk.turns[0][0] for talk in both].count("Is it day?") == 1 and len(both) > 1

@@ -6,12 +6,12 @@ import re
 import numpy as np
 import pytest
 
-from hivau70k_dataset.general import general_file, read_general, write_general
+from hivau70k_dataset.general import GENERAL_LEVELS, general_file, read_general, write_general
 from hivau70k_dataset.miniature.asking import ACTS_ASKED, PEOPLE, QUESTIONS, ROLES_ASKED
 from hivau70k_dataset.miniature.captions import CAPTIONS
-from hivau70k_dataset.miniature.figures import COATS, COLOURS, FRAMES, RATES
+from hivau70k_dataset.miniature.figures import COATS, COLOURS, FRAMES, RATES, Look
 from hivau70k_dataset.miniature.plan import CRIMES, LOOK_ALIKES, build_plan, build_stage
-from hivau70k_dataset.miniature.questions import STEP, see
+from hivau70k_dataset.miniature.questions import CUT_OFF, ROUNDS, STEP, TOLD_AGAIN, see
 from hivau70k_dataset.miniature.render import render_miniature
 from hivau70k_dataset.miniature.sight import DOING, look_at
 from hivau70k_dataset.regions import Region, VideoRegions, read_regions, regions_file, write_regions
@@ -75,16 +75,37 @@ def test_questions_are_the_same_each_time_and_lie_in_their_videos(plans, sights)
     for plan, sight in zip(plans, sights):
         for row in sight.questions:
             assert 0 <= row.start_s < row.end_s <= plan.duration_s and row.split == plan.split
-            assert row.level in ("moment", "clip", "video") and (
-                row.level != "moment" or row.end_s - row.start_s < 0.9
-            )
+            assert row.level in GENERAL_LEVELS and (row.level != "moment" or row.end_s - row.start_s < 0.9)
             assert "{" not in row.question and "[" not in row.question and row.answer[-1] == "."
-            assert (row.key in row.options and row.key.lower() in row.answer.lower()) or row.kind == "picture"
+            assert (row.key in row.options and row.key.lower() in row.answer.lower()) or row.kind in (
+                "picture",
+                "caption",
+            )
         assert all(number % STEP == 0 for number in sight.regions.frames)
     kinds = {row.kind for sight in sights for row in sight.questions}
-    assert kinds == set(QUESTIONS)
+    assert kinds == {*QUESTIONS, "caption"}
     rows = [row for sight in sights for row in sight.questions]
     assert len({(row.split, row.id) for row in rows}) == len(rows)
+
+
+def test_phases_are_told_again_to_learn_from_each_time_of_another_cut(plans, sights):
+    told = 0
+    for plan, sight in zip(plans, sights):
+        cuts = [row for row in sight.questions if row.level == "cut"]
+        phases = [phase for act in plan.acts for phase in act.phases for _ in range(TOLD_AGAIN)]
+        assert len(cuts) == (ROUNDS * len(phases) if plan.split == "train" else 0)
+        for number, row in enumerate(cuts):
+            phase = phases[number % len(phases)]
+            length_s = phase.end_s - phase.start_s
+            assert phase.start_s - 0.001 <= row.start_s <= phase.start_s + CUT_OFF * length_s
+            assert phase.end_s - CUT_OFF * length_s - 0.001 <= row.end_s <= phase.end_s
+            coats = {look.coat for look in phase.slots.values() if isinstance(look, Look) and look.dressed}
+            named = {
+                colour for colour in COATS if re.search(rf"\bin (a )?{colour}\b|wearing (a )?{colour}\b", row.answer)
+            }
+            assert named <= coats  # the truth that the annotation tells
+        told += len({row.answer for row in cuts})
+    assert told > 100
 
 
 def test_answers_follow_from_the_regions(plans, sights):

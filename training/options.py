@@ -134,10 +134,13 @@ class SFTArguments:
     )
     general: list[str] = field(
         default_factory=list,
-        metadata={"help": "general questions that are learned too, of some of moment, clip, video (none)"},
+        metadata={"help": "general questions that are learned too, of some of moment, clip, video, cut (none)"},
     )
-    general_spans: int | None = field(
-        default=None, metadata={"help": "of each of these levels at most so many spans, evenly taken (all)"}
+    general_spans: list[int] = field(
+        default_factory=list,
+        metadata={
+            "help": "at most so many spans, evenly taken, of each of these levels: one number, or one a level (all)"
+        },
     )
     texts: list[str] = field(
         default_factory=list,

@@ -50,8 +50,13 @@ def check_arguments(args: SFTArguments, training_args: SFTTrainingArguments) -> 
     for name, known in (("levels", LEVELS), ("tasks", TASKS), ("general", GENERAL_LEVELS), ("texts", LEVELS)):
         if unknown := [value for value in getattr(args, name) if value not in known]:
             raise ValueError(f"--{name} has {unknown[0]!r}, expected some of {', '.join(known)}.")
-    if args.general_spans is not None and (args.general_spans < 1 or not args.general):
+    if any(most < 1 for most in args.general_spans) or (args.general_spans and not args.general):
         raise ValueError("--general-spans is for --general, and 1 or more: leave it out.")
+    if len(args.general_spans) not in (0, 1, len(args.general)):
+        raise ValueError(
+            f"--general-spans has {len(args.general_spans)} numbers for {len(args.general)} levels of --general: "
+            "pass one for all, or one for each."
+        )
     if args.sampler is not None:
         check_sampler(args.sampler)
     if args.train_vision and not args.full:

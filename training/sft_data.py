@@ -85,7 +85,7 @@ def read_conversations(
     multi_turn: bool = False,
     placeholders: Sequence[str] = (),
     general: Sequence[str] = (),
-    general_spans: int | None = None,
+    general_spans: Sequence[int] = (),
 ) -> tuple[list[Conversation], dict[str, str]]:
     """
     The conversations to train on; made from the annotations where there are no instruction rows.
@@ -98,7 +98,8 @@ def read_conversations(
         placeholders (`Sequence[str]`, *optional*): Words that stand for pictures, and must not occur in a text.
         general (`Sequence[str]`, *optional*): Of which levels general questions are learned too; those about one span
             make one conversation.
-        general_spans (`int`, *optional*): Of each of these levels at most so many spans, evenly taken.
+        general_spans (`Sequence[int]`, *optional*): Of each of these levels at most so many spans, evenly taken: one
+            number for all of them, or one for each.
 
     Returns:
         `tuple[list[Conversation], dict[str, str]]`: The conversations; and why rows are left out, by segment.
@@ -107,7 +108,8 @@ def read_conversations(
     of_video = {(entry.source, entry.split, entry.video): entry for entry in files.annotations}
     rows = [row for row in instructions_of_split(files, split) if row.level in levels and row.task in tasks]
     questions = read_general(annotations, split) if general else []
-    asked_about = [spans for level in general for spans in _some_spans(questions, level, general_spans)]
+    most = (*general_spans,) * (len(general) if len(general_spans) == 1 else 1) or (None,) * len(general)
+    asked_about = [spans for level, n in zip(general, most, strict=True) for spans in _some_spans(questions, level, n)]
     if not rows and not asked_about:
         raise _none_of(files, annotations, split, levels, tasks)
     folder, found, problems = VideoFolder(videos), [], {}

@@ -1,7 +1,8 @@
 """General questions about miniature videos, with answers that are exact: they follow from what was drawn where.
 
 They are about single moments (a few frames, in which the answer stays the same), about the clips, and about whole
-videos. The same truth is asked for in several wordings.
+videos. The same truth is asked for in several wordings. To learn from there are also captions: of moments, and of what
+people do, each time cut a little otherwise and told in other words.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,19 +11,22 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..general import GeneralQuestion
+from ..instructions import prompt_pools
 from ..regions import Region, VideoRegions
 from ..schema import SYNTHETIC_SOURCE
 from .asking import ACTS_ASKED, NUMBERS, PEOPLE, PLACES_ASKED, QUESTIONS, ROLES_ASKED
 from .figures import COATS, Look
 from .plan import VideoPlan, build_stage
 from .sight import DOING, HIDDEN, VISIBLE, Seen, look_at
-from .text import draw, pick
+from .text import caption, draw, pick
 from .things import PAINTS
 
 
 STEP = 8  # frames between two that are looked at: the stride of the small models
 MOMENTS = {"train": 16, "test": 4}  # of each video
 ASKED_AT_ONCE = {"train": 4, "test": 2}  # questions about a moment, one of them about the place
+ROUNDS, TOLD_AGAIN = 2, 2  # how often all phases are told again, and how often each in a row
+CUT_OFF = 0.15  # most of a phase that is cut off at an end
 OF_THE_PLACE = ("place", "light", "indoors", "vehicle")
 Moment = list[Seen]
 
@@ -73,7 +77,7 @@ def see(plan: VideoPlan, size: int) -> Sight:
         )
         for place, (level, kind, span_s, answer) in enumerate(asked)
     ]
-    return Sight(VideoRegions(path, frames), rows)
+    return Sight(VideoRegions(path, frames), [*rows, *told_again(plan, path, len(rows))])
 
 
 def _region(seen: Seen) -> Region:
@@ -283,6 +287,47 @@ def _about_video(plan: VideoPlan, rng: np.random.Generator) -> Iterator[Asked]:
         whole_s,
         Answer(first, (one, other), f"{first[:1].upper()}{first[1:]}.", {"one": one, "other": other}),
     )
+
+
+# ---- cuts -----------------------------------------------------------------------------------------------------------
+
+
+def told_again(plan: VideoPlan, path: str, first: int = 0) -> Iterator[GeneralQuestion]:
+    """
+    Captions of all phases of acts in a train video, in other words than the annotations', each of a cut of its own.
+
+    What a clip shows, and which colours, is told by many ways to word it and by frames that differ a little; one
+    caption of one cut can be learned by heart.
+
+    Args:
+        plan (`VideoPlan`): What the video shows.
+        path (`str`): Of the video, in the layout of the release.
+        first (`int`, *optional*, defaults to 0): The number of the first row.
+    """
+    if plan.split != "train":
+        return
+    prompts = prompt_pools()["caption"]
+    phases = [phase for act in plan.acts for phase in act.phases for _ in range(TOLD_AGAIN)]
+    for number in range(ROUNDS * len(phases)):
+        turn, place = divmod(number, len(phases))
+        if place == 0:
+            rng = np.random.default_rng([*plan.seed, 13 + turn])  # fewer rounds are the first of more
+        phase = phases[place]
+        length_s = phase.end_s - phase.start_s
+        start_s, end_s = (
+            phase.start_s + rng.uniform(0, CUT_OFF) * length_s,
+            phase.end_s - rng.uniform(0, CUT_OFF) * length_s,
+        )
+        span_s = (_time(start_s), _time(end_s))
+        yield GeneralQuestion(
+            f"{plan.name}_{first + number:03d}",
+            "cut",
+            path,
+            *span_s,
+            "caption",
+            pick(prompts, rng),
+            caption(phase, rng),
+        )
 
 
 def _time(time_s: float) -> float:
