@@ -119,7 +119,7 @@ def test_several_gpus_of_one_process_are_refused():
 
 
 SCRIPTS = {"scorer": train_scorer, "vision": pretrain_vision}
-SCRIPTS |= dict.fromkeys(("align", "captions", "sft"), train_sft)
+SCRIPTS |= dict.fromkeys(("align", "captions", "retell", "sft"), train_sft)
 
 
 @pytest.mark.parametrize(
