@@ -506,7 +506,7 @@ def test_dry_run_of_the_2b_configuration(capsys):
         ({"texts": ["scene"]}, "--texts has 'scene', expected some of clip, event, video"),
         ({"general_spans": 3}, "--general-spans is for --general, and 1 or more"),
         ({"general": ["clip"], "general_spans": 0}, "--general-spans is for --general, and 1 or more"),
-        ({"general": ["clip"], "general_spans": ["3", "4"]}, "2 numbers for 1 levels of --general: pass one for all, or"),
+        ({"general": ["clip"], "general_spans": ["3", "4"]}, "2 numbers for 1 levels of --general: pass one for all"),
         ({"levels": ["scene"]}, "--levels has 'scene', expected some of clip, event, video"),
         ({"sampler": "unifrom"}, "must be one of .*, got 'unifrom'. Did you mean uniform"),
         ({"train_vision": True}, "is for --full true"),
