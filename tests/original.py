@@ -7,6 +7,9 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+
+from modeling_holmes_vau.checkpoint.small import build_small_tokenizer
 
 
 REFERENCE = Path(__file__).parent / "fixtures" / "reference"
@@ -64,3 +67,24 @@ def write_original_checkpoint(
             shutil.copy(file, folder / file.name)
     torch.save(scorer_state(width), folder / "anomaly_scorer.pth")
     return folder
+
+
+def write_qwen2_checkpoint(folder: Path) -> tuple[Path, PreTrainedModel]:
+    """The same in the layout of InternVL2-1B: a Qwen2 language model under its own names, which is returned too, and a
+    tokenizer.json."""
+    tokenizer = build_small_tokenizer()
+    write_original_checkpoint(folder)
+    config = json.loads((folder / "config.json").read_text())
+    sizes = {k: config["llm_config"][k] for k in ("hidden_size", "intermediate_size", "num_hidden_layers")}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "tie_word_embeddings": False}
+    config["llm_config"] = {"model_type": "qwen2", "vocab_size": len(tokenizer), **sizes, **heads}
+    (folder / "config.json").write_text(json.dumps(config))
+    state = {k: v for k, v in model_state(56).items() if not k.startswith("language_model")}
+    torch.manual_seed(0)
+    language = AutoModelForCausalLM.from_config(AutoConfig.for_model(initializer_range=0.2, **config["llm_config"]))
+    state |= {f"language_model.{name}": value.clone() for name, value in language.state_dict().items()}
+    save_file(state, folder / "model.safetensors")
+    for name in ("tokenizer.model", "tokenizer_config.json", "added_tokens.json", "special_tokens_map.json"):
+        (folder / name).unlink()
+    tokenizer.save_pretrained(folder)
+    return folder, language

@@ -5,12 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoTokenizer
 
 from modeling_holmes_vau import HolmesVAUForConditionalGeneration, HolmesVAUProcessor, cli
 from modeling_holmes_vau.checkpoint.convert import convert, convert_text_config, split_wqkv
-from modeling_holmes_vau.checkpoint.small import build_small_tokenizer
-from tests.original import REFERENCE, model_state, read_json, write_original_checkpoint
+from tests.original import REFERENCE, model_state, read_json, write_original_checkpoint, write_qwen2_checkpoint
 
 
 def weights_of(folder):
@@ -49,20 +48,7 @@ def test_scorer_from_safetensors_and_num_frames_by_the_command(tmp_path, origina
 
 def test_qwen2_checkpoints_convert(tmp_path):
     """The layout of InternVL2-1B: a Qwen2 language model under its own names and a tokenizer.json."""
-    tokenizer = build_small_tokenizer()
-    folder = write_original_checkpoint(tmp_path / "original")
-    config = json.loads((folder / "config.json").read_text())
-    sizes = {k: config["llm_config"][k] for k in ("hidden_size", "intermediate_size", "num_hidden_layers")}
-    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "tie_word_embeddings": False}
-    config["llm_config"] = {"model_type": "qwen2", "vocab_size": len(tokenizer), **sizes, **heads}
-    (folder / "config.json").write_text(json.dumps(config))
-    state = {k: v for k, v in model_state(56).items() if not k.startswith("language_model")}
-    language = AutoModelForCausalLM.from_config(AutoConfig.for_model(**config["llm_config"]))
-    state |= {f"language_model.{name}": value.clone() for name, value in language.state_dict().items()}
-    save_file(state, folder / "model.safetensors")
-    for name in ("tokenizer.model", "tokenizer_config.json", "added_tokens.json", "special_tokens_map.json"):
-        (folder / name).unlink()
-    tokenizer.save_pretrained(folder)
+    folder, language = write_qwen2_checkpoint(tmp_path / "original")
     model = HolmesVAUForConditionalGeneration.from_pretrained(
         convert(folder, folder / "anomaly_scorer.pth", tmp_path / "out")
     )

@@ -14,6 +14,8 @@ from ..base.commands import first_line
 
 # The `model_type` of config.json: ours, transformers' own InternVL, and the layout of InternVL2 and of the release.
 OURS, NATIVE, ORIGINAL = "holmes_vau", "internvl", "internvl_chat"
+# What `holmes-vau export` leaves of ours beside a language model that is served: vision tower and scorer.
+EYES = "holmes_vau_eyes"
 # All that is read of a checkpoint beside its weights. Code is not: whoever reads a checkpoint here has the code.
 JSON_FILES = (
     "config.json",
@@ -169,8 +171,13 @@ def check_format(folder: Path, name: str, label: str, kinds: tuple[str, ...]) ->
         [`CheckpointError`]: if it is another; of the original layout, with the command that converts it.
     """
     kind = format_of(folder, label)
-    if kind in kinds or (not kinds and kind != ORIGINAL):
+    if kind in kinds or (not kinds and kind not in (ORIGINAL, EYES)):
         return kind
+    if kind == EYES:
+        raise CheckpointError(
+            f"{label}: the eyes of a checkpoint, without a language model: `holmes-vau analyze` and `chat` take them "
+            "with --endpoint URL, where one answers; else pass the whole checkpoint"
+        )
     if kind == ORIGINAL:
         raise CheckpointError(
             f"{label}: in the layout of the original release, which must be converted once: "

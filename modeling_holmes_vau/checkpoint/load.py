@@ -6,17 +6,19 @@ version can be trained, and what is saved carries the code of today.
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from transformers import AutoTokenizer, InternVLForConditionalGeneration
+from transformers import AutoTokenizer, GenerationConfig, InternVLForConditionalGeneration
 from transformers.utils import logging as hf_logging
 
+from ..configuration_holmes_vau import HolmesVAUConfig
 from ..modeling_holmes_vau import HolmesVAUForConditionalGeneration
 from ..processing_holmes_vau import HolmesVAUProcessor
 from .folder import (
+    EYES,
     NATIVE,
     OURS,
     SMALL_FILES,
@@ -24,15 +26,19 @@ from .folder import (
     check_format,
     check_small_files,
     is_local,
+    read_object,
     readable,
     told_in_a_line,
 )
 from .hub import fetch_folder
 from .known import default_checkpoint
-from .weights import check_weights
+from .weights import check_weights, open_weights, weight_files
 
 
 SAFETENSORS, PICKLES = ("model.safetensors", "model-*.safetensors"), ("pytorch_model.bin", "pytorch_model-*.bin")
+
+# What of a checkpoint looks at videos.
+EYES_WEIGHTS = ("model.vision_tower.", "anomaly_scorer.", "familiarity.")
 
 
 def open_folder(
@@ -102,6 +108,73 @@ def load_native(name: str | os.PathLike, option: str = "--model", **options):
     model, tokenizer = _load(folder, name, option, InternVLForConditionalGeneration, load_tokenizer, options)
     check_vocabulary(tokenizer, model.config.text_config.vocab_size, f"{option} {os.fspath(name)}")
     return model, tokenizer
+
+
+class HolmesVAUEyes(HolmesVAUForConditionalGeneration):
+    """A checkpoint without its language model and projector: it scores and chooses frames, and says nothing."""
+
+    def __init__(self, config: HolmesVAUConfig):
+        super().__init__(config)
+        self.model.language_model = self.model.multi_modal_projector = self.lm_head = torch.nn.Module()
+
+    def generate(self, *args, **kwargs):
+        """Raises `ValueError`: there is no language model."""
+        raise ValueError(
+            "These are the eyes of a checkpoint, without a language model: pass --endpoint URL, where one answers, or "
+            "load the whole checkpoint."
+        )
+
+    def forward(self, *args, **kwargs):
+        """Raises `ValueError`: there is no language model."""
+        self.generate()
+
+
+def load_eyes(name: str | os.PathLike, option: str = "--model", dtype: str = "auto"):
+    """
+    What of a checkpoint scores and chooses frames, the vision tower and the scorer: of the folder `eyes/` that
+    `holmes-vau export` writes, or of a whole checkpoint, of which no other weight is read.
+
+    Args:
+        name (`str` or `os.PathLike`), option (`str`, *optional*): As for [`load_checkpoint`].
+        dtype (`str`, *optional*, defaults to `"auto"`): Of the vision tower; that of the checkpoint by default.
+
+    Returns:
+        `tuple[HolmesVAUEyes, HolmesVAUProcessor]`: In evaluation mode.
+
+    Raises:
+        [`CheckpointError`]: one line, if there is none, or it cannot be used.
+    """
+    folder, _ = open_folder(name, OURS, EYES, option=option)
+    label = f"{option} {os.fspath(name)}"
+    with readable(folder) as path, told_in_a_line(label, "cannot be loaded"), errors_alone():
+        settings = {key: value for key, value in read_object(path / "config.json").items() if key != "model_type"}
+        config = HolmesVAUConfig.from_dict(settings)
+        processor = HolmesVAUProcessor.from_pretrained(path)
+        with torch.device("meta"):
+            model = HolmesVAUEyes(config)
+        if (path / "generation_config.json").is_file():
+            model.generation_config = GenerationConfig.from_pretrained(path)
+    wanted = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    state = _eyes_state(folder, config.dtype if dtype == "auto" else getattr(torch, dtype))
+    if missing := sorted(key for key, shape in wanted.items() if key not in state or state[key].shape != shape):
+        raise CheckpointError(f"{label}: {len(missing)} weights are missing or misshapen, such as {missing[0]}")
+    model.load_state_dict(state, assign=True)
+    model.name_or_path = model.config.name_or_path = os.fspath(name)
+    return model.eval().requires_grad_(False), processor
+
+
+def _eyes_state(folder: Path, dtype: torch.dtype | str | None) -> dict[str, torch.Tensor]:
+    """The weights of vision tower and scorer; the scorer's in float32, as it computes."""
+    dtype = getattr(torch, dtype) if isinstance(dtype, str) else dtype or torch.float32
+    state = {}
+    for path in weight_files(folder):
+        with open_weights(path) as (keys, read):
+            for key in keys:
+                if key.startswith(EYES_WEIGHTS):
+                    tensor = read(key)
+                    kind = dtype if key.startswith("model.") else torch.float32
+                    state[key] = tensor.to(kind) if tensor.is_floating_point() else tensor
+    return state
 
 
 def checkpoint_digest(name: str | os.PathLike, patterns: Iterable[str], option: str = "--model") -> str:
@@ -206,7 +279,9 @@ def quiet_transformers() -> None:
     hf_logging.disable_progress_bar()
 
 
-def load_on_device(name: str | None, device: str | None, dtype: str, option: str = "--model"):
+def load_on_device(
+    name: str | None, device: str | None, dtype: str, option: str = "--model", load: Callable = load_checkpoint
+):
     """
     A Holmes-VAU checkpoint, quietly, on its device.
 
@@ -215,12 +290,13 @@ def load_on_device(name: str | None, device: str | None, dtype: str, option: str
         device (`str`, *optional*): As torch names it; the fastest there is by default.
         dtype (`str`): `"auto"` for that of the checkpoint, or a name of torch's.
         option (`str`, *optional*, defaults to `"--model"`): What a message calls the checkpoint.
+        load (`Callable`, *optional*, defaults to [`load_checkpoint`]): What of it; [`load_eyes`] is the other.
 
     Returns, raises: As [`load_checkpoint`].
     """
     name, device = name or str(default_checkpoint()), check_device(device)
     quiet_transformers()
-    model, processor = load_checkpoint(name, option, dtype=dtype)
+    model, processor = load(name, option, dtype=dtype)
     with told_in_a_line(f"{option} {name}", f"cannot be used on {device}"):
         model = model.to(device)
     return model, processor

@@ -1,4 +1,4 @@
-"""`holmes-vau analyze | collect | chat | web | convert | init | merge`: parsing and printing only."""
+"""`holmes-vau analyze | collect | chat | web | convert | init | merge | export`: parsing and printing only."""
 
 import argparse
 
@@ -60,6 +60,10 @@ def build_parser() -> Parser:
     merge.add_argument("-o", "--output", required=True, metavar="DIR", help="folder to write; new or empty")
     merge.add_argument("--base", metavar="DIR", help="folder or Hub name; default: the one the adapter names")
     merge.add_argument("--half", action="store_true", help="store float32 weights in 16 bits: half the file")
+    export = commands.add_parser("export", help="a checkpoint -> a folder that vLLM serves, and eyes for `analyze`")
+    export.add_argument("--for", dest="target", choices=("vllm",), default="vllm", help="the engine (vllm)")
+    export.add_argument("--checkpoint", required=True, metavar="DIR", help="folder or Hub name of a Holmes-VAU")
+    export.add_argument("-o", "--output", required=True, metavar="DIR", help="folder to write; new or empty")
     return parser
 
 
@@ -84,6 +88,10 @@ def _run(args: argparse.Namespace) -> int:
         from ..checkpoint.merge import merge
 
         output = merge(args.adapter, args.output, args.base, args.half)
+    elif args.command == "export":
+        from ..checkpoint.export import export
+
+        output = export(args.checkpoint, args.output)
     else:
         from ..checkpoint.create import init_from_base
 
