@@ -11,8 +11,9 @@ from PIL import Image
 from transformers import Pipeline
 
 from .analysis_holmes_vau import Analysis
-from .levels_holmes_vau import check_levels, describe_levels
-from .session_holmes_vau import VideoChat, VideoSession, check_room
+from .asking_holmes_vau import Question, answer_all
+from .levels_holmes_vau import LevelQuestions, check_levels
+from .session_holmes_vau import VideoSession, check_room
 from .video_reader_holmes_vau import ArrayVideo, VideoReader
 
 
@@ -39,6 +40,7 @@ def analyze_video(
     event_threshold: float | None = None,
     granularity: Sequence[str] = (),
     on_answer: Callable[[int, int], None] | None = None,
+    batch_size: int | None = None,
     **generate_kwargs,
 ) -> Analysis:
     """
@@ -54,6 +56,7 @@ def analyze_video(
             judgement, description and analysis of the whole and of each event, a caption for each clip of an event, in
             `annotation` of the result. See [`describe_levels`].
         on_answer (`Callable[[int, int], None]`, *optional*): Called with answers given and answers in all.
+        batch_size (`int`, *optional*): How many questions are answered together, see [`answer_all`].
         generate_kwargs: `max_new_tokens` and the like, for `generate`.
 
         The others are those of [`VideoSession`].
@@ -89,7 +92,7 @@ def analyze_video(
         strict,
         event_threshold,
     )
-    return analyze_session(session, prompts, levels, on_answer, **generate_kwargs)
+    return analyze_session(session, prompts, levels, on_answer, batch_size, **generate_kwargs)
 
 
 def analyze_session(
@@ -97,6 +100,7 @@ def analyze_session(
     prompts: Sequence[str] = (DEFAULT_PROMPT,),
     levels: Sequence[str] = (),
     on_answer: Callable[[int, int], None] | None = None,
+    batch_size: int | None = None,
     **generate_kwargs,
 ) -> Analysis:
     """
@@ -105,17 +109,15 @@ def analyze_session(
     Args:
         session ([`VideoSession`]): The video.
         prompts (`list[str]`): Questions, each asked by itself.
-        levels (`list[str]`), on_answer (`Callable`), generate_kwargs: As `granularity` and the others of
-            [`analyze_video`].
+        levels (`list[str]`), on_answer (`Callable`), batch_size (`int`), generate_kwargs: As `granularity` and the
+            others of [`analyze_video`].
     """
     encoded, start = session.encoded(), time.perf_counter()
-    told = on_answer and (lambda done, total: on_answer(done + len(prompts), total + len(prompts)))
-    chat = VideoChat(encoded, session.model, session.processor)
-    answers = []
-    for words in prompts:
-        chat.turns.clear()
-        answers.append(chat.ask(words, **generate_kwargs))
-    annotation = describe_levels(session, levels, told, **generate_kwargs) if levels else None
+    asked = LevelQuestions(session, levels)
+    questions = [*map(Question, prompts), *asked.questions]
+    answered = answer_all(session, questions, batch_size, on_answer, encoded, **generate_kwargs)
+    answers = [answered[Question(words)] for words in prompts]
+    annotation = asked.annotation(answered) if levels else None
     pairs = [{"question": words, "answer": answer} for words, answer in zip(prompts, answers)]
     return session.analysis(
         encoded,
@@ -135,8 +137,8 @@ class VideoAnomalyUnderstandingPipeline(Pipeline):
 
     Several videos, as a list or a tuple, give a list of results; a generator, a dataset or a column of one gives them
     one after the other, as they are asked for. A video that cannot be analysed does not end the others: its result is
-    `{"video": ..., "error": ...}`, the error in one line. Videos are analysed one at a time: `batch_size` and
-    `num_workers` change nothing.
+    `{"video": ..., "error": ...}`, the error in one line. Videos are analysed one at a time: `batch_size` says how
+    many questions about a video are answered together, and `num_workers` changes nothing.
 
     Example:
 
@@ -156,6 +158,7 @@ class VideoAnomalyUnderstandingPipeline(Pipeline):
 
     def __call__(self, videos, num_workers: int | None = None, batch_size: int | None = None, **kwargs):
         options = {**self._forward_params, **self._sanitize_parameters(**kwargs)[1]}
+        options |= {} if batch_size is None else {"batch_size": batch_size}
         if is_one_video(videos):
             return self.run_single(videos, {}, options, {})
         if isinstance(videos, bytes) or not isinstance(videos, Iterable):

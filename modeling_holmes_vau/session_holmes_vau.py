@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 
 from .analysis_holmes_vau import Analysis
+from .asking_holmes_vau import answer_batch, check_words
 from .encoder_holmes_vau import EncodedVideo, VideoEncoder
 from .events_holmes_vau import Event, EventRule, find_events
 from .frame_rule_holmes_vau import FrameRule, frames_of_span, middle_frame_indices
@@ -80,19 +81,11 @@ class VideoChat:
 
     def ask(self, question: str, **generate_kwargs) -> str:
         """Answer `question`, with the conversation so far; `generate_kwargs` go to `generate`."""
-        for token in (self.processor.video_token, self.processor.image_token):
-            if token in question:
-                raise ValueError(f"The question holds {token}, which stands for pictures in a prompt: leave it out.")
+        check_words(question, self.processor)
         asked = [*self.turns, (question, None)]
-        inputs = self.processor.conversation_inputs([asked], len(self.encoded.frame_indices))
-        inputs = inputs.to(self.model.get_input_embeddings().weight.device)
-        output = self.model.generate(**inputs, encoded_videos=[self.encoded], **generate_kwargs)
-        sequences = output if isinstance(output, torch.Tensor) else output.sequences
-        answer = self.processor.decode(sequences[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-        for token in (self.processor.video_token, self.processor.image_token):
-            answer = answer.replace(token, "")  # it would ask for pictures when the conversation goes on
-        self.turns.append((question, answer.strip()))
-        return answer.strip()
+        (answer,) = answer_batch(self.model, self.processor, [asked], [self.encoded], **generate_kwargs)
+        self.turns.append((question, answer))
+        return answer
 
 
 class VideoSession:

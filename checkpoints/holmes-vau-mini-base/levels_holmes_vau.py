@@ -6,9 +6,10 @@ annotations.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from .asking_holmes_vau import Question, answer_all
 from .judgement_holmes_vau import parse_judgement
 
 
@@ -51,8 +52,58 @@ def cut_evenly(start_s: float, end_s: float, length_s: float = CLIP_S) -> list[t
     return list(zip(borders, borders[1:]))
 
 
+class LevelQuestions:
+    """
+    What is asked about a video at some levels, and the answers as an annotation.
+
+    Args:
+        session ([`VideoSession`]): The video.
+        levels (`list[str]`): Some of `"video"`, `"event"` and `"clip"`.
+
+    The attribute `questions` (`list[Question]`) is what is to be answered.
+    """
+
+    def __init__(self, session, levels: Sequence[str]):
+        self._reader, levels = session.reader, check_levels(levels)
+        self._is_abnormal = bool(events := session.events())
+        spans = [(event["start_s"], event["end_s"]) for event in events] if "event" in levels else []
+        self._whole = _questions(None, self._is_abnormal) if "video" in levels else None
+        self._events = [(span, _questions(span, True)) for span in spans]
+        self._clips = [
+            [Question(CAPTION, part) for part in cut_evenly(*span)] if "clip" in levels else [] for span in spans
+        ]
+        asked = [*(self._whole or {}).values()]
+        for (_, parts), clips in zip(self._events, self._clips):
+            asked += [*clips, *parts.values()]
+        self.questions = [question for question in asked if question is not None]
+
+    def annotation(self, answers: Mapping[Question, str]) -> dict:
+        """The answers in the form of HIVAU-70k, see [`describe_levels`]."""
+        whole = NOT_ASKED if self._whole is None else _told(self._whole, answers)
+        described = [
+            {"start_s": span[0], "end_s": span[1], **_told(parts, answers)}
+            | {"clips": [{"start_s": c.span_s[0], "end_s": c.span_s[1], "caption": answers[c]} for c in clips]}
+            for (span, parts), clips in zip(self._events, self._clips)
+        ]
+        labels = [name for part in (*described, whole) for name in parse_judgement(part["judgement"] or "").classes]
+        return {
+            "video": Path(os.fspath(self._reader.path)).stem,
+            "source": PROPOSAL,
+            "split": SPLIT,
+            "n_frames": self._reader.num_frames,
+            "fps": self._reader.fps,
+            "labels": (list(dict.fromkeys(labels)) or [UNNAMED]) if self._is_abnormal else [],
+            "events": described,
+            **whole,
+        }
+
+
 def describe_levels(
-    session, levels: Sequence[str] = LEVELS, on_answer: Callable[[int, int], None] | None = None, **generate_kwargs
+    session,
+    levels: Sequence[str] = LEVELS,
+    on_answer: Callable[[int, int], None] | None = None,
+    batch_size: int | None = None,
+    **generate_kwargs,
 ) -> dict:
     """
     What the language model says of a video at the levels asked for, from the one pass in which it was encoded: of the
@@ -61,8 +112,7 @@ def describe_levels(
     Args:
         session ([`VideoSession`]): The video.
         levels (`list[str]`, *optional*, defaults to all): Some of `"video"`, `"event"` and `"clip"`.
-        on_answer (`Callable[[int, int], None]`, *optional*): Called with answers given and answers in all.
-        generate_kwargs: `max_new_tokens` and the like, for `generate`.
+        on_answer (`Callable`), batch_size (`int`), generate_kwargs: As for [`answer_all`].
 
     Returns:
         `dict`: An annotation in the form of HIVAU-70k, which the dataset tools read: `video`, `source`, `split`,
@@ -70,58 +120,21 @@ def describe_levels(
         each with `start_s`, `end_s`, the same four, and `clips` with `start_s`, `end_s` and `caption`. What was not
         asked for is `None` (a summary then says so). Nobody has checked it: it is a proposal.
     """
-    levels, events = check_levels(levels), session.events()
-    asking = _Asking(session, on_answer, generate_kwargs)
-    spans = [(event["start_s"], event["end_s"]) for event in events] if "event" in levels else []
-    clips = [cut_evenly(*span) if "clip" in levels else [] for span in spans]
-    asking.total = 3 * len(spans) + sum(map(len, clips)) + (2 + bool(events)) * ("video" in levels)
-    whole = asking.summarise(None, bool(events)) if "video" in levels else NOT_ASKED
-    described = []
-    for (start_s, end_s), parts in zip(spans, clips):
-        captions = [asking.ask(CAPTION, span) for span in parts]
-        described.append(
-            {"start_s": start_s, "end_s": end_s, **asking.summarise((start_s, end_s), True)}
-            | {"clips": [{"start_s": a, "end_s": b, "caption": text} for (a, b), text in zip(parts, captions)]}
-        )
-    labels = [name for part in (*described, whole) for name in parse_judgement(part["judgement"] or "").classes]
-    reader = session.reader
-    return {
-        "video": Path(os.fspath(reader.path)).stem,
-        "source": PROPOSAL,
-        "split": SPLIT,
-        "n_frames": reader.num_frames,
-        "fps": reader.fps,
-        "labels": (list(dict.fromkeys(labels)) or [UNNAMED]) if events else [],
-        "events": described,
-        **whole,
-    }
+    asked = LevelQuestions(session, levels)
+    return asked.annotation(answer_all(session, asked.questions, batch_size, on_answer, **generate_kwargs))
 
 
 NOT_ASKED = {"summary": "not asked for", "judgement": None, "description": None, "analysis": None}
 
 
-class _Asking:
-    """Questions about spans of one video, counted."""
+def _questions(span_s: tuple[float, float] | None, is_abnormal: bool) -> dict[str, Question | None]:
+    """Judgement, description and, of what is abnormal, analysis; with a little of what is around a span."""
+    words = {"judgement": JUDGEMENT, "description": DESCRIPTION, "analysis": ANALYSIS if is_abnormal else None}
+    context = 0.0 if span_s is None else CONTEXT
+    return {name: question and Question(question, span_s, context) for name, question in words.items()}
 
-    def __init__(self, session, on_answer, generate_kwargs: dict):
-        self.session, self.on_answer, self.options = session, on_answer, generate_kwargs
-        self.done = self.total = 0
-        self._span, self._chat = None, None
 
-    def ask(self, question: str, span_s: tuple[float, float] | None) -> str:
-        """The answer to one question, without those before it."""
-        context = 0.0 if span_s is None or question == CAPTION else CONTEXT
-        if self._chat is None or self._span != (span_s, context):
-            self._span, self._chat = (span_s, context), self.session.chat(span_s, context)
-        self._chat.turns.clear()
-        answer = self._chat.ask(question, **self.options)
-        self.done += 1
-        if self.on_answer is not None:
-            self.on_answer(self.done, self.total)
-        return answer
-
-    def summarise(self, span_s: tuple[float, float] | None, is_abnormal: bool) -> dict[str, str | None]:
-        """Judgement, description and, of what is abnormal, analysis; and the three as one text."""
-        questions = {"judgement": JUDGEMENT, "description": DESCRIPTION, "analysis": ANALYSIS if is_abnormal else None}
-        parts = {name: question and self.ask(question, span_s) or None for name, question in questions.items()}
-        return {"summary": " ".join(text for text in parts.values() if text) or "no answer", **parts}
+def _told(asked: Mapping[str, Question | None], answers: Mapping[Question, str]) -> dict[str, str | None]:
+    """The three parts, `None` of what has no answer; and the three as one text."""
+    parts = {name: question and answers[question] or None for name, question in asked.items()}
+    return {"summary": " ".join(text for text in parts.values() if text) or "no answer", **parts}

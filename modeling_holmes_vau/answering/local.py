@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from ..asking_holmes_vau import answer_batch
 from ..spans_holmes_vau import Segment, check_segment
 from .answerer import Answerer, Reply, only_texts
 
@@ -55,17 +56,17 @@ class HolmesVAUAnswerer(Answerer):
         replies, fine = only_texts(questions, for_pictures)
         if not fine:
             return enumerate(replies)
-        inputs = self.processor.conversation_inputs([[(questions[i], None)] for i in fine], self.num_frames)
-        inputs = inputs.to(self.model.get_input_embeddings().weight.device)
-        ids = self.model.generate(
-            **inputs, encoded_videos=[seen[i] for i in fine], do_sample=False, num_beams=1, **self.options
+        answers = answer_batch(
+            self.model,
+            self.processor,
+            [[(questions[i], None)] for i in fine],
+            [seen[i] for i in fine],
+            do_sample=False,
+            num_beams=1,
+            **self.options,
         )
-        new = ids[:, inputs["input_ids"].shape[1] :]  # (batch, new)
-        for i, tokens in zip(fine, new):
-            text = self.processor.decode(tokens, skip_special_tokens=True)
-            for token in for_pictures:
-                text = text.replace(token, "")
-            replies[i] = text.strip()
+        for i, answer in zip(fine, answers, strict=True):
+            replies[i] = answer
         return enumerate(replies)
 
 

@@ -68,7 +68,7 @@ def build_parser() -> Parser:
 
 
 def _run(args: argparse.Namespace) -> int:
-    for name in ("num_frames", "stride", "max_new_tokens"):
+    for name in ("num_frames", "stride", "max_new_tokens", "batch_size"):
         value = vars(args).get(name)
         if value is not None and value < 1:
             raise CommandError(f"--{name.replace('_', '-')} must be at least 1, got {value}")

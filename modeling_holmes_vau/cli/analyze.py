@@ -5,6 +5,7 @@ import importlib.util
 import json
 import os
 import sys
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,6 +36,13 @@ def add_analyze(parser: argparse.ArgumentParser) -> None:
         help="what is described beside: some of video, event, clip (video event); none: the answer alone",
     )
     add_video_options(parser)
+    parser.add_argument(
+        "--batch-size",
+        type=int,
+        metavar="N",
+        help="questions about a video that are answered together, with equal answers; default: as many as have 16,384 "
+        "tokens of frames, 1 to 8",
+    )
     parser.add_argument(
         "-o",
         "--output",
@@ -105,20 +113,40 @@ def options_of(args: argparse.Namespace) -> dict:
     return {name: getattr(args, name) for name in names}
 
 
+class Bars:
+    """Bars over the frames of one video, then over the answers to what is asked about it."""
+
+    def __init__(self, name: str):
+        self.name, self._bar, self._unit = name, None, ""
+
+    def _show(self, done: int, total: int, unit: str) -> None:
+        from ..base.progress import Progress
+
+        if self._unit != unit:
+            self.close()
+            self._bar, self._unit = Progress(desc=self.name, total=total, unit=unit, leave=False, position=1), unit
+        self._bar.update(done - self._bar.n)
+
+    def frames(self, done: int, total: int) -> None:
+        """Frames read, and frames in all."""
+        self._show(done, total, "frame")
+
+    def answers(self, done: int, total: int) -> None:
+        """Answers given, and answers in all."""
+        self._show(done, total, "answer")
+
+    def close(self) -> None:
+        """Take the last bar away."""
+        if self._bar is not None:
+            self._bar.close()
+
+
 def analyze_one(reader, video: str, model, processor, args):
-    """Analyse one opened video, with a progress bar: [`Analysis`]."""
-    from ..base.progress import Progress
+    """Analyse one opened video, with progress bars: [`Analysis`]."""
     from ..pipeline_holmes_vau import DEFAULT_PROMPT, analyze_video
 
     limit = {} if args.max_new_tokens is None else {"max_new_tokens": args.max_new_tokens}
-    bar = None
-
-    def show(done: int, total: int) -> None:
-        nonlocal bar
-        bar = bar or Progress(desc=Path(video).name, total=total, unit="frame", leave=False, position=1)
-        bar.update(done - bar.n)
-
-    try:
+    with closing(Bars(Path(video).name)) as bars:
         analysis = analyze_video(
             reader,
             model,
@@ -129,14 +157,13 @@ def analyze_one(reader, video: str, model, processor, args):
             frame_stride=args.stride,
             segment_s=args.segment and tuple(args.segment),
             sampler=args.sampler,
-            on_progress=show,
+            on_progress=bars.frames,
+            on_answer=bars.answers,
             event_threshold=args.threshold,
             strict=args.strict,
+            batch_size=args.batch_size,
             **limit,
         )
-    finally:
-        if bar is not None:
-            bar.close()
     return replace(analysis, video=os.path.abspath(video), model=args.model or MINI, options=options_of(args))
 
 
