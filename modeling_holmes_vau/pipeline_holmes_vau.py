@@ -41,6 +41,7 @@ def analyze_video(
     granularity: Sequence[str] = (),
     on_answer: Callable[[int, int], None] | None = None,
     batch_size: int | None = None,
+    scored: bool = True,
     **generate_kwargs,
 ) -> Analysis:
     """
@@ -57,6 +58,8 @@ def analyze_video(
             `annotation` of the result. See [`describe_levels`].
         on_answer (`Callable[[int, int], None]`, *optional*): Called with answers given and answers in all.
         batch_size (`int`, *optional*): How many questions are answered together, see [`answer_all`].
+        scored (`bool`, *optional*, defaults to `True`): As for [`VideoSession`]; without scores `granularity` is
+            `"video"` at most, and there is no `event_threshold`.
         generate_kwargs: `max_new_tokens` and the like, for `generate`.
 
         The others are those of [`VideoSession`].
@@ -75,6 +78,8 @@ def analyze_video(
     if not prompts:
         raise ValueError("`prompt` holds no question: pass one, or leave it out for the usual one.")
     levels = check_levels(granularity)
+    if not scored:
+        check_without_scores(levels, event_threshold)
     longest = generate_kwargs.get("max_new_tokens", model.generation_config.max_new_tokens)
     number = processor.num_frames if num_frames is None else num_frames
     check_room(model, processor, number, max(prompts, key=len), longest or 1)
@@ -91,8 +96,20 @@ def analyze_video(
         on_progress,
         strict,
         event_threshold,
+        scored,
     )
     return analyze_session(session, prompts, levels, on_answer, batch_size, **generate_kwargs)
+
+
+def check_without_scores(levels: Sequence[str], event_threshold: float | None) -> None:
+    """Events are found in scores.
+
+    Raises:
+        `ValueError`: if without scores something is asked for that needs events.
+    """
+    if "event" in levels or event_threshold is not None:
+        asked = "`event_threshold`" if event_threshold is not None else f"`granularity` {', '.join(levels)}"
+        raise ValueError(f"{asked} needs scores, in which events are found: leave it out, or `scored=False`.")
 
 
 def analyze_session(

@@ -23,14 +23,14 @@ class Analysis(ModelOutput):
         video (`str`): The file.
         fps (`float`), num_frames (`int`), duration_s (`float`): Its rate, its frames and its length.
         dense_frame_indices (`list[int]`), dense_times_s (`list[float]`), scores (`list[float]`): Frame number,
-            exact time and anomaly probability in [0, 1] of each scored frame.
+            exact time and anomaly probability in [0, 1] of each scored frame; empty where none was scored.
         events (`list[Event]`): `start_s`, `end_s` and `peak_score` of each abnormal event, in time order.
         event_rule (`dict`): What made them, see [`EventRule`].
         sampled_frame_indices (`list[int]`), sampled_times_s (`list[float]`): The frames that the language model saw.
         sampler (`str`): What chose them; `"middle"` for a video of at most `frame_stride * num_frames` frames.
         prompt (`str`), answer (`str`): The question and the answer in words.
         verdict (`dict`): What `scores` and `answer` say of the video, `"abnormal"` or `"normal"` (`None` of an answer
-            that says neither), and whether they `agree` (`None` then too).
+            that says neither, and where nothing was scored), and whether they `agree` (`None` then too).
         model (`str`): The checkpoint.
         seconds (`dict`): Busy time of `decode` (in its own thread, beside the others), `encode`, `score`, `generate`.
         segment_s (`list[float]`, *optional*): The analysed span, its end filled in, where it is not the whole video.

@@ -273,8 +273,9 @@ def verdict_in_words(question: str, answer: str) -> str | None:
     return None if abnormal is None else "abnormal" if abnormal else "normal"
 
 
-def compare_verdicts(events: list[dict[str, float]], prompt: str, answer: str) -> dict[str, str | bool | None]:
-    """What the scorer and the answer in words say of a video, and whether they agree.
+def compare_verdicts(events: list[dict[str, float]] | None, prompt: str, answer: str) -> dict[str, str | bool | None]:
+    """What the scorer and the answer in words say of a video, and whether they agree; `events` is `None` of a video
+    that was not scored.
 
     Example:
 
@@ -284,13 +285,17 @@ def compare_verdicts(events: list[dict[str, float]], prompt: str, answer: str) -
 
     ```
     """
-    by_scores = "abnormal" if events else "normal"
+    by_scores = None if events is None else "abnormal" if events else "normal"
     by_words = verdict_in_words(prompt, answer)
-    return {"scores": by_scores, "answer": by_words, "agree": None if by_words is None else by_scores == by_words}
+    agree = None if by_scores is None or by_words is None else by_scores == by_words
+    return {"scores": by_scores, "answer": by_words, "agree": agree}
 
 
 def describe_verdict(verdict: dict[str, str | bool | None]) -> str:
     """The result of [`compare_verdicts`] in words."""
+    if verdict["scores"] is None:
+        said = f"{verdict['answer']} by the answer" if verdict["answer"] else "no verdict is read from the answer"
+        return f"{said}; nothing was scored"
     if verdict["answer"] is None:
         return f"{verdict['scores']} by the scores; no verdict is read from the answer"
     if verdict["agree"]:

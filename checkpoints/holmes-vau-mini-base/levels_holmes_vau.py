@@ -65,7 +65,7 @@ class LevelQuestions:
 
     def __init__(self, session, levels: Sequence[str]):
         self._reader, levels = session.reader, check_levels(levels)
-        self._is_abnormal = bool(events := session.events())
+        self._is_scored, self._is_abnormal = session.rule.scored, bool(events := session.events())
         spans = [(event["start_s"], event["end_s"]) for event in events] if "event" in levels else []
         self._whole = _questions(None, self._is_abnormal) if "video" in levels else None
         self._events = [(span, _questions(span, True)) for span in spans]
@@ -86,13 +86,16 @@ class LevelQuestions:
             for (span, parts), clips in zip(self._events, self._clips)
         ]
         labels = [name for part in (*described, whole) for name in parse_judgement(part["judgement"] or "").classes]
+        labels = list(dict.fromkeys(labels))
+        if self._is_scored:
+            labels = (labels or [UNNAMED]) if self._is_abnormal else []
         return {
             "video": Path(os.fspath(self._reader.path)).stem,
             "source": PROPOSAL,
             "split": SPLIT,
             "n_frames": self._reader.num_frames,
             "fps": self._reader.fps,
-            "labels": (list(dict.fromkeys(labels)) or [UNNAMED]) if self._is_abnormal else [],
+            "labels": labels,
             "events": described,
             **whole,
         }

@@ -286,7 +286,7 @@ class VideoSession:
             sampler=self.sampler,
             prompt=prompt,
             answer=answer,
-            verdict=compare_verdicts(events, prompt, answer),
+            verdict=compare_verdicts(events if self.rule.scored else None, prompt, answer),
             model=os.fspath(self.model.name_or_path) or type(self.model).__name__,
             seconds={
                 "decode": self.stream.decode_s,

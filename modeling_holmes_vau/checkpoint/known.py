@@ -7,6 +7,11 @@ from .folder import CheckpointError
 
 
 MINI = "holmes-vau-mini"
+# How attention is computed, by transformers' names, and what command lines say of it.
+ATTENTIONS = ("sdpa", "flash_attention_2", "eager")
+ATTENTION_HELP = (
+    "how attention is computed: sdpa (default), flash_attention_2 (a GPU of NVIDIA, 16 bits and flash-attn), eager"
+)
 ROOT = Path(__file__).resolve().parents[2]
 # config.json of OpenGVLab/InternVL2-2B, the base of the paper: InternViT-300M-448px and InternLM2-chat-1.8B.
 INTERNVL2_2B = {

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 from transformers import AutoTokenizer, GenerationConfig, InternVLForConditionalGeneration
+from transformers.utils import is_flash_attn_2_available
 from transformers.utils import logging as hf_logging
 
 from ..configuration_holmes_vau import HolmesVAUConfig
@@ -273,6 +274,18 @@ def check_device(device: str | None) -> str:
     return device
 
 
+def check_attention(attention: str | None, device: str) -> None:
+    """
+    Refuse an attention that cannot be computed here, before anything is loaded.
+
+    Raises:
+        [`CheckpointError`]: one line.
+    """
+    if attention == "flash_attention_2" and not (device.startswith("cuda") and is_flash_attn_2_available()):
+        missing = "the package flash-attn is missing" if device.startswith("cuda") else f"not {device}"
+        raise CheckpointError(f"--attention {attention}: needs a GPU of NVIDIA and flash-attn; {missing}: pass sdpa")
+
+
 def quiet_transformers() -> None:
     """From here on only errors of transformers are shown, and no bars."""
     hf_logging.set_verbosity_error()
@@ -280,7 +293,12 @@ def quiet_transformers() -> None:
 
 
 def load_on_device(
-    name: str | None, device: str | None, dtype: str, option: str = "--model", load: Callable = load_checkpoint
+    name: str | None,
+    device: str | None,
+    dtype: str,
+    option: str = "--model",
+    load: Callable = load_checkpoint,
+    attention: str | None = None,
 ):
     """
     A Holmes-VAU checkpoint, quietly, on its device.
@@ -291,12 +309,17 @@ def load_on_device(
         dtype (`str`): `"auto"` for that of the checkpoint, or a name of torch's.
         option (`str`, *optional*, defaults to `"--model"`): What a message calls the checkpoint.
         load (`Callable`, *optional*, defaults to [`load_checkpoint`]): What of it; [`load_eyes`] is the other.
+        attention (`str`, *optional*): One of `ATTENTIONS`; that of transformers by default, which is `"sdpa"`.
 
     Returns, raises: As [`load_checkpoint`].
     """
     name, device = name or str(default_checkpoint()), check_device(device)
+    check_attention(attention, device)
     quiet_transformers()
-    model, processor = load(name, option, dtype=dtype)
+    options = {} if attention is None else {"attn_implementation": attention}
+    model, processor = load(name, option, dtype=dtype, **options)
+    if attention == "flash_attention_2" and model.dtype == torch.float32:
+        raise CheckpointError(f"--attention {attention}: needs 16 bits, but {name} is float32: pass --dtype bfloat16")
     with told_in_a_line(f"{option} {name}", f"cannot be used on {device}"):
         model = model.to(device)
     return model, processor

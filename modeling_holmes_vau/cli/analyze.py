@@ -12,7 +12,7 @@ from pathlib import Path
 from ..base.clock import clock, parse_clock
 from ..base.commands import CommandError, first_line, output_folder
 from ..base.files import NAMED_PROBLEMS, few_of
-from ..checkpoint.known import MINI
+from ..checkpoint.known import ATTENTION_HELP, ATTENTIONS, MINI
 from ..levels_holmes_vau import LEVELS
 from .inputs import find_videos
 from .outputs import is_done, report_folders, update_index
@@ -31,11 +31,16 @@ def add_analyze(parser: argparse.ArgumentParser) -> None:
         "--granularity",
         nargs="*",
         choices=LEVELS,
-        default=["video", "event"],
         metavar="LEVEL",
         help="what is described beside: some of video, event, clip (video event); none: the answer alone",
     )
     add_video_options(parser)
+    parser.add_argument(
+        "--no-scores",
+        action="store_true",
+        help="score nothing: only the frames that the language model sees are decoded, evenly spread; a long video "
+        "takes hardly longer than a short one, and there are no scores, no curve, no events, no words about them",
+    )
     parser.add_argument(
         "--batch-size",
         type=int,
@@ -92,6 +97,7 @@ def add_video_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dtype", default="auto", choices=("auto", "float32", "bfloat16", "float16"), help="default: the checkpoint's"
     )
+    parser.add_argument("--attention", choices=ATTENTIONS, help=ATTENTION_HELP)
     parser.add_argument(
         "--strict",
         action="store_true",
@@ -106,11 +112,16 @@ def time_of(text: str) -> float:
     return time_s
 
 
+SINCE = ("no_scores",)
+BEFORE_SCORES = ("threshold", "stride")  # options that speak of scores
+
+
 def options_of(args: argparse.Namespace) -> dict:
     """The options that decide what an analysis says; kept in it, so that `--resume` knows what is done."""
     names = ("model", "prompt", "num_frames", "sampler", "stride", "segment", "threshold", "max_new_tokens", "dtype")
     names += ("strict", "granularity")
-    return {name: getattr(args, name) for name in names}
+    asked = {name: True for name in SINCE if getattr(args, name)}  # reports of before have no word of them
+    return {name: getattr(args, name) for name in names} | asked
 
 
 class Bars:
@@ -162,6 +173,7 @@ def analyze_one(reader, video: str, model, processor, args):
             event_threshold=args.threshold,
             strict=args.strict,
             batch_size=args.batch_size,
+            scored=not args.no_scores,
             **limit,
         )
     return replace(analysis, video=os.path.abspath(video), model=args.model or MINI, options=options_of(args))
@@ -212,7 +224,8 @@ def load_for(args: argparse.Namespace):
     """Model and processor of `analyze`, and what is to be said of them on stderr."""
     from ..checkpoint.load import load_on_device
 
-    model, processor = load_on_device(args.model, args.device or local_device(os.environ), args.dtype)
+    device = args.device or local_device(os.environ)
+    model, processor = load_on_device(args.model, device, args.dtype, attention=vars(args).get("attention"))
     check_prompts(getattr(args, "prompt", None), processor)
     if model.config.warning:
         print(f"warning: {model.config.warning}", file=sys.stderr)
@@ -253,7 +266,21 @@ def check_options(args: argparse.Namespace) -> None:
     if any(not prompt.strip() for prompt in args.prompt or ()):
         raise CommandError("--prompt is empty: pass a question, or leave it out for the usual one")
     args.prompt = [*(args.prompt or ()), *read_questions(args.questions)] or None
+    if args.no_scores:
+        check_without_scores(args)
+    if args.granularity is None:
+        args.granularity = ["video"] if args.no_scores else ["video", "event"]
     check_video_options(args)
+
+
+def check_without_scores(args: argparse.Namespace) -> None:
+    """What needs scores goes with none of them."""
+    named = [f"--{name}" for name in BEFORE_SCORES if getattr(args, name) is not None]
+    if args.sampler not in (None, "uniform"):
+        named.append(f"--sampler {args.sampler}")
+    named += [f"--granularity {level}" for level in args.granularity or () if level != "video"]
+    if named:
+        raise CommandError(f"--no-scores leaves out what {named[0]} needs: scores, and the events in them; pass one")
 
 
 def check_video_options(args: argparse.Namespace) -> None:

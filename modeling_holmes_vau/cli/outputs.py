@@ -92,7 +92,7 @@ def read_reports(folders: Iterable[Path], output: Path) -> list[Entry]:
             continue
         try:
             analysis = Analysis.of(analysis)
-            max(analysis.scores), list_events(analysis)
+            max(analysis.scores, default=0.0), list_events(analysis)
         except (ValueError, TypeError, KeyError, AttributeError):
             continue
         picture = folder / "thumbnail.jpg"

@@ -37,14 +37,14 @@ def summary(analysis, video: str) -> str:
         f"  video    {clock(analysis.duration_s)}, {frames} at {analysis.fps:.2f} fps; "
         f"{len(analysis.scores)} scored, {len(analysis.sampled_frame_indices)} shown to the language model "
         f"({analysis.sampler}){span}",
-        f"  scores   {curve(analysis.scores, CURVE_WIDTH, known_blocks())}",
+        f"  scores   {curve(analysis.scores, CURVE_WIDTH, known_blocks()) if analysis.scores else 'none'}",
     ]
     for asked in analysis.answers or [{"question": analysis.prompt, "answer": analysis.answer}]:
         lines += [*_field("question", asked["question"]), *_field("answer", asked["answer"])]
     for number, event in enumerate(analysis.events):
         lines += _event(analysis, number, event)
     if not analysis.events:
-        lines.append("  events   none")
+        lines.append(f"  events   {'none' if analysis.scores else 'not looked for: nothing was scored'}")
     lines += _field("verdict", describe_verdict(analysis.verdict))
     if analysis.warning:
         lines += _field("warning", analysis.warning.replace(" | ", "\n"))

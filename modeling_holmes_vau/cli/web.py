@@ -4,7 +4,7 @@ import argparse
 import importlib.util
 
 from ..base.commands import CommandError
-from ..checkpoint.known import MINI
+from ..checkpoint.known import ATTENTION_HELP, ATTENTIONS, MINI
 
 
 def add_web(parser: argparse.ArgumentParser) -> None:
@@ -23,6 +23,7 @@ def add_web(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dtype", default="auto", choices=("auto", "float32", "bfloat16", "float16"), help="default: the checkpoint's"
     )
+    parser.add_argument("--attention", choices=ATTENTIONS, help=ATTENTION_HELP)
 
 
 def run_web(args: argparse.Namespace) -> int:

@@ -20,8 +20,10 @@ MIN_EVENT_WIDTH = 3
 def build_curve(analysis: dict[str, Any], events: list[ShownEvent]) -> str:
     """The scores over time with the events shaded and the chosen frames marked, as HTML.
 
-    The element carries each point, `time,score`, for the script that shows them.
+    The element carries each point, `time,score`, for the script that shows them. Without scores there is none.
     """
+    if not analysis["scores"]:
+        return '<p class="note">Nothing was scored: there is no curve, and events were not looked for.</p>'
     start_s, end_s = shown_range(analysis)
     length_s = end_s - start_s
     times_s = np.asarray(analysis["dense_times_s"], dtype=np.float64)

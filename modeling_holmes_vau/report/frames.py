@@ -59,7 +59,10 @@ def strongest_frames(analysis: dict[str, Any], spans: list[tuple[float, float]])
 
 
 def thumbnail(analysis: dict[str, Any], frames: np.ndarray) -> bytes:
-    """The chosen frame with the highest score, as a JPEG file: the picture of a video in a list of many."""
+    """The chosen frame with the highest score, as a JPEG file: the picture of a video in a list of many; without
+    scores the one in the middle."""
+    if not analysis["scores"]:
+        return to_jpeg(frames[len(frames) // 2], THUMBNAIL_SIZE)
     scores = np.interp(analysis["sampled_times_s"], analysis["dense_times_s"], analysis["scores"])
     return to_jpeg(frames[scores.argmax()], THUMBNAIL_SIZE)
 

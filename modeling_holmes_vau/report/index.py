@@ -11,7 +11,7 @@ from ..judgement_holmes_vau import describe_verdict
 from .document import build_document, generator
 from .events import ShownEvent, list_events
 from .frames import data_url
-from .words import choose_decimals, count, format_span, list_warnings, name_file
+from .words import choose_decimals, count, format_span, list_warnings, name_file, strongest_score
 
 
 INDEX = "index.html"
@@ -48,7 +48,7 @@ def is_index(path: Path) -> bool:
 
 def build_index(title: str, entries: list[Entry]) -> str:
     """The page: a row a video, with its strongest score, its events and what stands against it."""
-    entries = sorted(entries, key=lambda entry: (-max(entry.analysis["scores"]), name_file(entry.analysis)))
+    entries = sorted(entries, key=lambda entry: (-strongest_score(entry.analysis), name_file(entry.analysis)))
     events = {entry.folder: list_events(entry.analysis) for entry in entries}
     classes = sorted({name for shown in events.values() for event in shown for name in event.classes})
     options = "".join(f'<option value="{html.escape(name)}">{html.escape(name)}</option>' for name in classes)
@@ -76,7 +76,8 @@ def _row(entry: Entry, events: list[ShownEvent]) -> str:
     name = name_file(analysis)
     beside = "" if entry.folder == Path(name).stem else f' <span class="note">({html.escape(entry.folder)})</span>'
     decimals = choose_decimals(analysis)
-    facts = [clock(analysis["duration_s"], decimals), f"strongest score {max(analysis['scores']):.2f}"]
+    strongest = f"strongest score {strongest_score(analysis):.2f}" if analysis["scores"] else "not scored"
+    facts = [clock(analysis["duration_s"], decimals), strongest]
     if analysis["verdict"]["agree"] is not False:  # else it is among the warnings
         facts.append(describe_verdict(analysis["verdict"]))
     joined = " \u00b7 ".join(facts)

@@ -75,7 +75,8 @@ class _Page:
         return f"{top}{verdict}{self._warnings()}", f'<div class="words">\n{self._sections()}\n</div>'
 
     def _facts(self) -> str:
-        return " \u00b7 ".join([*list_facts(self.analysis), f"threshold {threshold_of(self.analysis):.3g}"])
+        rule = [f"threshold {threshold_of(self.analysis):.3g}"] if self.analysis["scores"] else []
+        return " \u00b7 ".join([*list_facts(self.analysis), *rule])
 
     def _verdict(self) -> str:
         if self.analysis["verdict"]["agree"] is False:  # then it is among the warnings
@@ -112,7 +113,7 @@ class _Page:
 
     def _events(self) -> str:
         if not self.events:
-            return '<p class="note">None found.</p>'
+            return f'<p class="note">{"None found" if self.analysis["scores"] else "Not looked for"}.</p>'
         if any(event.said or event.clips for event in self.events):
             return "\n".join(map(self._event, self.events))
         return self._table()

@@ -65,7 +65,8 @@ def draw_timeline(
         for time_s in analysis["sampled_times_s"]
     ]
     bottom = _draw_header(canvas, analysis)
-    bottom = _draw_plot(canvas, analysis, in_event, truth_s, bottom)
+    if analysis["scores"]:
+        bottom = _draw_plot(canvas, analysis, in_event, truth_s, bottom)
     bottom = _draw_sheet(canvas, analysis, frames, in_event, bottom)
     return canvas.to_png(bottom + 36)
 
@@ -154,7 +155,7 @@ class _Canvas:
             self.figure.figimage(pixels, left, height - top - pixels.shape[0], origin="upper", zorder=-1)
         self.agg.draw()
         buffer = io.BytesIO()
-        Image.fromarray(np.asarray(self.agg.buffer_rgba())[..., :3]).save(buffer, format="PNG", optimize=True)
+        Image.fromarray(np.asarray(self.agg.buffer_rgba())[..., :3]).save(buffer, format="PNG")
         return buffer.getvalue()
 
 

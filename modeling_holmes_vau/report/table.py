@@ -10,6 +10,7 @@ from typing import Any
 from ..base.files import write_whole
 from .events import COLUMNS as EVENT_COLUMNS
 from .events import event_row, list_events
+from .words import strongest_score
 
 
 TABLE, PARQUET = "events.csv", "events.parquet"
@@ -23,8 +24,8 @@ def event_rows(analyses: Iterable[tuple[str, dict[str, Any]]]) -> list[dict[str,
         analyses (`Iterable[tuple[str, dict]]`): The folder of each report, and its analysis.
     """
     rows = []
-    for folder, analysis in sorted(analyses, key=lambda pair: (-max(pair[1]["scores"]), pair[1]["video"], pair[0])):
-        about = (analysis["video"], folder, analysis["duration_s"], round(max(analysis["scores"]), 4))
+    for folder, analysis in sorted(analyses, key=lambda pair: (-strongest_score(pair[1]), pair[1]["video"], pair[0])):
+        about = (analysis["video"], folder, analysis["duration_s"], round(strongest_score(analysis), 4))
         rows += [dict(zip(COLUMNS, (*about, *event_row(event)))) for event in list_events(analysis)]
     return rows
 

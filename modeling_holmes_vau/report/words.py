@@ -23,6 +23,11 @@ def threshold_of(analysis: dict[str, Any]) -> float:
     return analysis["event_rule"]["threshold"] if "event_rule" in analysis else 0.5
 
 
+def strongest_score(analysis: dict[str, Any]) -> float:
+    """The highest score; 0 of a video that was not scored."""
+    return max(analysis["scores"], default=0.0)
+
+
 def name_file(analysis: dict[str, Any]) -> str:
     """The name of the video's file, without its folder."""
     return Path(analysis["video"]).name or str(analysis["video"])

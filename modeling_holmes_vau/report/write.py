@@ -46,9 +46,9 @@ def write_report(
         analysis (`dict[str, Any]`):
             What `analyze_video` returns. Times are in seconds and frame indices count from the start of the file, also
             when only `segment_s` of it was analysed; `scores` are probabilities in [0, 1], one per entry of
-            `dense_frame_indices` (ascending). `warning` (`str`), when there, is shown as a banner in picture and page,
-            and so is a `verdict` in which scores and answer contradict each other. Where `video` is a file, the page
-            plays it from there, by a path that is relative to the page's.
+            `dense_frame_indices` (ascending), or none of a video that was not scored. `warning` (`str`), when there,
+            is shown as a banner in picture and page, and so is a `verdict` in which scores and answer contradict each
+            other. Where `video` is a file, the page plays it from there, by a path that is relative to the page's.
         frames (`np.ndarray` of shape `(num_sampled, height, width, 3)` and dtype `uint8`):
             The chosen frames in RGB as the camera saw them, one per entry of `sampled_times_s`.
         output_dir (`str` or `os.PathLike`):
@@ -114,7 +114,7 @@ def _check(analysis: Analysis, frames: np.ndarray) -> None:
             f"`sampled_times_s` must have one entry per frame ({len(frames)}), got {len(analysis.sampled_times_s)}."
         )
     scores = np.asarray(analysis.scores, dtype=np.float64)
-    if not len(scores):
+    if not len(scores) and analysis.verdict["scores"] is not None:
         raise ValueError("Expected one score per dense frame and at least one, got none.")
     if not ((scores >= 0) & (scores <= 1)).all():  # also refuses NaN
         raise ValueError(f"`scores` must be probabilities in [0, 1], got {scores.min()} to {scores.max()}.")
