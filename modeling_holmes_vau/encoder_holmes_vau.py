@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from .familiarity_holmes_vau import Familiarity, Pictures
+from .static_holmes_vau import StillFrames
 
 
 @dataclass
@@ -51,6 +52,8 @@ class VideoEncoder:
             none: then the patch tokens of all frames are kept.
         keep (`Collection[int]`, *optional*): Frame numbers of the frames that will be shown, where that is known
             before: only theirs are kept.
+        skip_static (`bool`, *optional*, defaults to `False`): Dense frames that show nothing new, by the rule of
+            [`StillFrames`], are not encoded: each takes the class token of the last one that was. This changes scores.
 
     The attributes `encode_s` and `score_s` are the seconds spent in vision tower and anomaly scorer.
 
@@ -71,6 +74,7 @@ class VideoEncoder:
         model,
         read: Callable[[list[int]], torch.Tensor] | None = None,
         keep: Collection[int] | None = None,
+        skip_static: bool = False,
     ):
         self.model, self._read, self._keep = model, read, None if keep is None else {*keep}
         self.encode_s = self.score_s = 0.0
@@ -81,6 +85,13 @@ class VideoEncoder:
         self._times_s: list[float] = []  # of the dense frames
         self._scores: torch.Tensor | None = None
         self._pictures = Pictures()
+        self._still = StillFrames() if skip_static else None
+        self._last: int | None = None  # frame number of the last one that was encoded, where none is read again
+
+    @property
+    def skipped_share(self) -> float | None:
+        """Share of the frames so far that were not encoded, since they show nothing new; `None` where all are."""
+        return None if self._still is None else self._still.still / max(1, self._still.seen)
 
     @property
     def warning(self) -> str:
@@ -114,19 +125,48 @@ class VideoEncoder:
         self._dense += (torch.nonzero(chunk.is_dense).flatten() + before).tolist()
         if chunk.times_s is not None:
             self._times_s += chunk.times_s[chunk.is_dense].tolist()
-        indices = chunk.indices.tolist()
-        for frames in chunk.frames.split(self.model.config.encode_batch_size):
+        size = self.model.config.encode_batch_size
+        parts = zip(chunk.frames.split(size), chunk.indices.split(size), chunk.is_dense.split(size))
+        for frames, numbers, is_dense in parts:
             start = time.perf_counter()
-            tokens = self.model.encode_frames(frames)
-            numbers = indices[: len(frames)]
-            indices = indices[len(frames) :]
-            self._keep_class_tokens(tokens[:, 0])
+            self._encode(frames, numbers.tolist(), is_dense.tolist())
+            self.encode_s += time.perf_counter() - start
+
+    def _encode(self, frames: torch.Tensor, numbers: list[int], is_dense: list[bool]) -> None:
+        """Keep the tokens of one batch of frames; of those that show nothing new, those of the last one that did."""
+        is_new = [self._is_new(*frame) for frame in zip(frames, numbers, is_dense)]
+        new = [number for number, is_encoded in zip(numbers, is_new) if is_encoded]
+        if not new:
+            self._keep_class_tokens(self._last_class_token.expand(len(frames), -1))
+        else:
+            tokens = self.model.encode_frames(frames if all(is_new) else frames[torch.tensor(is_new)])
+            self._keep_class_tokens(tokens[:, 0] if all(is_new) else self._spread(tokens[:, 0], is_new))
             if self.model.familiarity is not None:
                 self._pictures.add(Familiarity.statistics(tokens[:, 1:]))
-            self._frames += numbers
-            self._keep_patch_tokens(numbers, tokens[:, 1:])
+        self._frames += numbers
+        if new:
+            self._keep_patch_tokens(new, tokens[:, 1:])
             wait_for(tokens)
-            self.encode_s += time.perf_counter() - start
+        if self._read is None and self._keep is None:  # frames that cannot be read again share what was kept
+            for number, is_encoded in zip(numbers, is_new):
+                self._last = number if is_encoded else self._last
+                self._patch_tokens[number] = self._patch_tokens[self._last]
+
+    @property
+    def _last_class_token(self) -> torch.Tensor:
+        """That of the last frame, `(1, vision_hidden_size)`."""
+        return self._class_tokens[len(self._frames) - 1 : len(self._frames)]
+
+    def _spread(self, class_tokens: torch.Tensor, is_new: list[bool]) -> torch.Tensor:
+        """The class tokens of the new frames of a batch -> those of all its frames, `(frames, vision_hidden_size)`."""
+        before = self._last_class_token if self._frames else class_tokens[:1].float()
+        places = torch.tensor(is_new).cumsum(0)  # 0 is the last one of before
+        return torch.cat((before, class_tokens.float()))[places.to(before.device)]
+
+    def _is_new(self, frame: torch.Tensor, number: int, is_dense: bool) -> bool:
+        if self._still is None:
+            return True
+        return self._still.is_new(frame, not is_dense or (self._keep is not None and number in self._keep))
 
     def _keep_class_tokens(self, tokens: torch.Tensor) -> None:
         """One growing block: small ones between the large ones of the tower would keep the heap from shrinking."""

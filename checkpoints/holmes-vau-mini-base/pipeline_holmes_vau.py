@@ -42,6 +42,7 @@ def analyze_video(
     on_answer: Callable[[int, int], None] | None = None,
     batch_size: int | None = None,
     scored: bool = True,
+    skip_static: bool = False,
     **generate_kwargs,
 ) -> Analysis:
     """
@@ -60,6 +61,7 @@ def analyze_video(
         batch_size (`int`, *optional*): How many questions are answered together, see [`answer_all`].
         scored (`bool`, *optional*, defaults to `True`): As for [`VideoSession`]; without scores `granularity` is
             `"video"` at most, and there is no `event_threshold`.
+        skip_static (`bool`, *optional*, defaults to `False`): As for [`VideoEncoder`].
         generate_kwargs: `max_new_tokens` and the like, for `generate`.
 
         The others are those of [`VideoSession`].
@@ -79,7 +81,7 @@ def analyze_video(
         raise ValueError("`prompt` holds no question: pass one, or leave it out for the usual one.")
     levels = check_levels(granularity)
     if not scored:
-        check_without_scores(levels, event_threshold)
+        check_without_scores(levels, event_threshold, skip_static)
     longest = generate_kwargs.get("max_new_tokens", model.generation_config.max_new_tokens)
     number = processor.num_frames if num_frames is None else num_frames
     check_room(model, processor, number, max(prompts, key=len), longest or 1)
@@ -97,19 +99,23 @@ def analyze_video(
         strict,
         event_threshold,
         scored,
+        skip_static,
     )
     return analyze_session(session, prompts, levels, on_answer, batch_size, **generate_kwargs)
 
 
-def check_without_scores(levels: Sequence[str], event_threshold: float | None) -> None:
-    """Events are found in scores.
+def check_without_scores(levels: Sequence[str], event_threshold: float | None, skip_static: bool) -> None:
+    """
+    Events are found in scores, and frames are skipped that would be scored.
 
     Raises:
-        `ValueError`: if without scores something is asked for that needs events.
+        `ValueError`: if without scores something is asked for that needs them.
     """
-    if "event" in levels or event_threshold is not None:
-        asked = "`event_threshold`" if event_threshold is not None else f"`granularity` {', '.join(levels)}"
-        raise ValueError(f"{asked} needs scores, in which events are found: leave it out, or `scored=False`.")
+    asked = ["`granularity` event"] if "event" in levels else []
+    asked += ["`event_threshold`"] if event_threshold is not None else []
+    asked += ["`skip_static`"] if skip_static else []
+    if asked:
+        raise ValueError(f"{asked[0]} needs scores: leave it out, or `scored=False`.")
 
 
 def analyze_session(

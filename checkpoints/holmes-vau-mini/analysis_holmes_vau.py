@@ -10,7 +10,7 @@ from .events_holmes_vau import Event
 
 
 TIME_DIGITS = 6  # of a second: 0.96, not 0.9600000000000001
-OPTIONAL = ("segment_s", "gaps_s", "damaged_s", "warning", "answers", "annotation", "options")
+OPTIONAL = ("segment_s", "gaps_s", "damaged_s", "warning", "skipped_share", "answers", "annotation", "options")
 
 
 @dataclass(eq=False)
@@ -37,6 +37,8 @@ class Analysis(ModelOutput):
         gaps_s (`list`, *optional*): Spans in which the recording stood still.
         damaged_s (`list`, *optional*): Spans of which frames of a damaged file are missing.
         warning (`str`, *optional*): What stands against scores and answer.
+        skipped_share (`float`, *optional*): Share of the frames that were not encoded, since they show nothing new,
+            where that was asked for (`skip_static`).
         answers (`list[dict]`, *optional*): `question` and `answer` of all questions that were asked about the whole,
             where there were several; the first are `prompt` and `answer`.
         annotation (`dict`, *optional*): What was said at each level that was asked for, in the form of HIVAU-70k, as
@@ -68,6 +70,7 @@ class Analysis(ModelOutput):
     gaps_s: list[list[float]] | None = None
     damaged_s: list[list[float]] | None = None
     warning: str | None = None
+    skipped_share: float | None = None
     answers: list[dict[str, str]] | None = None
     annotation: dict[str, Any] | None = None
     options: dict[str, Any] | None = None

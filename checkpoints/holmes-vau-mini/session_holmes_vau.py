@@ -105,6 +105,7 @@ class VideoSession:
             score that keeps one going is scaled with it.
         scored (`bool`, *optional*, defaults to `True`): Whether frames are scored. Without scores there are no events,
             only the few frames that the language model sees are decoded, and they are evenly spread.
+        skip_static (`bool`, *optional*, defaults to `False`): As for [`VideoEncoder`].
         on_progress (`Callable[[int, int], None]`, *optional*): Called with frames done and frames in all.
 
     The attributes `reader`, `rule` ([`FrameRule`]), `event_rule` ([`EventRule`]), `plan` ([`FramePlan`]) and `encoder`
@@ -136,8 +137,10 @@ class VideoSession:
         strict: bool = False,
         event_threshold: float | None = None,
         scored: bool = True,
+        skip_static: bool = False,
     ):
         self.model, self.processor, self.segment_s, self.strict = model, processor, segment_s, strict
+        self.skip_static = skip_static
         self.rule = FrameRule.of(model.config, processor, num_frames, frame_stride, sampler, sampler_tau, scored)
         self.event_rule = EventRule.of(model.config, event_threshold)
         check_room(model, processor, self.rule.num_frames, "", 1)
@@ -162,7 +165,7 @@ class VideoSession:
         size, batch = self.processor.image_size, self.model.config.encode_batch_size
         frames = self.plan.frame_indices
         self.stream = FrameStream(self.reader, frames, size, batch, dense_mask=self.plan.dense_mask)
-        self.encoder = VideoEncoder(self.model, self.stream.read, keep=self.plan.shown)
+        self.encoder = VideoEncoder(self.model, self.stream.read, self.plan.shown, self.skip_static)
         done = 0
         for chunk in self.stream:
             self.picture.update(chunk.frames)
@@ -298,5 +301,6 @@ class VideoSession:
             gaps_s=reader.gaps_s or None,
             damaged_s=reader.damaged_s or None,
             warning=self.warning or None,
+            skipped_share=self.encoder.skipped_share,
             **more,
         )

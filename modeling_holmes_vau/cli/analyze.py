@@ -42,6 +42,12 @@ def add_analyze(parser: argparse.ArgumentParser) -> None:
         "takes hardly longer than a short one, and there are no scores, no curve, no events, no words about them",
     )
     parser.add_argument(
+        "--skip-static",
+        action="store_true",
+        help="do not encode frames that show nothing new beside the noise of the recording: faster on calm cameras, "
+        "and scores change a little (docs/tower.md)",
+    )
+    parser.add_argument(
         "--batch-size",
         type=int,
         metavar="N",
@@ -112,7 +118,7 @@ def time_of(text: str) -> float:
     return time_s
 
 
-SINCE = ("no_scores",)
+SINCE = ("no_scores", "skip_static")
 BEFORE_SCORES = ("threshold", "stride")  # options that speak of scores
 
 
@@ -174,6 +180,7 @@ def analyze_one(reader, video: str, model, processor, args):
             strict=args.strict,
             batch_size=args.batch_size,
             scored=not args.no_scores,
+            skip_static=args.skip_static,
             **limit,
         )
     return replace(analysis, video=os.path.abspath(video), model=args.model or MINI, options=options_of(args))
@@ -278,6 +285,7 @@ def check_without_scores(args: argparse.Namespace) -> None:
     named = [f"--{name}" for name in BEFORE_SCORES if getattr(args, name) is not None]
     if args.sampler not in (None, "uniform"):
         named.append(f"--sampler {args.sampler}")
+    named += ["--skip-static"] if args.skip_static else []
     named += [f"--granularity {level}" for level in args.granularity or () if level != "video"]
     if named:
         raise CommandError(f"--no-scores leaves out what {named[0]} needs: scores, and the events in them; pass one")

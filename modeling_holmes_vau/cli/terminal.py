@@ -32,10 +32,12 @@ def summary(analysis, video: str) -> str:
     """What a person wants to read of one [`Analysis`]; `video` is what the file is called."""
     frames = f"{analysis.num_frames} frame{'' if analysis.num_frames == 1 else 's'}"
     span = ", analysed {} to {}".format(*map(clock, analysis.segment_s)) if analysis.segment_s else ""
+    share = analysis.skipped_share
+    scored = f"{len(analysis.scores)} scored" + (f" ({share:.0%} still, not encoded)" if share is not None else "")
     lines = [
         video,
         f"  video    {clock(analysis.duration_s)}, {frames} at {analysis.fps:.2f} fps; "
-        f"{len(analysis.scores)} scored, {len(analysis.sampled_frame_indices)} shown to the language model "
+        f"{scored}, {len(analysis.sampled_frame_indices)} shown to the language model "
         f"({analysis.sampler}){span}",
         f"  scores   {curve(analysis.scores, CURVE_WIDTH, known_blocks()) if analysis.scores else 'none'}",
     ]

@@ -185,6 +185,8 @@ class _Page:
             ("Scored frames", f"{len(analysis['scores']):,}"),
             ("Chosen frames", f"{len(analysis['sampled_times_s'])} ({analysis['sampler']})"),
         ]
+        if analysis.get("skipped_share") is not None:
+            rows.append(("Still frames, not encoded", f"{analysis['skipped_share']:.0%}"))
         if analysis.get("gaps_s"):
             rows.append(("Gaps", ", ".join(format_span(*span_s) for span_s in analysis["gaps_s"])))
         rows.append(("Model", without_folders(analysis["model"])))
