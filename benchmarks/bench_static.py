@@ -27,7 +27,7 @@ from modeling_holmes_vau.base.progress import Progress  # noqa: E402
 from modeling_holmes_vau.base.scan import scan_folder  # noqa: E402
 
 
-SCALES = (1.0, 2.0, 4.0, 8.0)  # of the limits of the rule
+SCALES = (0.5, 1.0, 2.0, 4.0)  # of the limits of the rule
 
 
 def build_parser() -> Parser:

@@ -90,8 +90,7 @@ def share_equal(found: list, first: list) -> float | None:
 
 
 def compare(bench: Bench, step: str, ways: dict[str, Callable[[], list]]) -> list[dict]:
-    """Rows of several ways to the same result; each is warmed up by nothing, and the first is what others are
-    compared with."""
+    """Rows of several ways to the same result; the others are compared with the first."""
     rows, first = [], None
     for way, work in ways.items():
         seconds, result = bench.timed(work)

@@ -5,9 +5,9 @@ The rule, on frames as the vision tower gets them, in grey levels of 0 to 255:
 - A frame is cut into 32 x 32 blocks. The difference of two frames in a block is the mean absolute difference of its
   pixels over the three colours.
 - The noise of the recording is the median over its consecutive frames so far of the median difference of their blocks:
-  what moves is in fewer than half of the blocks, or for less than half of the time. It counts as at most 2, so that a
+  what moves is in fewer than half of the blocks, or for less than half of the time. It counts as at most 1, so that a
   camera which moves all the time is not taken for a noisy one.
-- A frame is still if no block differs from the last encoded frame by more than 3 times the noise and 1 beside.
+- A frame is still if no block differs from the last encoded frame by more than 6 times the noise and 2 beside.
 """
 
 import torch
@@ -15,7 +15,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 
 BLOCKS = 32  # a side; 14 pixels of 448, a patch of InternViT
-NOISE_FACTOR, LEAST_CHANGE, MOST_NOISE = 3.0, 1.0, 2.0  # grey levels but for the first; see above
+NOISE_FACTOR, LEAST_CHANGE, MOST_NOISE = 6.0, 2.0, 1.0  # grey levels but for the first; see above
 
 
 def block_differences(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
@@ -44,7 +44,7 @@ class StillFrames:
     ```python
     >>> still = StillFrames()
     >>> grey = torch.full((3, 64, 64), 100, dtype=torch.uint8)
-    >>> [still.is_new(frame) for frame in (grey, grey + 1, grey + 9)]
+    >>> [still.is_new(frame) for frame in (grey, grey + 2, grey + 9)]
     [True, False, True]
 
     ```
