@@ -2,8 +2,8 @@
 
 The rule, on frames as the vision tower gets them, in grey levels of 0 to 255:
 
-- A frame is cut into 32 x 32 blocks. The difference of two frames in a block is the mean absolute difference of its
-  pixels over the three colours.
+- A frame is cut into 32 x 32 blocks. The difference of two frames in a block is that of its mean colours, the mean of
+  the three: noise of pixels averages out, and what moves leaves one block and enters another.
 - The noise of the recording is the median over its consecutive frames so far of the median difference of their blocks:
   what moves is in fewer than half of the blocks, or for less than half of the time. It counts as at most 1, so that a
   camera which moves all the time is not taken for a noisy one.
@@ -26,11 +26,11 @@ def block_differences(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
         one (`torch.ByteTensor` of shape `(3, height, width)`), other (`torch.ByteTensor`): The frames.
 
     Returns:
-        `torch.FloatTensor` of shape `(blocks,)`: Mean absolute differences in grey levels.
+        `torch.FloatTensor` of shape `(blocks,)`: Differences of the mean colours in grey levels.
     """
-    difference = (one.short() - other.short()).abs_().float().mean(0, keepdim=True)  # (1, height, width)
-    height, width = difference.shape[-2:]
-    return adaptive_avg_pool2d(difference, (min(BLOCKS, height), min(BLOCKS, width))).flatten()
+    sides = [min(BLOCKS, side) for side in one.shape[-2:]]
+    difference = adaptive_avg_pool2d(one.float() - other.float(), sides)  # (3, blocks, blocks)
+    return difference.abs().mean(0).flatten()
 
 
 class StillFrames:
