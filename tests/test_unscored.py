@@ -90,6 +90,8 @@ def test_the_verdict_of_what_was_not_scored():
 
 def test_attention_is_chosen_and_scores_alike(checkpoint56, model56):
     clip = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 3, 56, 56), "uint8"))
+    mini, _ = load_on_device(None, "cpu", "auto", attention="sdpa")  # whose tower has no attention
+    assert mini.config.text_config._attn_implementation == "sdpa"
     eager, _ = load_on_device(str(checkpoint56), "cpu", "auto", attention="eager")
     assert eager.config._attn_implementation == "eager" == eager.config.text_config._attn_implementation
     assert model56.config._attn_implementation == "sdpa"

@@ -316,7 +316,8 @@ def load_on_device(
     name, device = name or str(default_checkpoint()), check_device(device)
     check_attention(attention, device)
     quiet_transformers()
-    options = {} if attention is None else {"attn_implementation": attention}
+    # sdpa is what transformers takes wherever there is attention; asked for by name, a tower without any refuses it.
+    options = {} if attention in (None, "sdpa") else {"attn_implementation": attention}
     model, processor = load(name, option, dtype=dtype, **options)
     if attention == "flash_attention_2" and model.dtype == torch.float32:
         raise CheckpointError(f"--attention {attention}: needs 16 bits, but {name} is float32: pass --dtype bfloat16")
