@@ -2,6 +2,7 @@
 
 import bisect
 import dataclasses
+import functools
 import os
 from collections.abc import Callable
 
@@ -49,6 +50,7 @@ class VideoChat:
     Args:
         encoded ([`EncodedVideo`]): The video, as [`VideoSession.encoded`] or `model.encode_video` gives it.
         model (`HolmesVAUForConditionalGeneration`), processor (`HolmesVAUProcessor`): The checkpoint.
+        answer (`Callable`, *optional*): [`VideoSession.answer_batch`] of who answers; by default the model does.
 
     `turns` are the questions and answers so far.
 
@@ -61,12 +63,13 @@ class VideoChat:
     ```
     """
 
-    def __init__(self, encoded: EncodedVideo, model, processor):
+    def __init__(self, encoded: EncodedVideo, model, processor, answer: Callable | None = None):
         if isinstance(encoded, (str, os.PathLike)):
             raise TypeError(
                 f"{encoded}: a conversation needs an encoded video: `VideoChat.open(path, ...)` makes one."
             )
         self.encoded, self.model, self.processor = encoded, model, processor
+        self._answer = answer or functools.partial(answer_batch, model, processor)
         self.turns: list[tuple[str, str]] = []
 
     @property
@@ -83,7 +86,7 @@ class VideoChat:
         """Answer `question`, with the conversation so far; `generate_kwargs` go to `generate`."""
         check_words(question, self.processor)
         asked = [*self.turns, (question, None)]
-        (answer,) = answer_batch(self.model, self.processor, [asked], [self.encoded], **generate_kwargs)
+        (answer,) = self._answer([asked], [self.encoded], **generate_kwargs)
         self.turns.append((question, answer))
         return answer
 
@@ -121,6 +124,8 @@ class VideoSession:
     ...     print(event, session.chat((event["start_s"], event["end_s"])).ask("What happens here?"))
     ```
     """
+
+    keeps_features = True  # of the frames that come by; another who answers may need none
 
     def __init__(
         self,
@@ -165,7 +170,8 @@ class VideoSession:
         size, batch = self.processor.image_size, self.model.config.encode_batch_size
         frames = self.plan.frame_indices
         self.stream = FrameStream(self.reader, frames, size, batch, dense_mask=self.plan.dense_mask)
-        self.encoder = VideoEncoder(self.model, self.stream.read, self.plan.shown, self.skip_static)
+        keep = self.plan.shown if self.keeps_features else ()
+        self.encoder = VideoEncoder(self.model, self.stream.read, keep, self.skip_static)
         done = 0
         for chunk in self.stream:
             self.picture.update(chunk.frames)
@@ -230,18 +236,18 @@ class VideoSession:
         Raises:
             `ValueError`: if the span is not within what was read.
         """
+        return self._read(lambda: self.encoder.encoded(self.shown(span_s, context)))
 
-        def encode() -> EncodedVideo:
-            first, count = self.plan.first, self.plan.count
-            if span_s is not None:
-                first, count = frames_of_span(self.reader, span_s)
-                if first < self.plan.first or first + count > self.plan.first + self.plan.count:
-                    raise ValueError(f"The span {span_s} is not within what was read, {self.segment_s} (in seconds).")
-            around = self._around(first, count, round(context * self.rule.num_frames))
-            rule = dataclasses.replace(self.rule, num_frames=self.rule.num_frames - len(around))
-            return self.encoder.encoded(sorted(self.encoder.chosen(rule, count, first) + around))
-
-        return self._read(encode)
+    def shown(self, span_s: tuple[float, float | None] | None = None, context: float = 0.0) -> list[int]:
+        """The frame numbers of what `encoded` gives."""
+        first, count = self.plan.first, self.plan.count
+        if span_s is not None:
+            first, count = frames_of_span(self.reader, span_s)
+            if first < self.plan.first or first + count > self.plan.first + self.plan.count:
+                raise ValueError(f"The span {span_s} is not within what was read, {self.segment_s} (in seconds).")
+        around = self._around(first, count, round(context * self.rule.num_frames))
+        rule = dataclasses.replace(self.rule, num_frames=self.rule.num_frames - len(around))
+        return sorted(self.encoder.chosen(rule, count, first) + around)
 
     def _around(self, first: int, count: int, number: int) -> list[int]:
         """Frames of what is before and behind a span, evenly spread over as many as it has on each side."""
@@ -252,7 +258,11 @@ class VideoSession:
 
     def chat(self, span_s: tuple[float, float | None] | None = None, context: float = 0.0) -> VideoChat:
         """A conversation about all that was read, or about a span within it, see `encoded`."""
-        return VideoChat(self.encoded(span_s, context), self.model, self.processor)
+        return VideoChat(self.encoded(span_s, context), self.model, self.processor, self.answer_batch)
+
+    def answer_batch(self, conversations, videos: list[EncodedVideo], **generate_kwargs) -> list[str]:
+        """The next answer of each conversation about what `encoded` gave: see [`answer_batch`]."""
+        return answer_batch(self.model, self.processor, conversations, videos, **generate_kwargs)
 
     def events(self) -> list[Event]:
         """Abnormal events by `event_rule`, see [`find_events`]; none without scores."""

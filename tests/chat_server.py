@@ -23,9 +23,9 @@ def completion(text: str | None) -> dict:
 
 
 @contextmanager
-def chat_server(answer: Callable[[Asked, int], tuple]) -> Iterator[tuple[str, list[Asked]]]:
+def chat_server(answer: Callable[[Asked, int], tuple], port: int = 0) -> Iterator[tuple[str, list[Asked]]]:
     """Yields the address and the requests so far. `answer` gets a request and its number, from 0, and returns status,
-    body (a dict, or bytes sent as they are) and, if any, headers."""
+    body (a dict, or bytes sent as they are) and, if any, headers. `port` is by default a free one."""
     asked, lock = [], threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
@@ -46,7 +46,7 @@ def chat_server(answer: Callable[[Asked, int], tuple]) -> Iterator[tuple[str, li
         def log_message(self, *args):
             pass
 
-    server = QuietServer(("127.0.0.1", 0), Handler)
+    server = QuietServer(("127.0.0.1", port), Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     try:

@@ -109,7 +109,7 @@ def answer_all(
         shown = {} if whole is None else {(None, 0.0): whole}
         for batch, videos in _batches(session, asked[start : start + size * CHUNK_BATCHES], size, shown):
             conversations = [[(question.words, None)] for question in batch]
-            replies = answer_batch(session.model, session.processor, conversations, videos, **generate_kwargs)
+            replies = session.answer_batch(conversations, videos, **generate_kwargs)
             for question, reply in zip(batch, replies, strict=True):
                 answers[question] = reply
                 if on_answer is not None:

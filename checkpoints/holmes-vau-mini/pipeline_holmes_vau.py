@@ -43,6 +43,7 @@ def analyze_video(
     batch_size: int | None = None,
     scored: bool = True,
     skip_static: bool = False,
+    open_session: Callable[..., VideoSession] = VideoSession,
     **generate_kwargs,
 ) -> Analysis:
     """
@@ -62,6 +63,8 @@ def analyze_video(
         scored (`bool`, *optional*, defaults to `True`): As for [`VideoSession`]; without scores `granularity` is
             `"video"` at most, and there is no `event_threshold`.
         skip_static (`bool`, *optional*, defaults to `False`): As for [`VideoEncoder`].
+        open_session (`Callable`, *optional*, defaults to [`VideoSession`]): Or another with the same arguments, whose
+            `encoded` and `answer_batch` show frames to who answers elsewhere.
         generate_kwargs: `max_new_tokens` and the like, for `generate`.
 
         The others are those of [`VideoSession`].
@@ -85,7 +88,7 @@ def analyze_video(
     longest = generate_kwargs.get("max_new_tokens", model.generation_config.max_new_tokens)
     number = processor.num_frames if num_frames is None else num_frames
     check_room(model, processor, number, max(prompts, key=len), longest or 1)
-    session = VideoSession(
+    session = open_session(
         video,
         model,
         processor,

@@ -1,9 +1,7 @@
 """Answers of a model behind a server of chat completions (vLLM, `transformers serve`), by the `openai` package."""
 
 import asyncio
-import base64
 import dataclasses
-import io
 import json
 import logging
 import os
@@ -17,7 +15,8 @@ from contextlib import contextmanager, suppress
 
 from ..base.errors import causes
 from ..spans_holmes_vau import Segment
-from .answerer import AUTO, FRAMES_AS, NEW_TOKENS, NUM_FRAMES, VIDEO, Answerer, Completion, Reply, middle_frames
+from .answerer import AUTO, FRAMES_AS, NEW_TOKENS, NUM_FRAMES, Answerer, Completion, Reply, middle_frames
+from .pictures import frame_parts
 from .writer import Writer
 
 
@@ -39,7 +38,6 @@ _ABOUT_TEMPERATURE = re.compile(rb"""["'`]temperature["'`](?!\s*:)""")  # not wh
 _ABOUT_SCHEMA = re.compile(rb"""response_format|json_schema|guided|structured""")
 GARBLED_TRIES = 3  # at most, for an answer that is no chat completion
 TRIES_BEFORE = "x-stainless-retry-count"  # a header of the client's requests
-JPEG_QUALITY = 90
 
 
 class EndpointError(OSError):
@@ -359,10 +357,7 @@ class EndpointAnswerer(Answerer):
 
     def look(self, segment: Segment) -> list[dict]:
         """The frames of a segment as parts of a message."""
-        frames = [_base64(frame) for frame in middle_frames(segment, self.num_frames)]
-        if self.frames_as == VIDEO:
-            return [{"type": "video_url", "video_url": {"url": f"data:video/jpeg;base64,{','.join(frames)}"}}]
-        return [{"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{frame}"}} for frame in frames]
+        return frame_parts(middle_frames(segment, self.num_frames), self.frames_as)
 
     def prompt_length(self, question: str) -> int:
         """Characters of a question: the server has the tokenizer."""
@@ -401,13 +396,6 @@ class EndpointAnswerer(Answerer):
         messages = [{"role": "user", "content": [*seen, {"type": "text", "text": question}]}]
         answer = self.client.ask(messages, self.max_new_tokens)
         return dataclasses.replace(answer, text=answer.text.strip())
-
-
-def _base64(frame) -> str:
-    """A frame as JPEG in base64."""
-    file = io.BytesIO()
-    frame.save(file, "JPEG", quality=JPEG_QUALITY)
-    return base64.b64encode(file.getvalue()).decode("ascii")
 
 
 def load_endpoint(

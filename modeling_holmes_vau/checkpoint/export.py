@@ -116,8 +116,8 @@ def native_config(config: HolmesVAUConfig, vocab_size: int) -> InternVLConfig:
     text = config.text_config.to_dict()
     rope = text.get("rope_parameters") or {}
     if rope.get("rope_type") == "dynamic":
-        # transformers scales the positions of such prompts alone as are longer than the model was made for, vLLM those
-        # of all. Up to `max_position_embeddings`, where ours stop too, nothing is scaled.
+        # What grows with the prompt in transformers, engines settle once, by the longest that they serve. Up to
+        # `max_position_embeddings`, where ours stop too, nothing is scaled.
         text["rope_parameters"] = {"rope_theta": rope["rope_theta"], "rope_type": "default"}
     text |= {"vocab_size": vocab_size, "tie_word_embeddings": config.tie_word_embeddings}
     whole = config.to_dict()

@@ -2,6 +2,7 @@
 
 import argparse
 import importlib.util
+import itertools
 import json
 import os
 import sys
@@ -16,6 +17,7 @@ from ..checkpoint.known import ATTENTION_HELP, ATTENTIONS, MINI
 from ..levels_holmes_vau import LEVELS
 from .inputs import find_videos
 from .outputs import is_done, report_folders, update_index
+from .served import OPTIONS, add_served_options, as_they_come, check_served, open_session_for
 from .shares import local_device, shard_of, videos_of_share, whole_share
 from .terminal import summary
 
@@ -70,6 +72,7 @@ def add_analyze(parser: argparse.ArgumentParser) -> None:
         help="only the I-th of N shares of the videos, for several machines; `collect` joins them",
     )
     parser.add_argument("--json", action="store_true", help="print each analysis as one line of JSON")
+    add_served_options(parser)
 
 
 def add_video_options(parser: argparse.ArgumentParser) -> None:
@@ -127,6 +130,7 @@ def options_of(args: argparse.Namespace) -> dict:
     names = ("model", "prompt", "num_frames", "sampler", "stride", "segment", "threshold", "max_new_tokens", "dtype")
     names += ("strict", "granularity")
     asked = {name: True for name in SINCE if getattr(args, name)}  # reports of before have no word of them
+    asked |= {name: getattr(args, name) for name in OPTIONS} if args.endpoint else {}
     return {name: getattr(args, name) for name in names} | asked
 
 
@@ -158,7 +162,7 @@ class Bars:
             self._bar.close()
 
 
-def analyze_one(reader, video: str, model, processor, args):
+def analyze_one(reader, video: str, model, processor, args, open_session):
     """Analyse one opened video, with progress bars: [`Analysis`]."""
     from ..pipeline_holmes_vau import DEFAULT_PROMPT, analyze_video
 
@@ -175,10 +179,11 @@ def analyze_one(reader, video: str, model, processor, args):
             segment_s=args.segment and tuple(args.segment),
             sampler=args.sampler,
             on_progress=bars.frames,
-            on_answer=bars.answers,
+            on_answer=None if args.endpoint else bars.answers,  # of several videos at a time they would mix
             event_threshold=args.threshold,
             strict=args.strict,
-            batch_size=args.batch_size,
+            batch_size=args.batch_size or (2 * args.concurrency if args.endpoint else None),
+            open_session=open_session,
             scored=not args.no_scores,
             skip_static=args.skip_static,
             **limit,
@@ -186,18 +191,26 @@ def analyze_one(reader, video: str, model, processor, args):
     return replace(analysis, video=os.path.abspath(video), model=args.model or MINI, options=options_of(args))
 
 
-def run_one(video: str, model, processor, args, folder: Path | None) -> str | None:
-    """Analyse one video, print it and write its report; one line that says why if that failed."""
-    from ..base.progress import Progress
-    from ..report.write import write_report
+def try_one(video: str, model, processor, args, open_session) -> tuple | str:
+    """A video opened, and its analysis; one line that says why if that failed."""
     from ..video_reader_holmes_vau import open_video
 
     try:
         reader = open_video(video, processor.video_backend, strict=args.strict)
-        analysis = analyze_one(reader, video, model, processor, args)
+        return reader, analyze_one(reader, video, model, processor, args, open_session)
     except (ValueError, OSError, RuntimeError, MemoryError) as error:
         said = first_line(error)
         return said if video in said else f"{video}: {said}"
+
+
+def finish_one(video: str, outcome: tuple | str, model, args, folder: Path | None) -> str | None:
+    """Print what `try_one` gave and write its report; one line that says why if either failed."""
+    from ..base.progress import Progress
+    from ..report.write import write_report
+
+    if isinstance(outcome, str):
+        return outcome
+    reader, analysis = outcome
     said = (analysis.warning or "").removeprefix(model.config.warning or "").lstrip(" |")
     if said:
         print(f"warning: {video}: {said}", file=sys.stderr)
@@ -229,10 +242,11 @@ def tell_rest(problems: list[str], output: str | None) -> None:
 
 def load_for(args: argparse.Namespace):
     """Model and processor of `analyze`, and what is to be said of them on stderr."""
-    from ..checkpoint.load import load_on_device
+    from ..checkpoint.load import load_checkpoint, load_eyes, load_on_device
 
+    load = load_eyes if vars(args).get("endpoint") else load_checkpoint
     device = args.device or local_device(os.environ)
-    model, processor = load_on_device(args.model, device, args.dtype, attention=vars(args).get("attention"))
+    model, processor = load_on_device(args.model, device, args.dtype, attention=vars(args).get("attention"), load=load)
     check_prompts(getattr(args, "prompt", None), processor)
     if model.config.warning:
         print(f"warning: {model.config.warning}", file=sys.stderr)
@@ -242,16 +256,28 @@ def load_for(args: argparse.Namespace):
 
 
 def run_all(videos: list[str], model, processor, args, folders: dict[str, Path], problems: list[str]) -> None:
-    """Analyse videos one after another, with a bar over all; what fails is told and added to the problems."""
+    """Analyse videos one after another, or with a server several at a time, with a bar over all; what fails is told
+    and added to the problems."""
     from ..base.progress import Progress
 
-    many = len(videos) > 1
-    with Progress(videos, "videos", unit="video", position=0, disable=not many) as bar:
-        for number, video in enumerate(bar, start=1):
+    open_session, numbers, many = open_session_for(args), itertools.count(1), len(videos) > 1
+
+    def analyze(video: str) -> tuple | str:
+        if many:
             with Progress.external_write_mode():
-                if many:
-                    print(f"{number} of {len(videos)}: {video}", file=sys.stderr)
-            if problem := run_one(video, model, processor, args, folders.get(video)):
+                print(f"{next(numbers)} of {len(videos)}: {video}", file=sys.stderr)
+        return try_one(video, model, processor, args, open_session)
+
+    outcomes = ((video, analyze(video)) for video in videos)
+    if args.endpoint:
+        words = open_session.keywords["words"]
+        outcomes = as_they_come(videos, analyze, args.concurrency, lambda: words.client.stop("stopped"))
+    with (
+        closing(outcomes),
+        Progress(outcomes, "videos", len(videos), unit="video", position=0, disable=not many) as bar,
+    ):
+        for video, outcome in bar:
+            if problem := finish_one(video, outcome, model, args, folders.get(video)):
                 problems.append(problem)
                 tell(problems)
 
@@ -292,7 +318,8 @@ def check_without_scores(args: argparse.Namespace) -> None:
 
 
 def check_video_options(args: argparse.Namespace) -> None:
-    """Mistakes in how a video is to be read; `segment` becomes the one span."""
+    """Mistakes in how a video is to be read and asked about; `segment` becomes the one span."""
+    check_served(args)
     if args.sampler:
         from ..sampler_holmes_vau import check_sampler
 

@@ -11,6 +11,7 @@ from ..base.clock import clock, parse_clock
 from ..base.commands import CommandError, first_line
 from ..base.files import write_whole
 from .analyze import add_video_options, check_video_options, load_for
+from .served import add_served_options, open_session_for
 
 
 HELP = """  any text          ask about what was chosen; the conversation so far is known
@@ -27,6 +28,7 @@ def add_chat(parser: argparse.ArgumentParser) -> None:
     """Arguments of `holmes-vau chat`."""
     parser.add_argument("video", metavar="VIDEO", help="a video file")
     add_video_options(parser)
+    add_served_options(parser)
 
 
 class Conversation:
@@ -36,16 +38,16 @@ class Conversation:
     Args:
         session ([`VideoSession`]): The video.
         options (`dict`): For `generate`.
+        streams (`bool`, *optional*, defaults to `True`): Whether words are printed as they come, or all at once.
     """
 
-    def __init__(self, session, options: dict):
+    def __init__(self, session, options: dict, streams: bool = True):
         from transformers import TextStreamer
 
-        self.session, self.events = session, session.events()
-        self.options = {
-            **options,
-            "streamer": TextStreamer(session.processor.tokenizer, skip_prompt=True, skip_special_tokens=True),
-        }
+        self.session, self.events, self.options, self.streams = session, session.events(), options, streams
+        if streams:
+            streamer = TextStreamer(session.processor.tokenizer, skip_prompt=True, skip_special_tokens=True)
+            self.options = {**options, "streamer": streamer}
         self.said: list[dict[str, str]] = []
         self.choose("the whole video", None)
 
@@ -80,8 +82,10 @@ class Conversation:
         return True
 
     def ask(self, question: str) -> None:
-        """Print the answer as it comes."""
+        """Print the answer."""
         answer = self.chat.ask(question, **self.options)
+        if not self.streams:
+            print(answer)
         self.said.append({"about": self.about, "question": question, "answer": answer})
 
     def tell_events(self) -> None:
@@ -157,7 +161,6 @@ def run_chat(args: argparse.Namespace) -> int:
     if not os.path.isfile(args.video):
         raise CommandError(f"{args.video}: no such file; pass one video")
     from ..base.progress import Progress
-    from ..session_holmes_vau import VideoSession
 
     model, processor = load_for(args)
     with Progress(desc=Path(args.video).name, unit="frame", leave=False) as bar:
@@ -166,7 +169,7 @@ def run_chat(args: argparse.Namespace) -> int:
             bar.total = total
             bar.update(done - bar.n)
 
-        session = VideoSession(
+        session = open_session_for(args)(
             args.video,
             model,
             processor,
@@ -180,9 +183,8 @@ def run_chat(args: argparse.Namespace) -> int:
         )
     if session.warning:
         print(f"warning: {session.warning}", file=sys.stderr)
-    conversation = Conversation(
-        session, {} if args.max_new_tokens is None else {"max_new_tokens": args.max_new_tokens}
-    )
+    limit = {} if args.max_new_tokens is None else {"max_new_tokens": args.max_new_tokens}
+    conversation = Conversation(session, limit, streams=args.endpoint is None)
     conversation.tell_events()
     if sys.stdin.isatty():
         print("ask a question; /help lists what else there is")
