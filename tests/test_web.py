@@ -41,14 +41,14 @@ def clips(demo_folder) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def site(demo_folder):
-    """Model and address of a page that offers the demo videos."""
+    """Model, address and app of a page that offers the demo videos."""
     from modeling_holmes_vau.apps.limits import Limits, Shelf
     from modeling_holmes_vau.apps.web import Page, build_app, launch
 
     model, processor = load_checkpoint(str(default_checkpoint()))
     page = Page(model, processor, "mini", Shelf.of(demo_folder / "videos"), Limits(MAX_MB, MAX_MINUTES))
     app = build_app(page)
-    yield model, launch(app, page, block=False)
+    yield model, launch(app, page, block=False), app
     app.close()
 
 
@@ -106,6 +106,14 @@ def visited(site, clips):
         browser.call("Network.enable")
         visit(browser, site[1], clips["abnormal"])
         yield browser
+
+
+def test_the_conversation_is_never_wiped_by_what_comes_late(site):
+    """Whatever fills the conversation of its own accord looks at what has been said by then."""
+    from modeling_holmes_vau.apps.web import Actions
+
+    fills = [fn for fn in site[2].fns.values() if [block.elem_id for block in fn.outputs] == ["chat"]]
+    assert len(fills) > 5 and {fn.name for fn in fills} == {Actions.talk_about.__name__}
 
 
 @needs_chromium

@@ -299,10 +299,12 @@ def build_app(page: Page) -> gr.Blocks:
             starts.append(
                 event(actions.change, [viewing, *settings], outputs[1:], trigger_mode="always_last", **shows)
             )
+        # What has been said so far, whenever it is told: a question may have been asked by then. After one under way.
+        conversation = (actions.talk_about, [viewing, part], chat)
         for start in starts:
-            start.then(list, None, chat, **private)
+            start.then(*conversation, **MODEL, **private)
         buttons["describe"].click(actions.describe, [viewing, levels], outputs, **shows)
-        part.change(actions.talk_about, [viewing, part], chat, **MODEL, **private)  # after an answer under way
+        part.change(*conversation, **MODEL, **private)
         chat.clear(actions.begin_anew, [viewing, part], **private)
         said = [question, chat]
         question.submit(actions.ask, [viewing, question, part], said, api_name="say", **MODEL, **private)
