@@ -71,6 +71,35 @@ def test_half_the_file_computes_in_full_precision(adapter, tmp_path, capsys):
     assert sizes[1] < 0.52 * sizes[0]
 
 
+@torch.no_grad()
+def test_a_part_of_an_adapter_lies_between_base_and_tuned(adapter, checkpoint56, tmp_path):
+    for name, options in (("whole", []), ("part", ["--scale", "0.25"])):
+        assert cli.main(["merge", "--adapter", str(adapter), "--output", str(tmp_path / name), *options]) == 0
+    folders = (checkpoint56, tmp_path / "whole", tmp_path / "part")
+    base, whole, part = (HolmesVAUForConditionalGeneration.from_pretrained(folder).state_dict() for folder in folders)
+    changed = [key for key in base if not torch.equal(base[key], whole[key])]
+    assert len(changed) > 5
+    for key in base:
+        torch.testing.assert_close(part[key], base[key] + 0.25 * (whole[key] - base[key]), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("scale", "whole", "said"),
+    [
+        ("0", None, "`scale` must be above 0 and at most 1, got 0"),
+        ("1.5", None, "`scale` must be above 0 and at most 1, got 1.5"),
+        ("0.5", ["lm_head"], "lm_head learned in full, and no scale of an adapter takes that back: merge it without"),
+    ],
+)
+def test_a_scale_that_cannot_be_is_told(adapter, tmp_path, capsys, scale, whole, said):
+    folder = shutil.copytree(adapter, tmp_path / "adapter")
+    settings = json.loads((folder / "adapter_config.json").read_text())
+    (folder / "adapter_config.json").write_text(json.dumps({**settings, "modules_to_save": whole}))
+    words = ["merge", "--adapter", str(folder), "--output", str(tmp_path / "out"), "--scale", scale]
+    assert cli.main(words) == 1 and said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_values_beyond_16_bits_are_not_halved(tmp_path):
     save_file({"a.weight": torch.tensor([1e5])}, tmp_path / "model.safetensors")
     with pytest.raises(ValueError, match="a.weight holds values beyond 65504.*without --half"):

@@ -38,7 +38,7 @@ def test_it_is_small_and_complete():
     folder = default_checkpoint()
     assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 15e6
     assert json.loads((folder / "config.json").read_text())["warning"] == SYNTHETIC_WARNING
-    assert {path.stem for path in (folder / "logs").iterdir()} >= {"vision", "scorer", "captions", "sft"}
+    assert {path.stem for path in (folder / "logs").iterdir()} >= {"vision", "scorer", "align", "captions", "retell", "sft"}
     model, loaded = AutoModel.from_pretrained(folder, trust_remote_code=True, output_loading_info=True)
     assert not loaded["missing_keys"] and not loaded["unexpected_keys"] and model.dtype == torch.float32
     assert AutoProcessor.from_pretrained(folder, trust_remote_code=True).num_frames == 8
@@ -48,7 +48,7 @@ def test_its_base_is_small_complete_and_was_never_tuned():
     folder = BASE
     assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 15e6
     assert json.loads((folder / "config.json").read_text())["warning"] == SYNTHETIC_WARNING
-    assert {path.stem for path in (folder / "logs").iterdir()} >= {"vision", "scorer", "align", "captions"}
+    assert {path.stem for path in (folder / "logs").iterdir()} >= {"vision", "scorer", "align", "captions", "retell"}
     model, loaded = AutoModel.from_pretrained(folder, trust_remote_code=True, output_loading_info=True)
     assert not loaded["missing_keys"] and not loaded["unexpected_keys"] and model.dtype == torch.float32
     box = AutoModel.from_pretrained(default_checkpoint(), trust_remote_code=True)

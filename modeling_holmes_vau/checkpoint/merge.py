@@ -126,10 +126,19 @@ def check_base(folder: Path, adapter: Path, base: str, name: str) -> None:
         )
 
 
-def merge(adapter: str | os.PathLike, output: str | os.PathLike, base: str | None = None, half: bool = False) -> Path:
+def merge(
+    adapter: str | os.PathLike,
+    output: str | os.PathLike,
+    base: str | None = None,
+    half: bool = False,
+    scale: float = 1.0,
+) -> Path:
     """
     Merge an adapter into its base. The scorer, the vision tower and the projector stay those of the base; the number
     of frames and the sampler become those of the training.
+
+    With a `scale` below 1 the weights lie on the line from the base (0) to the tuned model (1), as in WiSE-FT
+    (Wortsman et al., CVPR 2022): more of what the base knew is kept, for less of what the tuning taught.
 
     Args:
         adapter (`str`): Folder that `train_sft.py` wrote, or Hub name.
@@ -137,6 +146,7 @@ def merge(adapter: str | os.PathLike, output: str | os.PathLike, base: str | Non
         base (`str`, *optional*): Folder or Hub name of the base; by default the one the adapter names.
         half (`bool`, *optional*, defaults to `False`): Store the weights in 16 bits. They are loaded in the precision
             that the configuration names, as without.
+        scale (`float`, *optional*, defaults to 1.0): How much of the adapter is added, above 0 and at most 1.
 
     Returns:
         `Path`: `output`.
@@ -152,15 +162,22 @@ def merge(adapter: str | os.PathLike, output: str | os.PathLike, base: str | Non
         raise ImportError('Merging needs peft: pip install -c constraints.txt -e ".[train]"') from error
 
     name, output = os.fspath(adapter), Path(output)
+    if not 0 < scale <= 1:
+        raise ValueError(f"`scale` must be above 0 and at most 1, got {scale:g}.")
     check_new_folder(output)
     folder = open_adapter(name)
+    if scale < 1 and (whole := read_object(folder / "adapter_config.json").get("modules_to_save")):
+        raise CheckpointError(
+            f"--adapter {name}: {', '.join(whole)} learned in full, and no scale of an adapter takes that back: merge "
+            "it without --scale"
+        )
     base = os.fspath(base or base_of(folder, name))
     source, kind = open_folder(base, OURS, NATIVE, option="--base")
     with readable(folder) as path:
         check_base(source, folder, base, name)
         model, rest = load_checkpoint(base, "--base") if kind == OURS else load_native(base, "--base")
         with told_in_a_line(f"--adapter {name}", f"does not fit {base}; pass the --base it was trained on"):
-            model = PeftModel.from_pretrained(model, str(path)).merge_and_unload()
+            model = _merged(PeftModel.from_pretrained(model, str(path)), scale)
         with whole_folder(output) as written, told_in_a_line(f"--adapter {name}", f"cannot be merged into {base}"):
             if kind == OURS:
                 _save_ours(model, path, rest, base, written)
@@ -171,6 +188,16 @@ def merge(adapter: str | os.PathLike, output: str | os.PathLike, base: str | Non
             if half:
                 store_half(written)
     return output
+
+
+def _merged(model, scale: float):
+    """The base of a PEFT model with `scale` of the adapter added to its weights."""
+    from peft.tuners.lora import LoraLayer
+
+    for module in model.modules():
+        if isinstance(module, LoraLayer):
+            module.scale_layer(scale)
+    return model.merge_and_unload()
 
 
 def store_half(folder: Path) -> None:

@@ -59,6 +59,9 @@ def build_parser() -> Parser:
     merge.add_argument("--adapter", required=True, metavar="DIR", help="folder or Hub name of the adapter")
     merge.add_argument("-o", "--output", required=True, metavar="DIR", help="folder to write; new or empty")
     merge.add_argument("--base", metavar="DIR", help="folder or Hub name; default: the one the adapter names")
+    merge.add_argument(
+        "--scale", type=float, default=1.0, metavar="S", help="how much of the adapter is added, above 0 to 1 (1)"
+    )
     merge.add_argument("--half", action="store_true", help="store float32 weights in 16 bits: half the file")
     export = commands.add_parser("export", help="a checkpoint -> a folder that vLLM serves, and eyes for `analyze`")
     export.add_argument("--for", dest="target", choices=("vllm",), default="vllm", help="the engine (vllm)")
@@ -87,7 +90,7 @@ def _run(args: argparse.Namespace) -> int:
     elif args.command == "merge":
         from ..checkpoint.merge import merge
 
-        output = merge(args.adapter, args.output, args.base, args.half)
+        output = merge(args.adapter, args.output, args.base, args.half, args.scale)
     elif args.command == "export":
         from ..checkpoint.export import export
 
