@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 # The stamp is newer than what it installs from, so a second call does nothing.
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo demo-videos web space mini mini-code test test-datasets3 test-harness lint format clean
+.PHONY: setup demo demo-videos web space mini mini-code test test-datasets3 test-harness test-vllm lint format clean
 
 $(STAMP): setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -101,6 +101,15 @@ test-harness: $(STAMP) $(VENV)-harness/.installed
 	$(VENV)-harness/bin/python -m pip install --quiet --no-deps --force-reinstall .
 	HOLMES_VAU_HARNESS=$(abspath $(VENV))-harness/bin/python OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q -rs tests/test_harness.py
 
+# vLLM for CPUs, and `transformers serve`, on what `holmes-vau export` writes (docs/serving.md). pip must find PyTorch's
+# build for CPUs. Not part of `.ci/run`: the environment takes 4 GB.
+$(VENV)-vllm/.installed: tests/vllm_environment.py
+	$(PYTHON) tests/vllm_environment.py $(VENV)-vllm
+	touch $@
+
+test-vllm: $(STAMP) $(VENV)-vllm/.installed
+	HOLMES_VAU_VLLM=$(abspath $(VENV))-vllm/bin/python OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -q -rs tests/test_vllm.py
+
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -110,4 +119,4 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) $(VENV)-datasets3 $(VENV)-harness demo build *.egg-info
+	rm -rf $(VENV) $(VENV)-datasets3 $(VENV)-harness $(VENV)-vllm demo build *.egg-info

@@ -9,11 +9,9 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from pathlib import Path
 
 import pytest
@@ -37,6 +35,7 @@ from modeling_holmes_vau.base.runs import sole_run
 from modeling_holmes_vau.spans_holmes_vau import Segment
 from tests.annotations import write_lines
 from tests.chat_server import chat_server, completion
+from tests.model_server import free_port, serving
 from tests.rivals import write_holmes_vau, write_llava, write_qwen2_vl
 
 
@@ -431,37 +430,15 @@ def test_a_server_gets_a_video_if_told(mini, tmp_path):
             assert asked[-1].body["messages"][0]["content"][0]["type"] == kind
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @pytest.fixture
 def served(tmp_path):
     """Address and folder of a LLaVA behind `transformers serve`."""
     if not is_serve_available():
         pytest.skip('`transformers serve` needs pip install "transformers[serving]"')
-    model, port = write_llava(tmp_path / "llava"), free_port()
-    line = [sys.executable, "-m", "transformers.cli.transformers", "serve", str(model)]
-    env = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    log = (tmp_path / "log").open("wb")
-    options = ["--host", "127.0.0.1", "--port", str(port), "--device", "cpu"]
-    process = subprocess.Popen([*line, *options], env=env, stdout=log, stderr=subprocess.STDOUT)
-    url, started = f"http://127.0.0.1:{port}", time.monotonic()
-    try:
-        while True:
-            assert process.poll() is None and time.monotonic() < started + START_S, (tmp_path / "log").read_text()
-            try:
-                urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"{url}/health", timeout=5)
-                break
-            except OSError:
-                time.sleep(0.1)
+    model = write_llava(tmp_path / "llava")
+    line = [sys.executable, "-m", "transformers.cli.transformers", "serve", model, "--device", "cpu"]
+    with serving(line, tmp_path / "log", START_S) as url:
         yield url, model
-    finally:
-        process.kill()
-        process.wait()
-        log.close()
 
 
 def test_transformers_serve(mini, served, instructions, tmp_path):

