@@ -109,8 +109,8 @@ def batches(bench: Bench) -> list[dict]:
     answer_all(sessions[0], asked[0][:1], 1, max_new_tokens=4)  # what is loaded at first use
 
     def answers(size: int) -> list[str]:
-        pairs = zip(sessions, asked)
-        return [answer for session, some in pairs for answer in answer_all(session, some, size).values()]
+        told = [answer_all(session, some, size) for session, some in zip(sessions, asked)]
+        return [answers[question] for answers, some in zip(told, asked) for question in some]
 
     ways = {f"`--batch-size {size}`": lambda size=size: answers(size) for size in BATCH_SIZES}
     return compare(bench, f"answers to {sum(map(len, asked))} questions", ways)
