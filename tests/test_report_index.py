@@ -117,14 +117,14 @@ def test_a_folder_gets_an_index(videos, checkpoint56, capsys):
 def test_an_interrupted_run_leaves_an_index(videos, checkpoint56, capsys, monkeypatch):
     from modeling_holmes_vau.cli import analyze
 
-    run_one = analyze.run_one
+    try_one = analyze.try_one
 
     def interrupted(video, *arguments):
         if video.endswith("c.mp4"):
             raise KeyboardInterrupt
-        return run_one(video, *arguments)
+        return try_one(video, *arguments)
 
-    monkeypatch.setattr(analyze, "run_one", interrupted)
+    monkeypatch.setattr(analyze, "try_one", interrupted)
     output = videos.parent / "out"
     common = ["--model", str(checkpoint56), "--max-new-tokens", "3", "--device", "cpu", "--output", str(output)]
     assert cli.main(["analyze", str(videos), *common]) == 130

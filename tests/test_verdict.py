@@ -65,7 +65,8 @@ def test_a_contradiction_is_on_terminal_and_page(demo_folder, tmp_path, monkeypa
     """The model in the box denies any anomaly of an ordinary video, and a score of nearly 0 is made to be an event."""
     monkeypatch.chdir(tmp_path)
     shutil.copy(next((demo_folder / "videos").rglob("Normal*.mp4")), tmp_path / "street.mp4")
-    assert cli.main(["analyze", "street.mp4", "--threshold", "0.00005", "--output", "out", "--device", "cpu"]) == 0
+    options = ["--prompt", "What types of anomalies are shown in the video clip?", "--device", "cpu"]
+    assert cli.main(["analyze", "street.mp4", "--threshold", "0.00005", "--output", "out", *options]) == 0
     said = "the scores say abnormal, the answer normal: they contradict each other"
     out, page = capsys.readouterr().out, (tmp_path / "out" / "street" / "report.html").read_text(encoding="utf-8")
     assert out.startswith("street.mp4\n") and f"  verdict  {said}\n" in out
